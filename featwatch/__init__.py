@@ -1,0 +1,47 @@
+"""featwatch: see what happens inside a Keras model while it trains.
+
+The names are loaded when they are first used, so that the log's reader, the analysis worker and the
+TensorBoard plugin can import their parts without importing Keras or TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Probe": "featwatch.probe",
+    "Watch": "featwatch.watch",
+    "every": "featwatch.schedule",
+    "load": "featwatch.reader",
+    "Embeddings": "featwatch.recorders",
+    "Clusters": "featwatch.recorders",
+    "Separation": "featwatch.recorders",
+    "FilterHealth": "featwatch.recorders",
+}
+
+__all__ = [*_PUBLIC, "__version__"]
+
+if TYPE_CHECKING:
+    from featwatch.probe import Probe as Probe
+    from featwatch.reader import load as load
+    from featwatch.recorders import Clusters as Clusters
+    from featwatch.recorders import Embeddings as Embeddings
+    from featwatch.recorders import FilterHealth as FilterHealth
+    from featwatch.recorders import Separation as Separation
+    from featwatch.schedule import every as every
+    from featwatch.watch import Watch as Watch
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'featwatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,276 @@
+"""Records <-> what is stored: a tag, an epoch, and a sequence of blobs.
+
+Blob 0 is a JSON header, the others are the record's arrays (little-endian, C order) or PNG files in
+the header's order.  The header carries the format's version and, for every blob, its dtype, shape
+and CRC-32, so that a damaged, foreign or newer record is refused with a reason instead of being
+shown wrong.  Writer, reader and plugin share this file; it needs NumPy only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from featwatch.records import KINDS, Record
+
+PLUGIN = "featwatch"
+FORMAT = 1
+RUN_DIRECTORY = "featwatch"         # below the user's log_dir: never a directory that another writer uses
+NUMBERS = "numbers/"                # prefix of the tags that hold a record's numbers as JSON text
+MAX_ELEMENTS = 1 << 28              # no honest array is larger; a header that says so is damaged
+
+# dtype as declared -> as stored
+_STORED = {
+    "float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8", "uint16": "<u2", "uint8": "|u1", "bool": "|u1", "str": "<u2",
+}  # fmt: skip
+_READABLE = frozenset(_STORED.values())
+
+
+class WireError(ValueError):
+    """A stored record cannot be read; the message says why, for a person."""
+
+
+class NewerFormat(WireError):
+    """The record was written by a newer featwatch."""
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """One checked entry of a header: where an array or a picture is and what it is."""
+
+    name: str
+    blob: int                       # index into the blob sequence
+    dtype: str                      # as stored, e.g. "<f4"; "png" for a picture
+    shape: tuple[int, ...]
+    table: tuple[str, ...] | None   # strings that the stored codes index
+    crc32: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """A checked header."""
+
+    kind: str
+    epoch: int
+    layer: str
+    fields: dict[str, Any]
+    blobs: tuple[BlobInfo, ...]
+
+
+def tag_of(kind: str, layer: str = "") -> str:
+    """The tag under which records of this kind and layer are stored.  Layer names may hold slashes."""
+    return f"{kind}/{layer}" if layer else kind
+
+
+def parse_tag(tag: str) -> tuple[str, str]:
+    """(kind, layer) of a tag made by `tag_of`."""
+    kind, _, layer = tag.partition("/")
+    return kind, layer
+
+
+def encode(record: Record) -> list[bytes]:
+    """The blobs of a record: its header, then its arrays.
+
+    Raises ValueError where an array does not have the declared number of axes or does not fit the dtype.
+    """
+    fields: dict[str, Any] = {}
+    entries: list[dict[str, Any]] = []
+    blobs: list[bytes] = []
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if field.name in ("epoch", "layer"):
+            continue
+        if "dtype" in field.metadata:
+            entry, blob = _encode_array(field.name, np.asarray(value), field.metadata)
+        elif field.metadata.get("picture"):
+            if not value:
+                continue
+            entry, blob = {"name": field.name, "dtype": "png", "shape": [len(value)]}, bytes(value)
+        else:
+            fields[field.name] = _jsonable(value)
+            continue
+        entries.append({**entry, "crc32": zlib.crc32(blob)})
+        blobs.append(blob)
+    header = {
+        "format": FORMAT, "kind": record.kind, "epoch": record.epoch, "layer": record.layer, "fields": fields, "blobs": entries,
+    }  # fmt: skip
+    return [json.dumps(header, allow_nan=False).encode(), *blobs]
+
+
+def decode(blobs: Sequence[bytes]) -> Record:
+    """The record that `encode` was given.
+
+    Raises WireError for damaged or unknown records, NewerFormat for a newer format.
+    """
+    header = read_header(blobs[0] if blobs else b"")
+    cls = KINDS.get(header.kind)
+    if cls is None:
+        raise WireError(f"unknown kind of record {header.kind!r}")
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for name, value in header.fields.items():
+        if name in known and not known[name].metadata:
+            values[name] = _typed(name, value, known[name].type)
+    for info in header.blobs:
+        blob = checked_blob(info, blobs)
+        declared = known.get(info.name)
+        if declared is None:
+            continue
+        if info.dtype == "png":
+            if not declared.metadata.get("picture"):
+                raise WireError(f"field {info.name!r} is a picture where an array is expected")
+            values[info.name] = blob
+        elif "dtype" not in declared.metadata:
+            raise WireError(f"field {info.name!r} is an array where none is expected")
+        else:
+            values[info.name] = _decode_array(info, blob, declared.metadata)
+    try:
+        return cls(epoch=header.epoch, layer=header.layer, **values)
+    except TypeError as error:
+        raise WireError(f"a {header.kind!r} record lacks a field: {error}") from None
+
+
+def read_header(blob: bytes) -> Header:
+    """Check a header and return it.  Raises WireError or NewerFormat."""
+    try:
+        raw = json.loads(blob)
+    except (ValueError, RecursionError):
+        raise WireError("the header is not JSON") from None
+    if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+        raise WireError("the header states no format")
+    if raw["format"] > FORMAT:
+        raise NewerFormat(f"written in format {raw['format']} by a newer featwatch; this one reads up to {FORMAT}")
+    kind, layer, epoch, fields = raw.get("kind"), raw.get("layer"), raw.get("epoch"), raw.get("fields")
+    if not (isinstance(kind, str) and isinstance(layer, str) and _is_int(epoch) and isinstance(fields, dict)):
+        raise WireError("the header lacks kind, layer, epoch or fields")
+    entries = raw.get("blobs")
+    if not isinstance(entries, list):
+        raise WireError("the header lists no blobs")
+    return Header(kind, epoch, layer, fields, tuple(_blob_info(index, entry) for index, entry in enumerate(entries, 1)))
+
+
+def checked_blob(info: BlobInfo, blobs: Sequence[bytes]) -> bytes:
+    """The blob that `info` is about, after its size and checksum were found right.  Raises WireError."""
+    if info.blob >= len(blobs):
+        raise WireError(f"the blob of {info.name!r} is missing")
+    blob = blobs[info.blob]
+    expected = info.shape[0] if info.dtype == "png" else math.prod(info.shape) * np.dtype(info.dtype).itemsize
+    if len(blob) != expected:
+        raise WireError(f"the blob of {info.name!r} has {len(blob)} bytes, not {expected}")
+    if zlib.crc32(blob) != info.crc32:
+        raise WireError(f"the blob of {info.name!r} is damaged (checksum)")
+    if info.dtype == "png" and not blob.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise WireError(f"the blob of {info.name!r} is no PNG file")
+    return blob
+
+
+def encode_numbers(record: Record) -> bytes:
+    """The record's numbers as JSON text; what is not finite becomes null."""
+    return json.dumps({name: _jsonable(value) for name, value in record.numbers().items()}, allow_nan=False).encode()
+
+
+def decode_numbers(text: bytes) -> dict[str, float]:
+    """Numbers by name; null becomes NaN.  Raises WireError."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        raise WireError("numbers that are not JSON") from None
+    if not isinstance(raw, dict):
+        raise WireError("numbers that are not an object")
+    numbers: dict[str, float] = {}
+    for name, value in raw.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise WireError(f"{name!r} is not a number")
+        try:
+            numbers[name] = math.nan if value is None else float(value)
+        except OverflowError:
+            raise WireError(f"{name!r} is out of range") from None
+    return numbers
+
+
+def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str, Any], bytes]:
+    declared, axes = metadata["dtype"], metadata["axes"]
+    if value.ndim != len(axes):
+        raise ValueError(f"{name} has shape {value.shape}; its axes are {axes}")
+    entry: dict[str, Any] = {"name": name, "dtype": _STORED[declared], "shape": list(value.shape)}
+    if declared == "str":
+        table, codes = np.unique(value.astype(str), return_inverse=True)
+        entry["table"] = [str(text) for text in table]
+        value = codes.reshape(value.shape)
+    stored = np.ascontiguousarray(value).astype(_STORED[declared], casting="unsafe")
+    return entry, stored.tobytes()
+
+
+def _decode_array(info: BlobInfo, blob: bytes, metadata: Any) -> np.ndarray:
+    declared, axes = metadata["dtype"], metadata["axes"]
+    if info.dtype != _STORED[declared] or len(info.shape) != len(axes) or (declared == "str") != (info.table is not None):
+        raise WireError(f"field {info.name!r} is stored as {info.dtype} with {len(info.shape)} axes; {declared} {axes} is expected")
+    values = np.frombuffer(blob, dtype=info.dtype).reshape(info.shape)
+    if info.table is not None:
+        if values.size and int(values.max()) >= len(info.table):
+            raise WireError(f"field {info.name!r} has codes beyond its table")
+        return np.asarray(info.table, dtype=object)[values].astype(str) if values.size else np.zeros(info.shape, dtype="U1")
+    return values.astype(np.dtype(declared))
+
+
+def _blob_info(index: int, entry: Any) -> BlobInfo:
+    if not isinstance(entry, dict):
+        raise WireError("a blob's entry in the header is not an object")
+    name, dtype, shape, crc32, table = (entry.get(key) for key in ("name", "dtype", "shape", "crc32", "table"))
+    if not isinstance(name, str) or not isinstance(dtype, str) or not _is_int(crc32):
+        raise WireError("a blob's entry in the header lacks name, dtype or crc32")
+    if dtype != "png" and dtype not in _READABLE:
+        raise WireError(f"the blob of {name!r} has the unknown dtype {dtype!r}")
+    if not isinstance(shape, list) or not all(_is_int(size) and size >= 0 for size in shape) or len(shape) > 8:
+        raise WireError(f"the blob of {name!r} has no proper shape")
+    if math.prod(shape) > MAX_ELEMENTS or (dtype == "png" and len(shape) != 1):
+        raise WireError(f"the blob of {name!r} has the impossible shape {shape}")
+    if table is not None and not (isinstance(table, list) and all(isinstance(text, str) for text in table)):
+        raise WireError(f"the table of {name!r} is not a list of strings")
+    return BlobInfo(name, index, dtype, tuple(shape), None if table is None else tuple(table), crc32)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _jsonable(value: Any) -> Any:
+    """Plain JSON of a field's value; floats that are not finite become null."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    raise ValueError(f"a {type(value).__name__} cannot be recorded")
+
+
+def _typed(name: str, value: Any, annotation: Any) -> Any:
+    """`value` as the field's type, or WireError.  Annotations are strings (`from __future__ import annotations`)."""
+    if annotation == "float":
+        if value is None:
+            return math.nan
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif annotation == "int" and _is_int(value):
+        return value
+    elif annotation == "bool" and isinstance(value, bool):
+        return value
+    elif annotation == "str" and isinstance(value, str):
+        return value
+    elif annotation.startswith("tuple") and isinstance(value, list):
+        return tuple(value)
+    elif annotation.startswith("Mapping") and isinstance(value, dict):
+        return {key: math.nan if item is None else item for key, item in value.items()} if "float" in annotation else value
+    raise WireError(f"field {name!r} is not a {annotation}")

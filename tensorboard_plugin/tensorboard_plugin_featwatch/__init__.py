@@ -1,0 +1,1 @@
+"""The TensorBoard plugin of featwatch.  Importing it imports neither Keras nor TensorFlow."""
