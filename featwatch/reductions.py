@@ -1,0 +1,88 @@
+"""What is kept of a layer's output: functions that reduce one batch of it on the device.
+
+A recorder names the ones it needs in `Recorder.reductions`; the shared forward pass computes each
+needed one once per layer.  Every function takes `values`, (batch, …, filters) float32 with the
+filters last, and the layer's `Sketch`, and returns one row per sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+# Feature tensors up to this length are kept whole; longer ones are folded to this many numbers.
+# A prime, so that stepping through a tensor whose last axis has C filters visits every bucket: with
+# 1,024 buckets and 32 filters a filter would meet only itself in 32 of them.
+SKETCH_SIZE = 1021
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """How a flattened feature tensor is shortened: random signs, then folding (a count sketch).
+
+    The sketch is linear and keeps squared distances in expectation; their relative standard error is
+    about √(2 / size) for features of similar energy.  Charikar, Chen, Farach-Colton 2002; Weinberger
+    et al. 2009, *Feature Hashing for Large Scale Multitask Learning*, lemma 2.
+    """
+
+    features: int
+    size: int
+    signs: np.ndarray | None            # (folds · size,) int8, 0 beyond `features`; None = exact
+
+    @classmethod
+    def of_length(cls, features: int, seed: int = 0) -> Sketch:
+        """The sketch for feature tensors of this length; exact where they are short enough."""
+        if features <= SKETCH_SIZE:
+            return cls(features, features, None)
+        folds = -(-features // SKETCH_SIZE)
+        signs = np.zeros(folds * SKETCH_SIZE, np.int8)
+        signs[:features] = np.random.default_rng((seed, features)).choice(np.array([-1, 1], np.int8), features)
+        return cls(features, SKETCH_SIZE, signs)
+
+    @property
+    def exact(self) -> bool:
+        return self.signs is None
+
+
+def features(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch, sketch.size): the flattened feature tensors, or their sketch."""
+    flat = tf.reshape(values, (-1, sketch.features))
+    if sketch.signs is None:
+        return flat
+    padded = tf.pad(flat, ((0, 0), (0, len(sketch.signs) - sketch.features)))
+    signed = padded * tf.cast(sketch.signs, tf.float32)
+    return tf.reduce_sum(tf.reshape(signed, (-1, len(sketch.signs) // sketch.size, sketch.size)), axis=1)
+
+
+def neighbour_distance(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch,): exact squared distance of each sample's feature tensor to the one before it in the batch, cyclically."""
+    flat = tf.reshape(values, (-1, sketch.features))
+    return tf.reduce_sum(tf.square(flat - tf.roll(flat, 1, axis=0)), axis=1)
+
+
+def maximum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch, filters): each filter's largest value over positions."""
+    return tf.reduce_max(_positions(values), axis=1)
+
+
+def minimum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch, filters): each filter's smallest value over positions."""
+    return tf.reduce_min(_positions(values), axis=1)
+
+
+def mean(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch, filters): each filter's mean over positions."""
+    return tf.reduce_mean(_positions(values), axis=1)
+
+
+def active(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch, filters): the share of positions with a value above zero."""
+    return tf.reduce_mean(tf.cast(_positions(values) > 0, tf.float32), axis=1)
+
+
+def _positions(values: tf.Tensor) -> tf.Tensor:
+    """(batch, positions, filters); a Dense layer has one position."""
+    positions = int(np.prod(values.shape[1:-1]))    # 1 for a Dense layer
+    return tf.reshape(values, (-1, positions, values.shape[-1]))

@@ -1,0 +1,178 @@
+"""One forward pass over the probe that reads every watched layer and reduces it on the device.
+
+The pass runs the model's own graph, operation by operation, inside one `tf.function`; it makes no
+layer and no model, so no name counter and no seed of the user's moves.  A `StatelessScope` catches
+whatever a layer would assign or add to its losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from featwatch import reductions
+from featwatch.layers import Site, graph_of, nested_graph
+from featwatch.reductions import Sketch
+from featwatch.records import LayerInfo
+
+Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one pass over the probe gave."""
+
+    layers: Reduced
+    outputs: list[np.ndarray]       # the model's outputs, flat, each (samples, …)
+
+
+class TapPass:
+    """Reads the reductions that are needed of some layers of a model, always with the weights of the moment.
+
+    Arguments:
+        model: a built functional or sequential model.
+        needs: the names of the reductions wanted, by site.
+        seed: of the sketches' signs.
+    """
+
+    def __init__(self, model: Any, needs: Mapping[Site, Iterable[str]], seed: int = 0) -> None:
+        self._graph = graph_of(model)
+        self._needs = {site: tuple(names) for site, names in needs.items()}
+        self._seed = seed
+        self._sketches: dict[Site, Sketch] = {}
+        self._shapes: dict[Site, tuple[int | None, ...]] = {}
+        self._jit = True
+        self._function = self._build()
+
+    @property
+    def how(self) -> str:
+        """How the layers are read, for the record."""
+        return "graph, jit" if self._jit else "graph"
+
+    def prepare(self, batch: np.ndarray) -> None:
+        """Trace and compile for batches of this shape; without jit where the model cannot be compiled so."""
+        try:
+            self._function(tf.convert_to_tensor(batch))
+        except (tf.errors.OpError, TypeError, ValueError, NotImplementedError):
+            self._jit = False
+            self._function = self._build()
+            self._function(tf.convert_to_tensor(batch))
+
+    def read(self, batches: Iterable[tuple[np.ndarray, int]]) -> Reading:
+        """The reductions over all samples.
+
+        Arguments:
+            batches: pairs of a batch, always of one shape, and the number of its rows that count.
+        """
+        parts: dict[str, dict[str, list[np.ndarray]]] = {site.name: {} for site in self._needs}
+        outputs: list[list[np.ndarray]] = []
+        for batch, count in batches:
+            reduced, scores = self._function(tf.convert_to_tensor(batch))
+            for name, by_reduction in reduced.items():
+                for reduction, values in by_reduction.items():
+                    parts[name].setdefault(reduction, []).append(values.numpy()[:count])
+            outputs = outputs or [[] for _ in scores]
+            for collected, values in zip(outputs, scores, strict=True):
+                collected.append(values.numpy()[:count])
+        return Reading(
+            {name: {key: np.concatenate(rows) for key, rows in part.items()} for name, part in parts.items()},
+            [np.concatenate(rows) for rows in outputs],
+        )
+
+    def sketch(self, site: Site) -> Sketch:
+        """How this site's feature tensors are shortened.  Known once `prepare` has run."""
+        return self._sketches[site]
+
+    def info(self, site: Site) -> LayerInfo:
+        """The description of a site for the log.  Known once `prepare` has run."""
+        shape = self._shapes[site]
+        sketch = self._sketches[site]
+        return LayerInfo(
+            name=site.name,
+            type=type(site.layer).__name__,
+            shape=shape,
+            filters=int(shape[-1] or 0),
+            tapped="/".join((*site.path, site.tapped.name)),
+            activation=site.activation,
+            parameters=int(site.layer.count_params()),
+            features=sketch.features,
+            sketch=sketch.size,
+            path=site.path,
+            note=f"called {site.calls} times; the first call is shown" if site.calls > 1 else "",
+        )
+
+    def _build(self) -> Any:
+        return tf.function(self._trace, jit_compile=self._jit)
+
+    def _trace(self, batch: tf.Tensor) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
+        tapped: dict[int, tf.Tensor] = {}
+        with keras.StatelessScope():
+            results = _run(self._graph, self._standardised(batch), {id(site.tapped) for site in self._needs}, tapped)
+        reduced = {site.name: self._reduce(site, tapped[id(site.tapped)]) for site in self._needs}
+        return reduced, [tf.cast(output, tf.float32) for output in keras.tree.flatten(results)]
+
+    def _standardised(self, batch: tf.Tensor) -> tf.Tensor:
+        (expected,) = self._graph.inputs
+        return tf.cast(tf.reshape(batch, (-1, *batch.shape[1:])), expected.dtype)
+
+    def _reduce(self, site: Site, values: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = tf.cast(values, tf.float32)
+        if getattr(site.layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
+            values = tf.experimental.numpy.moveaxis(values, 1, -1)
+        if None in values.shape[1:]:
+            raise ValueError(f"the output of {site.name!r} has the shape {tuple(values.shape)}; featwatch needs it fixed")
+        shape = tuple(values.shape[1:])
+        self._shapes[site] = shape
+        sketch = self._sketches[site] = Sketch.of_length(int(np.prod(shape)), self._seed)
+        names = set(self._needs[site])
+        if "features" in names and not sketch.exact:
+            names.add("neighbour_distance")     # what the sketch's error is measured against
+        return {name: getattr(reductions, name)(values, sketch) for name in sorted(names)}
+
+
+def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
+    """The relative RMS error of distances between sketched feature tensors; 0.0 where they are exact.
+
+    Measured on each sample and the one before it in its batch, cyclically.  (A last batch is padded
+    by repeating its last sample, so that this holds there, too.)
+
+    Arguments:
+        reduced: one layer's reductions, with "features" (samples, size) and "neighbour_distance" (samples,).
+    """
+    exact = reduced.get("neighbour_distance")
+    if exact is None:
+        return 0.0
+    rows = reduced["features"]
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    sketched = np.sqrt(np.concatenate([np.square(batch - np.roll(batch, 1, axis=0)).sum(axis=1) for batch in batches]))
+    true = np.sqrt(exact)
+    apart = true > 0
+    return float(np.sqrt(np.mean(np.square(sketched[apart] / true[apart] - 1)))) if apart.any() else 0.0
+
+
+def _run(graph: Any, inputs: Any, wanted: set[int], tapped: dict[int, tf.Tensor]) -> Any:
+    """Run a graph, nested ones included, and keep the first output of every wanted operation."""
+
+    def calling(operation: Any) -> Any:
+        nested = nested_graph(operation)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if nested is not None:
+                outputs = _run(nested, args[0] if args else next(iter(kwargs.values())), wanted, tapped)
+                return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
+            if isinstance(operation, keras.Layer) and "training" in operation._call_context_args:
+                kwargs["training"] = False
+            outputs = operation(*args, **kwargs)
+            if id(operation) in wanted:
+                tapped.setdefault(id(operation), outputs)
+            return outputs
+
+        return call
+
+    return graph._run_through_graph(inputs, operation_fn=calling)
+

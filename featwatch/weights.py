@@ -1,0 +1,44 @@
+"""A layer's weights as one row per filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+
+
+def filter_weights(layer: Any) -> np.ndarray | None:
+    """(filters, weights per filter) float32, or None where the layer has no kernel.
+
+    A separable convolution's filters are the rows of its pointwise kernel; a depthwise one's are
+    ordered as its output channels are.
+    """
+    if isinstance(layer, _SEPARABLE):
+        return _rows_of_last_axis(layer.pointwise_kernel)
+    kernel = getattr(layer, "kernel", None)
+    if kernel is None:
+        return None
+    values = np.asarray(keras.ops.convert_to_numpy(kernel), np.float32)
+    if isinstance(layer, _DEPTHWISE):  # (…, inputs, multiplier) -> one filter per pair
+        return values.reshape(-1, values.shape[-2] * values.shape[-1]).T.copy()
+    if isinstance(layer, _TRANSPOSED):  # (…, filters, inputs)
+        values = np.moveaxis(values, -2, -1)
+    return values.reshape(-1, values.shape[-1]).T.copy()
+
+
+def filter_bias(layer: Any) -> np.ndarray | None:
+    """(filters,) float32, or None where the layer has no bias."""
+    bias = getattr(layer, "bias", None)
+    if bias is None or len(bias.shape) != 1:
+        return None
+    return np.asarray(keras.ops.convert_to_numpy(bias), np.float32)
+
+
+def _rows_of_last_axis(kernel: Any) -> np.ndarray:
+    values = np.asarray(keras.ops.convert_to_numpy(kernel), np.float32)
+    return values.reshape(-1, values.shape[-1]).T.copy()
