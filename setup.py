@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, setup
 from setuptools.command.build import build
@@ -24,7 +25,7 @@ class BuildPage(Command):
     """Builds the plugin's page into the package; a failure ends the installation."""
 
     description = "build the TensorBoard plugin's page"
-    user_options = []
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
     editable_mode = False
 
     def initialize_options(self) -> None:

@@ -91,9 +91,8 @@ def npm(*arguments: str) -> None:
     environment = {**os.environ, "PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", os.defpath)])}
     finished = subprocess.run([str(node), str(npm_cli), *arguments], cwd=FRONTEND, env=environment, stdin=subprocess.DEVNULL)
     if finished.returncode:
-        raise PageBuildError(
-            f"`npm {' '.join(arguments)}` failed in {FRONTEND.relative_to(ROOT)} (exit status {finished.returncode}); its output is above"
-        )
+        command = f"npm {' '.join(arguments)}"
+        raise PageBuildError(f"`{command}` failed in {FRONTEND.relative_to(ROOT)} with status {finished.returncode}; see above")
 
 
 def node_and_npm() -> tuple[Path, Path]:
