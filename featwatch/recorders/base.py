@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,12 +24,22 @@ class LayerSnapshot:
     weights: np.ndarray | None = None           # (filters, weights per filter) float32
     bias: np.ndarray | None = None              # (filters,) float32
     distance_error: float = 0.0                 # relative RMS error of distances between the kept features
+    input_minimum: float = -math.inf            # bounds of what entered the layer over the probe;
+    input_maximum: float = math.inf             # infinite = not known
     previous: Record | None = None              # this recorder's last record of this layer
+    previous_reductions: Mapping[str, np.ndarray] = field(default_factory=dict)   # what `previous` was made of, where kept
     results: Mapping[str, Record] = field(default_factory=dict)   # kind -> record of what this recorder builds on
 
     @property
     def layer(self) -> str:
         return self.info.name
+
+
+class NothingToSay(Exception):
+    """Raised by `Recorder.analyse` where a layer cannot be analysed at this epoch; the message says why, for the journal.
+
+    The recorder stays switched on: activations that are not finite today may be finite tomorrow.
+    """
 
 
 class Recorder(ABC):
@@ -46,7 +57,10 @@ class Recorder(ABC):
 
     @abstractmethod
     def analyse(self, snapshot: LayerSnapshot) -> Record | None:
-        """The record of this layer at this epoch, or None where there is nothing to say."""
+        """The record of this layer at this epoch, or None where there is nothing to say.
+
+        Raises NothingToSay where the reason belongs in the journal.
+        """
 
     def options(self) -> dict[str, Any]:
         """The recorder's options as plain values, for the log."""
@@ -55,3 +69,11 @@ class Recorder(ABC):
             for name, value in vars(self).items()
             if not name.startswith("_")
         }
+
+    def finite(self, snapshot: LayerSnapshot) -> tuple[np.ndarray, ...]:
+        """This recorder's reductions of the snapshot, in their declared order.  Raises NothingToSay where one is not finite."""
+        arrays = tuple(snapshot.reductions[name] for name in self.reductions)
+        if not all(np.isfinite(array).all() for array in arrays):
+            where = f"layer {snapshot.layer!r} at epoch {snapshot.epoch}"
+            raise NothingToSay(f"activations of {where} are not finite (did the training diverge?)")
+        return arrays

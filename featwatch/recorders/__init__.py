@@ -1,0 +1,18 @@
+"""The recorders: what each needs of a layer, and what it makes of it."""
+
+from __future__ import annotations
+
+from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
+from featwatch.recorders.clusters import Clusters
+from featwatch.recorders.embeddings import Embeddings
+from featwatch.recorders.filter_health import FilterHealth
+from featwatch.recorders.separation import Separation
+
+__all__ = [
+    "Clusters", "Embeddings", "FilterHealth", "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
+]  # fmt: skip
+
+
+def default_recorders() -> list[Recorder]:
+    """Fresh recorders with their default options, each after what it builds on."""
+    return [FilterHealth(), Separation(), Embeddings(), Clusters()]

@@ -1,0 +1,28 @@
+"""Checked options of recorders: the value, or an error that names the argument, the value and the cure."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+
+def whole(argument: str, value: Any, *, at_least: int) -> int:
+    """`value` as an int of `at_least` or more.  Raises TypeError or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{argument}={value!r} is not a whole number; give one of {at_least} or more")
+    if value < at_least:
+        raise ValueError(f"{argument}={value!r} is too small; give a whole number of {at_least} or more")
+    return int(value)
+
+
+def real(argument: str, value: Any, low: float, high: float = math.inf, *, open_below: bool = False) -> float:
+    """`value` as a finite float from `low` (or above it, with `open_below`) to `high`.  Raises TypeError or ValueError."""
+    limits = f"above {low:g}" if open_below else f"of {low:g} or more"
+    cure = f"give a number {limits}" + (f", {high:g} at most" if math.isfinite(high) else "")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{argument}={value!r} is not a number; {cure}")
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high or (open_below and number == low):
+        raise ValueError(f"{argument}={value!r} is out of range; {cure}")
+    return number
