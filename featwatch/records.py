@@ -36,7 +36,7 @@ def picture() -> Any:
     return field(default=b"", metadata={"picture": True})
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Record:
     """What all records share: the epoch (k = the state after k epochs of training) and the layer."""
 
@@ -48,6 +48,11 @@ class Record:
     epoch: int
     layer: str = ""
 
+    def __repr__(self) -> str:
+        """The fields in short: arrays by their shapes, pictures by their sizes."""
+        fields = ", ".join(f"{f.name}={_short(getattr(self, f.name))}" for f in dataclasses.fields(self))
+        return f"{type(self).__name__}({fields})"
+
     def numbers(self) -> dict[str, float]:
         """The record's scalar numbers by name: what a chart over epochs needs, without any array."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -58,7 +63,16 @@ class Record:
         }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Session(Record):
     """One opening of the log by a `fit`: what is watched and how.  `epoch` is the first one it can record.
 
@@ -98,7 +112,7 @@ class LayerInfo:
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ProbeRecord(Record):
     """The fixed samples that are looked at every time."""
 
@@ -119,7 +133,7 @@ class ProbeRecord(Record):
         return len(self.labels)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class EpochLog(Record):
     """What Keras said of an epoch, and what watching it cost the training thread."""
 
@@ -134,7 +148,7 @@ class EpochLog(Record):
         return {**super().numbers(), **{name: float(value) for name, value in self.metrics.items()}}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Journal(Record):
     """What was skipped, thinned, approximated or switched off, in words, up to this epoch.
 
@@ -148,7 +162,7 @@ class Journal(Record):
     entries: tuple[Mapping[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Predictions(Record):
     """The model's class scores for the probe."""
 
@@ -162,7 +176,7 @@ class Predictions(Record):
     accuracy: float = math.nan                          # over the labelled samples of the probe
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Embedding(Record):
     """A 2-D layout of the probe set by one layer's flattened feature tensors (row E1)."""
 
@@ -181,7 +195,7 @@ class Embedding(Record):
     elapsed_seconds: float = math.nan                   # in the worker
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Clustering(Record):
     """DBSCAN on an embedding (row D1)."""
 
@@ -198,7 +212,7 @@ class Clustering(Record):
     normalized_mutual_info: float = math.nan
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LayerSeparation(Record):
     """How well the classes are separated in a layer's feature space, not in the plane (row E11)."""
 
@@ -214,7 +228,7 @@ class LayerSeparation(Record):
     distance_error: float = 0.0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LayerHealth(Record):
     """What each filter of a layer does over the probe set, and its weights (row H3)."""
 

@@ -1,9 +1,9 @@
 """Records <-> what is stored: a tag, an epoch, and a sequence of blobs.
 
 Blob 0 is a JSON header, the others are the record's arrays (little-endian, C order) or PNG files in
-the header's order.  The header carries the format's version and, for every blob, its dtype, shape
-and CRC-32, so that a damaged, foreign or newer record is refused with a reason instead of being
-shown wrong.  Writer, reader and plugin share this file; it needs NumPy only.
+the header's order.  The header carries the format's version, a CRC-32 of itself and, for every blob,
+its dtype, shape and CRC-32, so that a damaged, foreign or newer record is refused with a reason
+instead of being shown wrong.  Writer, reader and plugin share this file; it needs NumPy only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -25,10 +26,12 @@ FORMAT = 1
 RUN_DIRECTORY = "featwatch"         # below the user's log_dir: never a directory that another writer uses
 NUMBERS = "numbers/"                # prefix of the tags that hold a record's numbers as JSON text
 MAX_ELEMENTS = 1 << 28              # no honest array is larger; a header that says so is damaged
+_SEAL = "#crc32"                    # last key of stored JSON: CRC-32, in hexadecimal, of the text with zeros in its place
 
 # dtype as declared -> as stored
 _STORED = {
-    "float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8", "uint16": "<u2", "uint8": "|u1", "bool": "|u1", "str": "<u2",
+    "float32": "<f4", "float64": "<f8", "int32": "<i4", "int64": "<i8", "uint16": "<u2", "uint8": "|u1",
+    "bool": "|u1", "str": "<u2",
 }  # fmt: skip
 _READABLE = frozenset(_STORED.values())
 
@@ -78,11 +81,13 @@ def parse_tag(tag: str) -> tuple[str, str]:
 def encode(record: Record) -> list[bytes]:
     """The blobs of a record: its header, then its arrays.
 
-    Raises ValueError where an array does not have the declared number of axes or does not fit the dtype.
+    Raises ValueError where an array does not have the declared number of axes or does not fit the dtype,
+    where two arrays differ along an axis of the same name, or where a field is not plain.
     """
     fields: dict[str, Any] = {}
     entries: list[dict[str, Any]] = []
     blobs: list[bytes] = []
+    _check_axes((field.name, np.shape(getattr(record, field.name)), field.metadata) for field in dataclasses.fields(record))
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if field.name in ("epoch", "layer"):
@@ -99,9 +104,10 @@ def encode(record: Record) -> list[bytes]:
         entries.append({**entry, "crc32": zlib.crc32(blob)})
         blobs.append(blob)
     header = {
-        "format": FORMAT, "kind": record.kind, "epoch": record.epoch, "layer": record.layer, "fields": fields, "blobs": entries,
+        "format": FORMAT, "kind": record.kind, "epoch": operator.index(record.epoch), "layer": record.layer,
+        "fields": fields, "blobs": entries,
     }  # fmt: skip
-    return [json.dumps(header, allow_nan=False).encode(), *blobs]
+    return [_sealed(header), *blobs]
 
 
 def decode(blobs: Sequence[bytes]) -> Record:
@@ -132,6 +138,10 @@ def decode(blobs: Sequence[bytes]) -> Record:
         else:
             values[info.name] = _decode_array(info, blob, declared.metadata)
     try:
+        _check_axes((name, np.shape(value), known[name].metadata) for name, value in values.items())
+    except ValueError as error:
+        raise WireError(str(error)) from None
+    try:
         return cls(epoch=header.epoch, layer=header.layer, **values)
     except TypeError as error:
         raise WireError(f"a {header.kind!r} record lacks a field: {error}") from None
@@ -139,11 +149,8 @@ def decode(blobs: Sequence[bytes]) -> Record:
 
 def read_header(blob: bytes) -> Header:
     """Check a header and return it.  Raises WireError or NewerFormat."""
-    try:
-        raw = json.loads(blob)
-    except (ValueError, RecursionError):
-        raise WireError("the header is not JSON") from None
-    if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
+    raw = _unsealed("the header", blob)
+    if not _is_int(raw.get("format")) or raw["format"] < 1:
         raise WireError("the header states no format")
     if raw["format"] > FORMAT:
         raise NewerFormat(f"written in format {raw['format']} by a newer featwatch; this one reads up to {FORMAT}")
@@ -173,26 +180,43 @@ def checked_blob(info: BlobInfo, blobs: Sequence[bytes]) -> bytes:
 
 def encode_numbers(record: Record) -> bytes:
     """The record's numbers as JSON text; what is not finite becomes null."""
-    return json.dumps({name: _jsonable(value) for name, value in record.numbers().items()}, allow_nan=False).encode()
+    return _sealed({name: _jsonable(value) for name, value in record.numbers().items()})
 
 
 def decode_numbers(text: bytes) -> dict[str, float]:
     """Numbers by name; null becomes NaN.  Raises WireError."""
+    return {name: _typed(name, value, "float") for name, value in _unsealed("the text of numbers", text).items()}
+
+
+def _sealed(values: dict[str, Any]) -> bytes:
+    """JSON text that carries its own checksum."""
+    text = json.dumps({**values, _SEAL: "0" * 8}, allow_nan=False).encode()
+    return text[:-10] + b'%08x"}' % zlib.crc32(text)
+
+
+def _unsealed(what: str, text: bytes) -> dict[str, Any]:
+    """The object that `_sealed` was given; a text without a seal is taken as it is.  Raises WireError."""
     try:
-        raw = json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError):
-        raise WireError("numbers that are not JSON") from None
-    if not isinstance(raw, dict):
-        raise WireError("numbers that are not an object")
-    numbers: dict[str, float] = {}
-    for name, value in raw.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise WireError(f"{name!r} is not a number")
-        try:
-            numbers[name] = math.nan if value is None else float(value)
-        except OverflowError:
-            raise WireError(f"{name!r} is out of range") from None
-    return numbers
+        raise WireError(f"{what} is not JSON") from None
+    if not isinstance(values, dict):
+        raise WireError(f"{what} is not a JSON object")
+    seal = values.pop(_SEAL, None)
+    unsealed = bytes(text[:-10]) + b'00000000"}'
+    if seal is not None and seal != f"{zlib.crc32(unsealed):08x}":
+        raise WireError(f"{what} is damaged (checksum)")
+    return values
+
+
+def _check_axes(fields: Iterable[tuple[str, tuple[int, ...], Mapping[str, Any]]]) -> None:
+    """Raises ValueError where two of (name, shape, declaration) differ along an axis of the same name."""
+    seen: dict[str, tuple[str, int]] = {}
+    for name, shape, metadata in fields:
+        for axis, size in zip(metadata.get("axes", ()), shape, strict=False):
+            other, expected = seen.setdefault(axis, (name, size))
+            if size != expected:
+                raise ValueError(f"{name!r} has {size} {axis} and {other!r} has {expected}")
 
 
 def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str, Any], bytes]:
@@ -202,16 +226,21 @@ def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str
     entry: dict[str, Any] = {"name": name, "dtype": _STORED[declared], "shape": list(value.shape)}
     if declared == "str":
         table, codes = np.unique(value.astype(str), return_inverse=True)
+        if len(table) > np.iinfo(_STORED[declared]).max + 1:
+            raise ValueError(f"{name} holds {len(table):,} different strings; their number has to fit 16 bits")
         entry["table"] = [str(text) for text in table]
         value = codes.reshape(value.shape)
-    stored = np.ascontiguousarray(value).astype(_STORED[declared], casting="unsafe")
+    with np.errstate(invalid="ignore", over="ignore"):
+        stored = np.ascontiguousarray(value).astype(_STORED[declared], casting="unsafe")
+    if stored.dtype.kind in "iu" and not np.array_equal(stored, value):
+        raise ValueError(f"{name} holds values that {declared} cannot hold")
     return entry, stored.tobytes()
 
 
 def _decode_array(info: BlobInfo, blob: bytes, metadata: Any) -> np.ndarray:
     declared, axes = metadata["dtype"], metadata["axes"]
     if info.dtype != _STORED[declared] or len(info.shape) != len(axes) or (declared == "str") != (info.table is not None):
-        raise WireError(f"field {info.name!r} is stored as {info.dtype} with {len(info.shape)} axes; {declared} {axes} is expected")
+        raise WireError(f"{info.name!r} is stored as {info.dtype} with {len(info.shape)} axes; {declared} {axes} is expected")
     values = np.frombuffer(blob, dtype=info.dtype).reshape(info.shape)
     if info.table is not None:
         if values.size and int(values.max()) >= len(info.table):
@@ -230,14 +259,15 @@ def _blob_info(index: int, entry: Any) -> BlobInfo:
         raise WireError(f"the blob of {name!r} has the unknown dtype {dtype!r}")
     if not isinstance(shape, list) or not all(_is_int(size) and size >= 0 for size in shape) or len(shape) > 8:
         raise WireError(f"the blob of {name!r} has no proper shape")
-    if math.prod(shape) > MAX_ELEMENTS or (dtype == "png" and len(shape) != 1):
+    # Each axis too: an empty array may have another axis of any length.
+    if max(shape, default=0) > MAX_ELEMENTS or math.prod(shape) > MAX_ELEMENTS or (dtype == "png" and len(shape) != 1):
         raise WireError(f"the blob of {name!r} has the impossible shape {shape}")
     if table is not None and not (isinstance(table, list) and all(isinstance(text, str) for text in table)):
         raise WireError(f"the table of {name!r} is not a list of strings")
     return BlobInfo(name, index, dtype, tuple(shape), None if table is None else tuple(table), crc32)
 
 
-def _is_int(value: Any) -> bool:
+def _is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -247,7 +277,7 @@ def _jsonable(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_jsonable(item) for item in value]
@@ -258,19 +288,16 @@ def _jsonable(value: Any) -> Any:
 
 def _typed(name: str, value: Any, annotation: Any) -> Any:
     """`value` as the field's type, or WireError.  Annotations are strings (`from __future__ import annotations`)."""
-    if annotation == "float":
-        if value is None:
-            return math.nan
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    elif annotation == "int" and _is_int(value):
+    if annotation == "float" and value is None:
+        return math.nan
+    if annotation == "float" and (isinstance(value, float) or (_is_int(value) and abs(value) < 1 << 63)):
+        return float(value)
+    if annotation == "Any" or type(value).__name__ == annotation in ("int", "bool", "str"):
         return value
-    elif annotation == "bool" and isinstance(value, bool):
-        return value
-    elif annotation == "str" and isinstance(value, str):
-        return value
-    elif annotation.startswith("tuple") and isinstance(value, list):
-        return tuple(value)
-    elif annotation.startswith("Mapping") and isinstance(value, dict):
-        return {key: math.nan if item is None else item for key, item in value.items()} if "float" in annotation else value
-    raise WireError(f"field {name!r} is not a {annotation}")
+    if annotation.startswith("tuple[") and isinstance(value, list):
+        item = annotation.removeprefix("tuple[").removesuffix(", ...]")
+        return tuple(_typed(name, element, item) for element in value)
+    if annotation.startswith("Mapping[str, ") and isinstance(value, dict):
+        item = annotation.removeprefix("Mapping[str, ").removesuffix("]")
+        return {key: _typed(name, element, item) for key, element in value.items()}
+    raise WireError(f"{name!r} is not of type {annotation}")
