@@ -79,6 +79,8 @@ def install_modules() -> None:
     stamp = FRONTEND / "node_modules" / ".featwatch-lock.sha256"
     if stamp.is_file() and stamp.read_text(encoding="ascii").strip() == wanted:
         return
+    if stamp.parent.is_symlink():  # `npm ci` would empty the folder behind it, which is somebody else's
+        stamp.parent.unlink()
     npm("ci", "--no-audit", "--no-fund", "--ignore-scripts")
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(wanted + "\n", encoding="ascii")
