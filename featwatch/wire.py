@@ -232,7 +232,7 @@ def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str
         value = codes.reshape(value.shape)
     with np.errstate(invalid="ignore", over="ignore"):
         stored = np.ascontiguousarray(value).astype(_STORED[declared], casting="unsafe")
-    if stored.dtype.kind in "iu" and not np.array_equal(stored, value):
+    if declared != "str" and stored.dtype.kind in "iu" and not np.array_equal(stored.astype(declared), value):
         raise ValueError(f"{name} holds values that {declared} cannot hold")
     return entry, stored.tobytes()
 
