@@ -1,0 +1,131 @@
+"""Fetches the blobs of records: several at a time, and none twice while it is remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from tensorboard.errors import NotFoundError
+
+from featwatch import wire
+from tensorboard_plugin_featwatch.entries import RunEntry, Series
+from tensorboard_plugin_featwatch.source import Source
+
+THREADS = 16                    # RustBoard takes tens of milliseconds for a small blob, but any number at a time
+CACHE_BYTES = 128 << 20
+CACHE_KEYS = 400_000
+
+Value = TypeVar("Value")
+Fetched = tuple[bytes, ...] | wire.WireError        # a record's blobs, or why there are none
+
+
+class Gone(LookupError):
+    """A record is no longer what the catalogue says: the log was resumed or restarted in the meantime."""
+
+
+class SizedCache(Generic[Value]):
+    """The values used last, as many as fit into `capacity`."""
+
+    def __init__(self, capacity: int, size: Callable[[Value], int]) -> None:
+        self._capacity, self._size = capacity, size
+        self._lock = threading.Lock()
+        self._values: OrderedDict[Hashable, Value] = OrderedDict()
+        self._total = 0
+
+    def get(self, key: Hashable) -> Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Hashable, value: Value) -> None:
+        with self._lock:
+            if key in self._values:
+                self._total -= self._size(self._values.pop(key))
+            self._values[key] = value
+            self._total += self._size(value)
+            while self._total > self._capacity:
+                _, oldest = self._values.popitem(last=False)
+                self._total -= self._size(oldest)
+
+
+# One series' keys: wall time of its newest record, and epoch -> (wall time, blob keys).
+_Keys = tuple[float, Mapping[int, tuple[float, tuple[str, ...]]]]
+
+
+class BlobStore:
+    """The blobs of any records of a run."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="featwatch-blobs")
+        self._blobs: SizedCache[tuple[bytes, ...]] = SizedCache(CACHE_BYTES, lambda blobs: 200 + sum(map(len, blobs)))
+        self._keys: SizedCache[_Keys] = SizedCache(CACHE_KEYS, lambda keys: 1 + sum(len(refs) for _, refs in keys[1].values()))
+
+    def fetch(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
+        """The blobs of each (series, epoch), which must be in the catalogue, or why there are none.
+
+        Raises Gone where the log is no longer what the catalogue says.
+        """
+        # A record is identified by its wall time: after a resume the same keys name other blobs.
+        names = [(source.experiment, entry.run, series.tag, epoch, series.wall_time(epoch)) for series, epoch in wanted]
+        found: dict[Hashable, Fetched] = {}
+        for name in names:
+            cached = self._blobs.get(name)
+            if cached is not None:
+                found[name] = cached
+        missing = [(name, series) for name, (series, _) in zip(names, wanted, strict=True) if name not in found]
+        if missing:
+            keys = self._current_keys(source, entry, [series for _, series in missing])
+            futures = {}
+            for name, series in missing:
+                wall_time, references = keys[series.tag].get(name[3], (None, ()))
+                if wall_time != name[4]:
+                    raise Gone(f"the record of epoch {name[3]} was replaced")
+                futures[name] = [self._pool.submit(_read_blob, source, key) for key in references]
+            for name, parts in futures.items():
+                try:
+                    blobs = tuple(part.result() for part in parts)
+                except wire.WireError as error:
+                    found[name] = error
+                else:
+                    found[name] = blobs
+                    self._blobs.put(name, blobs)
+        return [found[name] for name in names]
+
+    def _current_keys(
+        self, source: Source, entry: RunEntry, wanted: Sequence[Series]
+    ) -> dict[str, Mapping[int, tuple[float, tuple[str, ...]]]]:
+        """tag -> epoch -> (wall time, keys of the blobs)."""
+        current = {}
+        unknown = []
+        for series in wanted:
+            cached = self._keys.get((source.experiment, entry.run, series.tag))
+            if cached is not None and cached[0] == series.newest:
+                current[series.tag] = cached[1]
+            else:
+                unknown.append(series)
+        if unknown:
+            read = source.read_series([entry.run], [series.tag for series in unknown]).get(entry.run, {})
+            for series in unknown:
+                keys = {
+                    datum.step: (datum.wall_time, tuple(reference.blob_key for reference in datum.values))
+                    for datum in read.get(series.tag, [])
+                }
+                current[series.tag] = keys
+                self._keys.put((source.experiment, entry.run, series.tag), (series.newest, keys))
+        return current
+
+
+def _read_blob(source: Source, key: str) -> bytes:
+    try:
+        blob = source.read_blob(key)
+    except NotFoundError:
+        raise wire.WireError("a part of the record is missing") from None
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise wire.WireError(f"a part of the record cannot be read ({type(error).__name__})") from None
+    if not isinstance(blob, bytes):
+        raise wire.WireError("a part of the record is not bytes")
+    return blob

@@ -1,0 +1,128 @@
+"""The scalar numbers of a run, as columns over epochs.
+
+Numbers are stored as one small JSON text per record, so one call reads a whole series.  Series that
+did not change since the last time are not read again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from featwatch import wire
+from tensorboard_plugin_featwatch.blobs import SizedCache
+from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped
+from tensorboard_plugin_featwatch.source import Source
+
+CACHE_VALUES = 2_000_000
+RECORDS_PER_READ = 100_000      # texts in one answer of the data server, which may send 256 MiB
+MAX_NAMES = 200                 # an honest record has a dozen; each costs a column over all epochs
+WITHOUT_NUMBERS = ("session", "probe", "journal")     # nothing to chart
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesNumbers:
+    """One series' numbers in force: `columns[name][i]` belongs to `epochs[i]`, None where it is not known."""
+
+    state: tuple[str, float]                        # the run's generation and the series' newest wall time when this was read
+    epochs: list[int]
+    wall_times: list[float]
+    columns: Mapping[str, list[float | None]]
+    problems: tuple[str, ...] = ()
+
+    def after(self, wall_time: float) -> tuple[list[int], dict[str, list[float | None]]]:
+        """Epochs and columns of the records that are newer than `wall_time`."""
+        rows = [row for row, written in enumerate(self.wall_times) if written > wall_time]
+        return [self.epochs[row] for row in rows], {name: [column[row] for row in rows] for name, column in self.columns.items()}
+
+
+class NumberStore:
+    """The numbers of any series of a run."""
+
+    def __init__(self) -> None:
+        self._cache: SizedCache[SeriesNumbers] = SizedCache(
+            CACHE_VALUES, lambda one: (2 + len(one.columns)) * (1 + len(one.epochs))
+        )
+
+    def of(self, source: Source, entry: RunEntry) -> list[tuple[Series, SeriesNumbers]]:
+        """Every series of the run that has numbers, with them."""
+        found: dict[str, SeriesNumbers] = {}
+        stale = []
+        series = [one for one in entry.series.values() if one.kind not in WITHOUT_NUMBERS]
+        for one in series:
+            cached = self._cache.get((source.experiment, entry.run, one.tag))
+            if cached is not None and cached.state == (entry.generation, one.newest):
+                found[one.tag] = cached
+            else:
+                stale.append(one)
+        for portion in _portions(stale):
+            for one, data in _read(source, entry.run, portion):
+                found[one.tag] = _in_columns(one, entry, data)
+                self._cache.put((source.experiment, entry.run, one.tag), found[one.tag])
+        return [(one, found[one.tag]) for one in series]
+
+
+def _portions(series: Iterable[Series]) -> Iterator[list[Series]]:
+    portion: list[Series] = []
+    for one in series:
+        if portion and sum(len(other.epochs) for other in portion) + len(one.epochs) > RECORDS_PER_READ:
+            yield portion
+            portion = []
+        portion.append(one)
+    if portion:
+        yield portion
+
+
+def _read(source: Source, run: str, series: Sequence[Series]) -> Iterator[tuple[Series, list[Any] | None]]:
+    """The stored texts of each series; None where the provider fails on it, as it does on hostile tensors."""
+    try:
+        found = source.read_tensors(run, [wire.NUMBERS + one.tag for one in series])
+    except Exception:
+        if len(series) == 1:
+            yield series[0], None
+        else:
+            for one in series:
+                yield from _read(source, run, [one])
+        return
+    for one in series:
+        yield one, found.get(wire.NUMBERS + one.tag, [])
+
+
+def _in_columns(series: Series, entry: RunEntry, data: Sequence[Any] | None) -> SeriesNumbers:
+    """The numbers of the records that are in force, by epoch."""
+    problems = [] if data is not None else [f"The numbers of {clipped(series.tag)} could not be read."]
+    rows: dict[int, tuple[float, dict[str, float]]] = {}
+    names: dict[str, None] = {}
+    for datum in data or ():
+        if series.wall_time(datum.step) is None or not math.isfinite(datum.wall_time):
+            continue            # superseded, or the record itself is not there
+        try:
+            numbers = wire.decode_numbers(_text(datum.numpy))
+        except wire.WireError as error:
+            problems.append(f"The numbers of {clipped(series.tag)} at epoch {datum.step}: {error}.")
+            continue
+        if len(names.keys() | numbers.keys()) > MAX_NAMES:
+            problems.append(f"The numbers of {clipped(series.tag)} at epoch {datum.step} have too many names.")
+            continue
+        names |= dict.fromkeys(numbers)
+        # Events that share an epoch: the last one counts.
+        rows[datum.step] = (datum.wall_time, numbers)
+    ordered = sorted(rows.items())
+    columns = {name: [_known(numbers.get(name)) for _, (_, numbers) in ordered] for name in names}
+    return SeriesNumbers(
+        (entry.generation, series.newest), [epoch for epoch, _ in ordered], [written for _, (written, _) in ordered], columns,
+        tuple(problems),
+    )  # fmt: skip
+
+
+def _text(array: Any) -> bytes:
+    text = array.flat[0] if getattr(array, "size", 0) == 1 else None
+    if not isinstance(text, bytes):
+        raise wire.WireError("not one text")
+    return text
+
+
+def _known(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

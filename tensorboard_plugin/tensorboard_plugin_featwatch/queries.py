@@ -1,0 +1,181 @@
+"""What the page asks, answered from TensorBoard's data provider.  No HTTP in here; `http_api.md` says what the answers mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from featwatch import wire
+from featwatch.records import Journal, ProbeRecord, Record, Session
+from tensorboard_plugin_featwatch.blobs import BlobStore, Fetched, Gone
+from tensorboard_plugin_featwatch.catalogue import Catalogue
+from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped, shortened
+from tensorboard_plugin_featwatch.frames import Damaged, StoredRecord, encode_frame, finite
+from tensorboard_plugin_featwatch.number_store import NumberStore
+from tensorboard_plugin_featwatch.session_facts import described_probe, described_session, sprite_problem
+from tensorboard_plugin_featwatch.source import Source
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+# Kinds whose record of an epoch may be written again while that epoch is the newest.
+REWRITTEN = frozenset({"session", "probe", "epoch", "journal"})
+
+
+class NotRecorded(LookupError):
+    """There is no such run, kind, epoch or picture."""
+
+
+class StaleGeneration(LookupError):
+    """The run was resumed or restarted since the page looked."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An encoded frame, and whether the same question will always have the same answer."""
+
+    content: bytes
+    final: bool
+
+
+class Queries:
+    """The plugin's answers.  Holds caches of what was read, and nothing that an answer depends on."""
+
+    def __init__(self) -> None:
+        self._catalogue = Catalogue()
+        self._blobs = BlobStore()
+        self._numbers = NumberStore()
+
+    def index(self, source: Source, etag: str = "") -> Mapping[str, Any]:
+        """All runs and what they hold; `runs` is None where `etag` is the current one."""
+        snapshot = self._catalogue.snapshot(source)
+        return {"etag": etag, "runs": None} if etag == snapshot.etag else snapshot.answer
+
+    def run(self, source: Source, run: str, generation: str) -> Mapping[str, Any]:
+        """What is known once per session: session, probe and journal."""
+        entry = self._entry(source, run, generation)
+        problems: list[str] = []
+        session = self._newest(source, entry, Session, problems)
+        probe = self._newest(source, entry, ProbeRecord, problems)
+        return {
+            "session": described_session(session, problems) if session else None,
+            "probe": described_probe(probe, problems) if probe else None,
+            "journal": self._journal(source, entry, problems),
+            "problems": list(shortened([*entry.problems, *problems])),
+        }
+
+    def numbers(self, source: Source, run: str, generation: str, after: float | None = None) -> Mapping[str, Any]:
+        """Every scalar that was recorded, or what is newer than the wall time `after`."""
+        snapshot = self._catalogue.snapshot(source)
+        entry = self._checked(snapshot.runs, run, generation)
+        answer, problems = [], []
+        for series, numbers in self._numbers.of(source, entry):
+            epochs, values = (numbers.epochs, numbers.columns) if after is None else numbers.after(after)
+            problems += numbers.problems
+            if epochs:
+                answer.append({"kind": series.kind, "layer": series.layer, "epochs": epochs, "values": values})
+        return {"until": snapshot.settled.get(run, 0.0), "series": answer, "problems": list(shortened(problems))}
+
+    def records(self, source: Source, run: str, generation: str, kind: str, epoch: int, layers: Sequence[str] = ()) -> Frame:
+        """The records of one kind at one epoch, of the layers named or of all."""
+        entry = self._entry(source, run, generation)
+        there = entry.of_kind(kind)
+        named = [there[layer] for layer in dict.fromkeys(layers) if layer in there] if layers else list(there.values())
+        wanted = [series for series in named if series.wall_time(epoch) is not None]
+        if not wanted:
+            raise NotRecorded(f"no {kind} of these layers is recorded at epoch {epoch}")
+        records: list[StoredRecord] = []
+        damaged: list[Damaged] = []
+        for series, blobs in zip(wanted, self._fetch(source, entry, [(series, epoch) for series in wanted]), strict=True):
+            try:
+                records.append(_stored(series, epoch, blobs))
+            except wire.WireError as error:
+                damaged.append(Damaged(series.layer, str(error)))
+        # Epochs of a series only grow: what has a later one will not get this one any more.
+        complete = all(layer in there for layer in layers) and all(
+            series.wall_time(epoch) is not None or series.epochs[-1] > epoch for series in named
+        )
+        settled = bool(layers) or any(series.epochs[-1] > epoch for series in there.values())
+        return Frame(encode_frame(records, damaged), complete and settled and not damaged and kind not in REWRITTEN)
+
+    def sprite(self, source: Source, run: str, generation: str) -> bytes:
+        """The probe's thumbnails as a PNG file."""
+        entry = self._entry(source, run, generation)
+        probe = self._newest(source, entry, ProbeRecord, [])
+        if probe is None or not probe.thumbnails or sprite_problem(probe):
+            raise NotRecorded("this run has no thumbnails")
+        return probe.thumbnails
+
+    def _entry(self, source: Source, run: str, generation: str) -> RunEntry:
+        return self._checked(self._catalogue.snapshot(source).runs, run, generation)
+
+    @staticmethod
+    def _checked(runs: Mapping[str, RunEntry], run: str, generation: str) -> RunEntry:
+        if run not in runs:
+            raise NotRecorded(f"no run {clipped(run)}")
+        if runs[run].generation != generation:
+            raise StaleGeneration(f"the run is now in generation {runs[run].generation}")
+        return runs[run]
+
+    def _fetch(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
+        try:
+            found = self._blobs.fetch(source, entry, wanted)
+        except Gone as gone:
+            self._catalogue.forget(source)
+            raise StaleGeneration(str(gone)) from None
+        if any(isinstance(one, wire.WireError) for one in found):
+            # Damaged, or purged by a resume while it was being read?
+            self._catalogue.forget(source)
+            self._entry(source, entry.run, entry.generation)
+        return found
+
+    def _newest(self, source: Source, entry: RunEntry, cls: type[AnyRecord], problems: list[str]) -> AnyRecord | None:
+        """The newest record of a kind that belongs to no layer; None, and a problem, where it cannot be read."""
+        series = entry.series.get((cls.kind, ""))
+        if series is None:
+            return None
+        epoch = int(series.epochs[series.wall_times.argmax()])
+        decoded = self._decoded(source, entry, series, [epoch], problems)
+        return cast("AnyRecord", decoded[0]) if decoded else None
+
+    def _journal(self, source: Source, entry: RunEntry, problems: list[str]) -> list[Any]:
+        """All entries in order, each once: a journal may repeat what an earlier one said."""
+        series = entry.series.get((Journal.kind, ""))
+        journals = self._decoded(source, entry, series, series.epochs.tolist(), problems) if series else []
+        entries = [finite(item) for journal in journals for item in cast("Journal", journal).entries if _is_entry(item)]
+        return list({json.dumps(item, sort_keys=True): item for item in entries}.values())
+
+    def _decoded(
+        self, source: Source, entry: RunEntry, series: Series, epochs: Sequence[int], problems: list[str]
+    ) -> list[Record]:
+        """The readable ones of a series' records; the others become problems."""
+        records = []
+        for epoch, blobs in zip(epochs, self._fetch(source, entry, [(series, epoch) for epoch in epochs]), strict=True):
+            try:
+                records.append(_checked_record(series, epoch, blobs))
+            except wire.WireError as error:
+                problems.append(f"The {series.kind} of epoch {epoch} cannot be read: {error}.")
+        return records
+
+
+def _checked_record(series: Series, epoch: int, blobs: Fetched) -> Record:
+    """The decoded record, if it is the one that was asked for.  Raises WireError."""
+    if isinstance(blobs, wire.WireError):
+        raise blobs
+    record = wire.decode(blobs)
+    if (record.kind, record.layer, record.epoch) != (series.kind, series.layer, epoch):
+        raise wire.WireError("the header belongs to another record")
+    return record
+
+
+def _stored(series: Series, epoch: int, blobs: Fetched) -> StoredRecord:
+    """The record as stored, after everything in it was found right.  Raises WireError."""
+    _checked_record(series, epoch, blobs)
+    stored = cast("tuple[bytes, ...]", blobs)
+    header = wire.read_header(stored[0])
+    arrays = tuple((info, wire.checked_blob(info, stored)) for info in header.blobs if info.dtype != "png")
+    return StoredRecord(series.kind, series.layer, epoch, header.fields, arrays)
+
+
+def _is_entry(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("kind"), str) and isinstance(item.get("text"), str)
