@@ -291,9 +291,6 @@ def test_a_header_that_is_no_json_object_is_refused(blob: bytes) -> None:
     for read in (wire.read_header, wire.decode_numbers, lambda blob: wire.decode([blob])):
         with pytest.raises(wire.WireError):
             read(blob)
-
-
-def test_no_blobs_at_all_are_refused() -> None:
     with pytest.raises(wire.WireError):
         wire.decode([])
 

@@ -1,0 +1,357 @@
+"""The probe: which samples it keeps, what labels it understands, what it refuses, and its pictures."""
+
+from __future__ import annotations
+
+import doctest
+import io
+import random
+import subprocess
+import sys
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_digits, load_iris
+
+from featwatch import Probe, probe, wire
+from featwatch.probe import _proportional
+from featwatch.records import ProbeRecord
+
+
+def sheet_of(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+def numbered(samples: int, *shape: int) -> np.ndarray:
+    """(samples, …): every value is its sample's number."""
+    return np.broadcast_to(np.arange(samples, dtype=np.float32).reshape(-1, *[1] * len(shape)), (samples, *shape)).copy()
+
+
+# Which samples
+
+
+def test_a_source_that_fits_is_kept_whole_and_in_order() -> None:
+    x, y = numbered(50, 3), np.arange(50)[::-1] % 7
+    kept = Probe(x, y, size=50)
+    assert np.array_equal(kept.x, x) and np.array_equal(kept.y, y) and np.array_equal(kept.indices, np.arange(50))
+    assert len(kept) == kept.source_size == 50
+
+
+@given(st.lists(st.integers(-1, 5), min_size=2, max_size=120), st.integers(1, 60), st.integers(0, 3))
+def test_drawn_samples_are_distinct_in_order_and_keep_their_labels(labels: list[int], size: int, seed: int) -> None:
+    kept = Probe(numbered(len(labels), 2), labels, size=size, seed=seed)
+    assert len(kept) == min(size, len(labels))
+    assert np.all(np.diff(kept.indices) > 0)
+    assert np.array_equal(kept.x[:, 0], kept.indices)
+    assert np.array_equal(kept.y, np.array(labels)[kept.indices])
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.data())
+def test_classes_are_drawn_in_proportion(counts: list[int], data: st.DataObject) -> None:
+    """Every class within one of its exact share, unless rare classes were given their one sample."""
+    size = data.draw(st.integers(1, sum(counts)))
+    seats = _proportional(np.array(counts), size) if size < sum(counts) else np.array(counts)
+    assert seats.sum() == size and np.all(seats <= counts)
+    exact = [Fraction(size * count, sum(counts)) for count in counts]
+    if all(share >= 1 for share in exact) or size < len(counts):
+        assert all(abs(seat - share) < 1 for seat, share in zip(seats.tolist(), exact, strict=True))
+    if size >= len(counts):
+        assert np.all(seats >= 1)
+    order = np.argsort(counts, kind="stable")
+    assert np.all(np.diff(seats[order]) >= -1)                      # a larger class never gets clearly less
+
+
+def test_a_hand_computed_apportionment() -> None:
+    # Shares of 10: 9.0, 0.9, 0.1 -> the two rare ones get one each; 8 are left for the first.
+    assert _proportional(np.array([900, 90, 10]), 10).tolist() == [8, 1, 1]
+    # Shares of 7: 3.5, 2.1, 1.4 -> 3 + 2 + 1, and the seat that is left goes to the remainder .5.
+    assert _proportional(np.array([50, 30, 20]), 7).tolist() == [4, 2, 1]
+    assert _proportional(np.array([5, 5, 5, 5]), 2).sum() == 2
+
+
+def test_a_rare_class_is_there() -> None:
+    labels = np.zeros(10_000, int)
+    labels[1234] = 1
+    labels[5678] = 2
+    kept = Probe(numbered(10_000, 1), labels, size=5)
+    assert Counter(kept.y.tolist()) == {0: 3, 1: 1, 2: 1}
+
+
+def test_the_same_samples_every_time_and_others_for_another_seed() -> None:
+    x, y = numbered(5000, 1), np.arange(5000) % 10
+    first, second, other = (Probe(x, y, size=100, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(first.indices, second.indices)
+    assert not np.array_equal(first.indices, other.indices)
+    assert set(Counter(first.y.tolist()).values()) == {10}
+    unlabelled = Probe(x, size=100)
+    assert len(unlabelled) == 100 and unlabelled.y is None and np.all(unlabelled.labels == -1)
+
+
+def test_the_draw_is_spread_over_the_source() -> None:
+    thousand = Probe(numbered(10_000, 1), size=1000)
+    counts, _ = np.histogram(thousand.indices, bins=10, range=(0, 10_000))
+    assert counts.min() > 70 and counts.max() < 130                 # 100 ± 3 standard deviations of 9.5
+
+
+def test_global_random_generators_stay_where_they_are() -> None:
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), np.random.get_state()[1].tobytes()
+    Probe(numbered(100, 4, 4), np.arange(100) % 3, size=10).record(0)
+    assert (random.getstate(), np.random.get_state()[1].tobytes()) == before
+
+
+@pytest.mark.parametrize("size", [3, 100])
+def test_what_happens_to_the_source_later_does_not_reach_the_probe(size: int) -> None:
+    x, y, images = numbered(10, 2), np.arange(10, dtype=np.int32), numbered(10, 4, 4)
+    kept = Probe(x, y, size=size, images=images)
+    before, record = kept.x.copy(), kept.record(0)
+    x += 1
+    y[:] = 0
+    images[:] = 7
+    again = Probe(x, y, size=size, images=images).record(0)
+    assert np.array_equal(kept.x, before) and np.array_equal(kept.y, kept.indices)
+    assert kept.record(0).thumbnails == record.thumbnails != again.thumbnails
+    with pytest.raises(ValueError, match="read-only"):
+        kept.x[0] = 0
+
+
+# What x may be
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64", "bool", ">f4"])
+def test_the_dtype_is_kept_in_native_byte_order(dtype: str) -> None:
+    kept = Probe(np.ones((3, 2), dtype))
+    assert kept.x.dtype == np.dtype(dtype).newbyteorder("=") and kept.x.dtype.isnative
+
+
+def test_lists_are_arrays() -> None:
+    kept = Probe([[1, 2], [3, 4]], [0, 1])
+    assert kept.x.tolist() == [[1, 2], [3, 4]] and kept.y.tolist() == [0, 1]
+
+
+def test_tensors_are_arrays() -> None:
+    import tensorflow as tf
+
+    kept = Probe(tf.ones((3, 2)), tf.constant([0, 1, 1]))
+    assert isinstance(kept.x, np.ndarray) and kept.x.dtype == np.float32 and kept.y.tolist() == [0, 1, 1]
+    assert Probe(tf.ones((3, 2), tf.bfloat16)).x.dtype.name == "bfloat16"
+    assert Probe(tf.ones((3, 2)), tf.constant(["b", "a", "b"])).class_names == ("a", "b")
+    with pytest.raises(ValueError, match="1 value that is NaN"):
+        Probe(tf.constant([[1.0, float("nan")]], tf.bfloat16))
+
+
+def unsupported() -> dict[str, Any]:
+    import tensorflow as tf
+
+    x = np.ones((4, 2))
+    return {
+        "dict": {"a": x},
+        "tuple": (x, x),
+        "generator": (batch for batch in [x]),
+        "dataset": tf.data.Dataset.from_tensor_slices(x),
+        "None": None,
+        "str": "x.npy",
+    }
+
+
+@pytest.mark.parametrize("kind", ["dict", "tuple", "generator", "dataset", "None", "str"])
+def test_other_sources_are_said_to_be_missing(kind: str) -> None:
+    with pytest.raises(TypeError, match="x is a .*, which is not supported yet: pass arrays"):
+        Probe(unsupported()[kind])
+    if kind != "None":
+        with pytest.raises(TypeError, match="y is a .*, which is not supported yet"):
+            Probe(np.ones((4, 2)), unsupported()[kind])
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "says"),
+    [
+        (np.zeros(()), ValueError, "x has the shape .*samples come first"),
+        (np.zeros(5), ValueError, r"x.reshape\(-1, 1\)"),
+        (np.zeros((0, 3)), ValueError, "x is empty"),
+        (np.zeros((3, 0)), ValueError, "x is empty"),
+        ([], ValueError, "samples come first"),
+        ([[1, 2], [3]], ValueError, "must have one shape"),
+        (np.array([["a"]]), TypeError, "dtype <U1; convert it to numbers"),
+        (np.array([[None]]), TypeError, "dtype object"),
+        (np.array([[1j]]), TypeError, "dtype complex"),
+        (np.array([["2020-01-01"]], "datetime64[D]"), TypeError, "dtype datetime"),
+    ],
+)
+def test_what_is_no_array_of_samples_is_refused(x: object, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        Probe(x)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_with_count_place_and_cure(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_CHECKED_AT_ONCE", 50)              # several rounds
+    x = np.zeros((100, 4, 3))
+    x[57, 2, 1] = x[57, 3, 0] = x[99, 0, 0] = bad
+    with pytest.raises(ValueError, match=r"x holds 3 values that are NaN or infinite, the first at \[57, 2, 1\]") as caught:
+        Probe(x, size=10)
+    cure = str(caught.value).split("keep = ")[1].split(",")[0] + "," + str(caught.value).split("keep = ")[1].split(",")[1]
+    keep = eval(cure.rstrip(","), {"np": np, "x": x})
+    assert np.flatnonzero(~keep).tolist() == [57, 99]
+    Probe(x[keep])
+
+
+def test_attributes_and_masks_are_said_to_be_missing() -> None:
+    for name in ("attributes", "masks"):
+        with pytest.raises(ValueError, match=f"{name} is not supported yet"):
+            Probe(np.zeros((2, 2)), **{name: [1, 2]})
+
+
+@pytest.mark.parametrize(("name", "least"), [("size", 1), ("batch_size", 1), ("seed", 0)])
+def test_counts_are_whole_numbers(name: str, least: int) -> None:
+    x = np.zeros((2, 2))
+    Probe(x, **{name: np.int64(least)})
+    with pytest.raises(ValueError, match=f"{name}={least - 1}: expected at least {least}"):
+        Probe(x, **{name: least - 1})
+    for value in (1.0, "1", None, True):
+        with pytest.raises(TypeError, match=f"{name}=.*: expected a whole number"):
+            Probe(x, **{name: value})
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [0, 2, 1, -1],
+        np.array([0, 2, 1, -1], np.int8),
+        np.array([[0], [2], [1], [-1]]),
+        np.array([0.0, 2.0, 1.0, -1.0]),
+    ],
+    ids=["list", "int8", "column", "integral floats"],
+)
+def test_class_numbers_in_every_form(y: Any) -> None:
+    kept = Probe(np.zeros((4, 2)), y)
+    assert kept.y.tolist() == [0, 2, 1, -1] and kept.y.dtype == np.int32 and kept.class_names == ()
+    assert kept.labels is kept.y
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_one_hot_rows(dtype: str) -> None:
+    assert Probe(np.zeros((3, 2)), np.eye(3, dtype=dtype)[[2, 0, 1]]).y.tolist() == [2, 0, 1]
+
+
+def test_two_classes_as_booleans() -> None:
+    assert Probe(np.zeros((2, 2)), np.array([True, False])).y.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", [object, str, bytes])
+def test_strings_are_numbered_in_sorted_order_or_by_the_names(dtype: type) -> None:
+    y = np.array(["dog", "cat", "dog", "ape"], dtype)
+    unnamed = Probe(np.zeros((4, 2)), y)
+    assert unnamed.y.tolist() == [2, 1, 2, 0] and unnamed.class_names == ("ape", "cat", "dog")
+    named = Probe(np.zeros((4, 2)), y[:, None], class_names=["cat", "dog", "ape", "bee"])
+    assert named.y.tolist() == [1, 0, 1, 2] and named.class_names == ("cat", "dog", "ape", "bee")
+
+
+def test_names_of_data_sets_come_as_they_are() -> None:
+    for data in (load_digits(), load_iris()):
+        kept = Probe(data.data, data.target, class_names=data.target_names)
+        assert kept.class_names == tuple(str(name) for name in data.target_names)
+        assert all(type(name) is str for name in kept.class_names)
+
+
+def test_names_without_labels_name_the_predicted_classes() -> None:
+    assert Probe(np.zeros((2, 2)), class_names=["a", "b"]).class_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("y", "names", "error", "says"),
+    [
+        ([0, 1], None, ValueError, "y holds 2 labels and x 3 samples"),
+        (np.array(3), None, ValueError, "y holds a single value"),
+        ([0, 1, -2], None, ValueError, r"y\[2\] is -2; class numbers count from 0, and -1 means no label"),
+        ([0, 1, 2**31], None, ValueError, r"y\[2\] is 2147483648"),
+        ([0, 0.5, 1], None, ValueError, r"y\[1\] is 0.5; labels are class numbers"),
+        ([0, np.nan, 1], None, ValueError, r"y\[1\] is nan"),
+        ([0, np.inf, 1], None, ValueError, r"y\[1\] is inf"),
+        (np.full((3, 3), 1 / 3), None, ValueError, r"not one-hot.*y.argmax\(axis=1\)"),
+        (np.ones((3, 2)), None, ValueError, "not one-hot"),
+        (np.zeros((3, 2)), None, ValueError, "not one-hot"),
+        (np.zeros((3, 2, 2)), None, ValueError, r"y has the shape \(3, 2, 2\)"),
+        ([[0], [1], [1, 2]], None, ValueError, "one label per sample"),
+        (np.array([["a", "b"]] * 3), None, ValueError, "one string per sample"),
+        (np.array(["a", None, "b"], object), None, TypeError, r"y\[1\] is None"),
+        (np.array(["a", 3, "b"], object), None, TypeError, r"y\[1\] is 3"),
+        (np.array([1j, 1, 1]), None, TypeError, "dtype complex"),
+        ([0, 1, 2], ["a", "b"], ValueError, "class_names holds 2 names, but y goes up to 2"),
+        (["a", "b", "c"], ["a", "b"], ValueError, r"y\[2\] is 'c', which is not among class_names"),
+        (["a", "b", "a"], ["a", "b", "a"], ValueError, "a name twice"),
+        ([0, 1, 2], "abc", TypeError, "class_names is a str"),
+        ([0, 1, 2], {"a", "b", "c"}, TypeError, "class_names is a set"),
+        ([0, 1, 2], {0: "a"}, TypeError, "class_names is a dict"),
+        ([0, 1, 2], 3, TypeError, "class_names=3"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(y: Any, names: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        Probe(np.zeros((3, 2)), y, class_names=names)
+
+
+# Batches
+
+
+@given(st.integers(1, 30), st.integers(1, 12))
+def test_batches_are_all_of_one_size_and_hold_every_sample_once(samples: int, batch_size: int) -> None:
+    kept = Probe(numbered(samples, 2), batch_size=batch_size)
+    batches = list(kept.batches())
+    assert all(batch.shape == (batch_size, 2) and 1 <= count <= batch_size for batch, count in batches)
+    assert np.array_equal(np.concatenate([batch[:count] for batch, count in batches]), kept.x)
+    last, count = batches[-1]
+    assert np.all(last[count:] == samples - 1)
+
+
+# The record
+
+
+def test_the_record_says_what_the_probe_holds() -> None:
+    digits = load_digits()
+    kept = Probe(digits.images[..., None], digits.target, class_names=digits.target_names, size=100)
+    record = wire.decode(wire.encode(kept.record(3)))
+    assert isinstance(record, ProbeRecord)
+    assert (record.epoch, record.source_size, len(record)) == (3, 1797, 100)
+    assert np.array_equal(record.labels, kept.y) and np.array_equal(record.indices, kept.indices)
+    assert record.class_names == tuple("0123456789")
+    assert (record.thumbnail_width, record.thumbnail_height, record.thumbnail_columns) == (8, 8, 10)
+    assert sheet_of(record.thumbnails).shape == (80, 80)
+
+
+def test_images_stand_in_for_samples_that_are_no_pictures() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 4, 4), np.uint8)
+    kept = Probe(numbered(50, 2), images=images, size=9)
+    record = kept.record(0)
+    assert np.array_equal(sheet_of(record.thumbnails)[:4, :4], images[kept.indices[0]])
+    with pytest.raises(ValueError, match="images holds 3 samples and x 50"):
+        Probe(numbered(50, 2), images=images[:3])
+    with pytest.raises(TypeError, match="images is a tuple"):
+        Probe(numbered(50, 2), images=(images,))
+
+
+def test_it_is_printed_in_short() -> None:
+    assert repr(Probe(numbered(5000, 8, 8))) == "<Probe: 1,000 of 5,000 samples of shape (8, 8), float32>"
+
+
+def test_the_examples_run() -> None:
+    results = doctest.testmod(probe)
+    assert results.attempted and not results.failed
+
+
+def test_it_needs_neither_keras_nor_tensorflow() -> None:
+    code = (
+        "import sys, numpy as np, featwatch\n"
+        "featwatch.Probe(np.zeros((5, 4, 4)), [0, 1, 2, 0, 1]).record(0); featwatch.every()\n"
+        "sys.exit(bool({'keras', 'tensorflow'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
