@@ -22,7 +22,8 @@ _WATCHED_BY_DEFAULT = (
 )  # fmt: skip
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization)
 _ACTIVATION_LAYERS = (
-    keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU, keras.layers.Softmax,
+    keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU,
+    keras.layers.ELU, keras.layers.Softmax,
 )  # fmt: skip
 
 
@@ -52,7 +53,8 @@ def graph_of(model: Any) -> Any:
     if isinstance(model, keras.Sequential):
         if not model.built or model._functional is None:
             raise ValueError(
-                f"the sequential model {model.name!r} is not built: begin it with keras.Input(shape), or call model.build(...) before fit"
+                f"the sequential model {model.name!r} is not built: "
+                "begin it with keras.Input(shape), or call model.build(...) before fit"
             )
         return model._functional
     if not hasattr(model, "_run_through_graph"):
@@ -83,10 +85,8 @@ def choose(model: Any, choice: LayerChoice) -> list[Site]:
     if choice is None:
         chosen = [site for site in every if isinstance(site.layer, _WATCHED_BY_DEFAULT)]
         if not chosen:
-            raise ValueError(
-                f"the model {model.name!r} has no convolution and no dense layer: name the layers to watch, e.g. layers=['{every[0].name}']"
-                if every else f"the model {model.name!r} has no layer that could be watched"
-            )  # fmt: skip
+            cure = f": name the layers to watch, e.g. layers=[{every[0].name!r}]" if every else " and none that could be watched"
+            raise ValueError(f"the model {model.name!r} has no convolution and no dense layer{cure}")
         return chosen
     if callable(choice):
         chosen = [site for site in every if choice(site.layer)]

@@ -1,0 +1,98 @@
+"""Which recorder looks at which layer, and what the shared forward pass must therefore read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from featwatch.errors import RefusedType, RefusedValue
+from featwatch.layers import LayerChoice, Site, choose, sites
+from featwatch.probe import Probe
+from featwatch.recorders.base import Recorder
+
+
+class Plan:
+    """The sites of a model that are watched, by recorder.
+
+    Arguments:
+        model: a built functional or sequential model.
+        recorders: in an order in which each comes after what it builds on.
+        layers: the watch's own choice, for recorders that make none.
+
+    Raises:
+        RefusedValue: a layer that does not exist.
+        RefusedType: a model that cannot be read.
+    """
+
+    def __init__(self, model: Any, recorders: Sequence[Recorder], layers: LayerChoice) -> None:
+        self.recorders = tuple(recorders)
+        try:
+            every = sites(model)
+            chosen = {}
+            for recorder in self.recorders:
+                choice = recorder.layers if recorder.layers is not None else layers
+                chosen[recorder] = {site.name for site in choose(model, choice)}
+        except ValueError as error:
+            raise RefusedValue(str(error)) from None
+        except TypeError as error:
+            raise RefusedType(str(error)) from None
+        for recorder in reversed(self.recorders):
+            for base in self._bases(recorder):
+                chosen[base] |= chosen[recorder]
+        watched = set().union(*chosen.values())
+        self.sites = tuple(site for site in every if site.name in watched)
+        self._chosen = chosen
+
+    def due_with_bases(self, due: Iterable[Recorder]) -> list[Recorder]:
+        """The due recorders and what they build on, in order."""
+        wanted = set(due)
+        for recorder in reversed(self.recorders):
+            if recorder in wanted:
+                wanted |= set(self._bases(recorder))
+        return [recorder for recorder in self.recorders if recorder in wanted]
+
+    def dependents(self, recorder: Recorder) -> list[Recorder]:
+        """What builds on a recorder, directly or not."""
+        found: list[Recorder] = []
+        for other in self.recorders:
+            if any(base is recorder or base in found for base in self._bases(other)):
+                found.append(other)
+        return found
+
+    def of_site(self, site: Site, recorders: Iterable[Recorder]) -> tuple[Recorder, ...]:
+        """Those of the recorders that look at this site."""
+        return tuple(recorder for recorder in recorders if site.name in self._chosen[recorder])
+
+    def needs(self, recorders: Sequence[Recorder]) -> dict[Site, tuple[str, ...]]:
+        """The reductions that these recorders need, by site; sites that none of them looks at are left out."""
+        needs = {}
+        for site in self.sites:
+            mine = self.of_site(site, recorders)
+            if mine:
+                needs[site] = tuple(sorted({name for recorder in mine for name in recorder.reductions}))
+        return needs
+
+    def _bases(self, recorder: Recorder) -> list[Recorder]:
+        return [other for other in self.recorders if isinstance(other, recorder.builds_on)]
+
+
+def check_probe(model: Any, probe: Probe) -> None:
+    """Refuse a probe that the model cannot take.  Raises RefusedValue with the cure."""
+    inputs = keras.tree.flatten(model.inputs)
+    if len(inputs) != 1:
+        raise RefusedValue(
+            f"the model {model.name!r} takes {len(inputs)} inputs and a probe gives one; "
+            "models of several inputs are not supported yet"
+        )
+    expected, given = tuple(inputs[0].shape[1:]), tuple(probe.x.shape[1:])
+    if len(expected) == len(given) and all(want in (None, have) for want, have in zip(expected, given, strict=True)):
+        return
+    cure = "pass samples of the same shape and scaling as in training"
+    if expected == (*given, 1):
+        cure = "pass x[..., None]"
+    elif len(expected) == 1 and expected[0] == int(np.prod(given)):
+        cure = f"pass x.reshape(-1, {expected[0]})"
+    raise RefusedValue(f"the probe's samples have the shape {given} and the model {model.name!r} takes {expected}: {cure}")
