@@ -1,0 +1,60 @@
+// The routes of `http_api.md` as functions.  Relative addresses: TensorBoard sets the page's base to the plugin's.
+
+import { decodeFrame } from "./frame";
+import { normaliseRun } from "./normalise";
+import type { Frame, IndexAnswer, NumbersAnswer, RunInfo } from "./types";
+
+export class HttpError extends Error {
+  constructor(readonly status: number, message: string) {
+    super(message);
+  }
+  /** The run has moved on to another generation, or the record is gone: fetch the index again. */
+  get stale(): boolean {
+    return this.status === 409;
+  }
+}
+
+export interface Address {
+  run: string;
+  generation: string;
+}
+
+function url(route: string, parameters: Record<string, string | number | string[]>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const item of Array.isArray(value) ? value : [value]) query.append(name, String(item));
+  }
+  return `./${route}?${query}`;
+}
+
+async function get(address: string, signal?: AbortSignal): Promise<Response> {
+  const response = await fetch(address, { signal: signal ?? null });
+  if (!response.ok) throw new HttpError(response.status, (await response.text()).slice(0, 300) || response.statusText);
+  return response;
+}
+
+export async function fetchIndex(etag: string, signal?: AbortSignal): Promise<IndexAnswer> {
+  return (await get(url("index", { etag }), signal)).json();
+}
+
+export async function fetchRun(at: Address, signal?: AbortSignal): Promise<RunInfo> {
+  return normaliseRun(await (await get(url("run", { ...at }), signal)).json());
+}
+
+export async function fetchNumbers(at: Address, after: number, signal?: AbortSignal): Promise<NumbersAnswer> {
+  return (await get(url("numbers", { ...at, after }), signal)).json();
+}
+
+/** The records of one kind at one epoch; `layers` empty = of all layers. */
+export async function fetchRecords(
+  at: Address, kind: string, epoch: number, layers: string[], signal?: AbortSignal,
+): Promise<Frame> {
+  const response = await get(url("records", { ...at, kind, epoch, layer: layers }), signal);
+  return decodeFrame(await response.arrayBuffer());
+}
+
+/** The probe's thumbnails as one decoded picture. */
+export async function fetchSprite(at: Address, signal?: AbortSignal): Promise<ImageBitmap> {
+  const response = await get(url("sprite", { ...at }), signal);
+  return createImageBitmap(await response.blob());
+}

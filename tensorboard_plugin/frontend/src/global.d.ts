@@ -1,0 +1,13 @@
+// What the browser tests read.
+interface Window {
+  __featwatch?: {
+    epoch: number | null;
+    newest: number | null;
+    /** Points in the last picture of the embedding. */
+    points: number;
+    layer: string;
+    run: string | null;
+    /** Pictures of the embedding drawn so far. */
+    frames: number;
+  };
+}

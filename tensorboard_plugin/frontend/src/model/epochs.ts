@@ -1,0 +1,57 @@
+// Which epochs there are, and which of them are still being analysed.  Pure functions on an index entry.
+
+import type { RunEntry } from "../api/types";
+
+/** Kinds that are snapshots of the model; the others are bookkeeping. */
+export const SNAPSHOT_KINDS = ["predictions", "embedding", "clusters", "separation", "health"] as const;
+
+/** Epochs at which this kind of record of this layer was made, rising. */
+export function epochsOf(run: RunEntry | null, kind: string, layer: string): number[] {
+  const series = run?.series[kind];
+  const which = series && Object.hasOwn(series, layer) ? series[layer] : undefined;
+  return which === undefined ? [] : (run?.epochs[which] ?? []);
+}
+
+/** Whether anything of this kind was recorded. */
+export function has(run: RunEntry | null, kind: string): boolean {
+  return Object.values(run?.series[kind] ?? {}).some((which) => (run?.epochs[which]?.length ?? 0) > 0);
+}
+
+/** Epochs with at least one snapshot record, rising. */
+export function snapshotEpochs(run: RunEntry | null): number[] {
+  const used = new Set<number>();
+  for (const kind of SNAPSHOT_KINDS) for (const which of Object.values(run?.series[kind] ?? {})) used.add(which);
+  const union = new Set<number>();
+  for (const which of used) for (const epoch of run?.epochs[which] ?? []) union.add(epoch);
+  return [...union].sort((a, b) => a - b);
+}
+
+/**
+ * Newest epochs whose predictions are there while the layer's embedding is not: the analysis is behind by these.
+ * Gaps further back are thinned snapshots, not pending ones.
+ */
+export function pendingEpochs(run: RunEntry | null, layer: string, expected: boolean): number[] {
+  if (!expected) return [];
+  const embedded = epochsOf(run, "embedding", layer);
+  const last = embedded.at(-1) ?? -1;
+  return epochsOf(run, "predictions", "").filter((epoch) => epoch > last);
+}
+
+/** The member of rising `epochs` nearest to `epoch`; the earlier one on a tie; null where there is none. */
+export function nearest(epochs: number[], epoch: number): number | null {
+  let best: number | null = null;
+  for (const candidate of epochs) {
+    if (best === null || Math.abs(candidate - epoch) < Math.abs(best - epoch)) best = candidate;
+  }
+  return best;
+}
+
+/** The epoch `delta` recordings away from `epoch`, held at both ends. */
+export function step(epochs: number[], epoch: number, delta: number): number {
+  if (!epochs.length) return epoch;
+  const next = epochs.findIndex((candidate) => candidate > epoch);
+  const after = next < 0 ? epochs.length : next;
+  const exact = epochs[after - 1] === epoch;
+  const target = delta > 0 ? after + delta - 1 : after + delta - (exact ? 1 : 0);
+  return epochs[Math.min(Math.max(target, 0), epochs.length - 1)]!;
+}

@@ -1,0 +1,104 @@
+// Records with arrays, fetched when a view needs them, kept in a bounded cache, addressed so that they never change.
+
+import { fetchRecords, HttpError, type Address } from "../api/http";
+import { FrameError } from "../api/frame";
+import { Lru } from "../api/lru";
+import type { FrameRecord } from "../api/types";
+
+export type Entry = { state: "ready"; record: FrameRecord } | { state: "damaged"; reason: string };
+
+interface Wanted {
+  at: Address;
+  kind: string;
+  epoch: number;
+  layers: string[];
+}
+
+const CACHE_BYTES = 128 * 2 ** 20;
+
+export class Frames {
+  private readonly cache = new Lru<Entry>(CACHE_BYTES);
+  /** One request at a time a slot; while it is under way only the latest wish is kept, so scrubbing skips ahead. */
+  private readonly busy = new Map<string, AbortController>();
+  private readonly next = new Map<string, Wanted>();
+  private version = $state(0);
+
+  /** The record, or what is wrong with it; undefined while it is not there yet. */
+  get(at: Address, kind: string, epoch: number, layer: string): Entry | undefined {
+    void this.version;
+    return this.cache.get(key(at, kind, epoch, layer));
+  }
+
+  /** Sees to it that the records come.  Cheap where they are there. */
+  ensure(slot: string, at: Address, kind: string, epoch: number, layers: string[]): void {
+    const missing = layers.filter((layer) => !this.cache.has(key(at, kind, epoch, layer)));
+    const name = `${slot}/${kind}`;
+    if (!missing.length) return void this.next.delete(name);
+    this.next.set(name, { at, kind, epoch, layers: missing });
+    if (!this.busy.has(name)) void this.work(name);
+  }
+
+  /** Forgets wishes of another run or generation. */
+  abort(): void {
+    this.next.clear();
+    for (const controller of this.busy.values()) controller.abort();
+  }
+
+  /** Lets what failed be asked for again. */
+  retry(): void {
+    this.failed.forEach((name) => this.cache.delete(name));
+    if (this.failed.size) this.version++;
+    this.failed.clear();
+  }
+  private readonly failed = new Set<string>();
+
+  private async work(name: string): Promise<void> {
+    for (let wanted = this.next.get(name); wanted; wanted = this.next.get(name)) {
+      this.next.delete(name);
+      const controller = new AbortController();
+      this.busy.set(name, controller);
+      try {
+        await this.fetch(wanted, controller.signal);
+      } catch (error) {
+        if (!controller.signal.aborted) this.fail(wanted, error);
+      }
+    }
+    this.busy.delete(name);
+  }
+
+  private async fetch({ at, kind, epoch, layers }: Wanted, signal: AbortSignal): Promise<void> {
+    const named = kind === "predictions" ? [] : layers;
+    const frame = await fetchRecords(at, kind, epoch, named, signal);
+    for (const record of frame.records) {
+      if (record.kind !== kind || record.epoch !== epoch) continue;
+      this.cache.set(key(at, kind, epoch, record.layer), { state: "ready", record }, weight(record));
+    }
+    for (const { layer, reason } of frame.damaged) {
+      this.cache.set(key(at, kind, epoch, layer), { state: "damaged", reason });
+    }
+    for (const layer of layers) this.missed(key(at, kind, epoch, layer), "the record is not in the answer");
+    this.version++;
+  }
+
+  private fail({ at, kind, epoch, layers }: Wanted, error: unknown): void {
+    if (error instanceof HttpError && error.stale) return; // the index will say what is there now
+    const said = error instanceof HttpError || error instanceof FrameError;
+    const reason = said ? error.message : "TensorBoard does not answer";
+    for (const layer of layers) this.missed(key(at, kind, epoch, layer), reason);
+    this.version++;
+  }
+
+  private missed(name: string, reason: string): void {
+    if (this.cache.has(name)) return;
+    this.cache.set(name, { state: "damaged", reason });
+    this.failed.add(name);
+  }
+}
+
+function key(at: Address, kind: string, epoch: number, layer: string): string {
+  return [at.run, at.generation, kind, epoch, layer].join("\n");
+}
+
+function weight(record: FrameRecord): number {
+  return Object.values(record.arrays).reduce((sum, array) => sum + array.values.byteLength, 256);
+}

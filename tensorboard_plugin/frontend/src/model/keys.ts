@@ -1,0 +1,26 @@
+// The keyboard: arrows step epochs and layers, space plays, Home and End, 1–3 choose a view, Esc clears.
+
+import type { Page } from "./page.svelte";
+
+/** Acts on a key; true where it was one of ours. */
+export function handleKey(page: Page, event: KeyboardEvent): boolean {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return false;
+  const tab = page.tabs[Number(event.key) - 1];
+  if (tab) return page.set("tab", tab), true;
+  switch (event.key) {
+    case "ArrowLeft": return (page.playing = false), page.move(-1), true;
+    case "ArrowRight": return (page.playing = false), page.move(1), true;
+    case "ArrowUp": return page.moveLayer(-1), true;
+    case "ArrowDown": return page.moveLayer(1), true;
+    case "Home": return (page.playing = false), page.goTo(page.epochs[0] ?? null), true;
+    case "End": return (page.playing = false), page.goTo(page.newest), true;
+    case " ": return (page.playing = !page.playing), true;
+    case "l": return page.goLive(), true;
+    case "Escape": return page.clearSelection(), true;
+    default: return false;
+  }
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(input|select|textarea)$/i.test(target.tagName));
+}

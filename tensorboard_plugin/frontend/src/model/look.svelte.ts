@@ -1,0 +1,123 @@
+// What the views show of the chosen epoch: records asked for, columns of samples, colours.  One place, so that views agree.
+
+import type { FrameRecord } from "../api/types";
+import { nearest } from "./epochs";
+import type { Page } from "./page.svelte";
+import { travelMs } from "./player";
+import { legend, paint, type Paint, type SampleColumns } from "./samples";
+import { COLOURS, SIZES, type ColourBy, type SizeBy } from "./settings";
+import { reducedMotion } from "../theme/host";
+
+export type Status =
+  | { state: "ready"; record: FrameRecord }
+  | { state: "loading" }
+  | { state: "pending" }
+  | { state: "absent"; nearest: number | null }
+  | { state: "damaged"; reason: string };
+
+export class Look {
+  // Assigned before any of the derived values below is read: they are computed on demand.
+  private readonly page!: Page;
+
+  constructor(page: Page) {
+    this.page = page;
+  }
+
+  private labels: Int32Array | null = $derived.by(() => {
+    const labels = this.page.info?.probe?.labels ?? [];
+    return labels.some((label) => label >= 0) ? Int32Array.from(labels) : null;
+  });
+  private classNames: string[] = $derived(this.page.info?.probe?.class_names ?? []);
+  private predictions: FrameRecord | null = $derived.by(() => {
+    const status = this.status("predictions", "", this.page.epoch);
+    return status.state === "ready" ? status.record : null;
+  });
+
+  colours: ColourBy[] = $derived(
+    COLOURS.filter((by) =>
+      by === "true" ? this.labels !== null : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
+    ),
+  );
+  colourBy: ColourBy = $derived(
+    this.colours.includes(this.page.settings.colourBy) ? this.page.settings.colourBy : (this.colours[0] ?? "true"),
+  );
+  sizes: SizeBy[] = $derived(this.page.run?.series.predictions ? [...SIZES] : ["uniform"]);
+  sizeBy: SizeBy = $derived(this.sizes.includes(this.page.settings.sizeBy) ? this.page.settings.sizeBy : "uniform");
+  /** The samples as the chosen layer and epoch show them. */
+  columns: SampleColumns = $derived(this.columnsOf(this.page.layer));
+  paint: Paint = $derived(this.paintOf(this.columns));
+  legend = $derived(legend(this.columns, { colourBy: this.colourBy, isolated: this.page.isolated, dark: this.page.dark }));
+  travelMs = $derived(reducedMotion() ? 0 : travelMs(this.page.epochs.length, this.page.playing));
+
+  /** What there is of one kind of record of a layer at an epoch. */
+  status(kind: string, layer: string, epoch: number | null): Status {
+    const { page } = this;
+    const run = page.run;
+    if (!run || epoch === null) return { state: "absent", nearest: null };
+    const epochs = page.recorded(kind, layer);
+    if (!epochs.includes(epoch)) {
+      const expected = kind === "embedding" && page.recordsEmbeddings && epoch > (epochs.at(-1) ?? -1);
+      if (expected && page.recorded("predictions", "").includes(epoch)) return { state: "pending" };
+      return { state: "absent", nearest: nearest(epochs, epoch) };
+    }
+    return page.frames.get(run, kind, epoch, layer) ?? { state: "loading" };
+  }
+
+  /** Asks for the records of some layers at the chosen epoch, and in `ahead` for the neighbouring epochs' too. */
+  want(slot: string, kind: string, layers: string[], ahead = 0): void {
+    const { page } = this;
+    if (!page.run || page.epoch === null) return;
+    const ask = (name: string, epoch: number) => {
+      const there = layers.filter((layer) => page.recorded(kind, layer).includes(epoch));
+      if (there.length) page.frames.ensure(name, page.run!, kind, epoch, there);
+    };
+    ask(slot, page.epoch);
+    const at = page.epochs.indexOf(page.epoch);
+    for (let i = 1; i <= ahead; i++) {
+      const next = page.epochs[at + i];
+      if (next !== undefined) ask(`${slot} +${i}`, next);
+    }
+  }
+
+  columnsOf(layer: string): SampleColumns {
+    const clusters = this.status("clusters", layer, this.page.epoch);
+    const column = <T>(record: FrameRecord | null, name: string, type: abstract new (...a: never[]) => T): T | null => {
+      const values = record?.arrays[name]?.values;
+      return values instanceof type ? values : null;
+    };
+    return {
+      count: this.page.info?.probe?.count ?? this.predictions?.arrays.classes?.values.length ?? 0,
+      labels: this.labels,
+      predicted: column(this.predictions, "classes", Int32Array),
+      certainty: column(this.predictions, "certainty", Float32Array),
+      cluster: clusters.state === "ready" ? column(clusters.record, "labels", Int32Array) : null,
+      classNames: this.classNames,
+    };
+  }
+
+  paintOf(columns: SampleColumns): Paint {
+    const { page } = this;
+    return paint(columns, { colourBy: this.colourBy, sizeBy: this.sizeBy, isolated: page.isolated, dark: page.dark });
+  }
+
+  /** The class scores of a sample, highest first, at most `top`. */
+  scores(sample: number, top = 3): { label: number; score: number }[] {
+    const array = this.predictions?.arrays.scores;
+    const [rows = 0, classes = 0] = array?.shape ?? [];
+    if (!array || sample >= rows) return [];
+    return Array.from({ length: classes }, (_, label) => ({ label, score: Number(array.values[sample * classes + label]) }))
+      .sort((a, b) => b.score - a.score)
+      .slice(0, top);
+  }
+}
+
+/** The points of an embedding record, or null where they are not (n, 2) numbers. */
+export function pointsOf(record: FrameRecord): Float32Array | null {
+  const array = record.arrays.points;
+  return array?.values instanceof Float32Array && array.shape.length === 2 && array.shape[1] === 2 ? array.values : null;
+}
+
+export function field(record: FrameRecord, name: string): number | null {
+  const value = record.fields[name];
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}

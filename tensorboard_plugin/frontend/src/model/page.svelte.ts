@@ -1,0 +1,162 @@
+// The page's state: which run, epoch and layer are looked at, what of them is known, and what is selected.
+
+import type { LayerInfo, RunEntry, RunInfo } from "../api/types";
+import { epochsOf, has, nearest, pendingEpochs, snapshotEpochs, step } from "./epochs";
+import { Frames } from "./frames.svelte";
+import { NumberTable } from "./numbers";
+import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./settings";
+
+export class Page {
+  readonly frames = new Frames();
+  settings: Settings = $state(loadSettings());
+  dark = $state(false);
+
+  connection: "connecting" | "ok" | "lost" = $state("connecting");
+  version = $state("");
+  runs: RunEntry[] | null = $state.raw(null);
+  info: RunInfo | null = $state.raw(null);
+  numbers: NumberTable = $state.raw(new NumberTable());
+  /** Rises with every answer merged into `numbers`. */
+  numbersVersion = $state(0);
+  sprite: ImageBitmap | null = $state.raw(null);
+  playing = $state(false);
+
+  /** Categories isolated by the legend, and the samples and filters that are selected or hovered. */
+  isolated: ReadonlySet<number> = $state.raw(new Set<number>());
+  samples: readonly number[] = $state.raw([]);
+  hoveredSample: number | null = $state(null);
+  filters: readonly number[] = $state.raw([]);
+  hoveredFilter: number | null = $state(null);
+
+  /** Newest epoch that the user has seen; what came since is behind the "newer" pill. */
+  private seen = $state(-1);
+
+  run: RunEntry | null = $derived.by(() => {
+    const runs = this.runs ?? [];
+    return runs.find((entry) => entry.run === this.settings.run) ?? newestRun(runs);
+  });
+
+  /** Layers in graph order; those that the session does not list but the log holds come last. */
+  layers: LayerInfo[] = $derived.by(() => {
+    const listed = this.info?.session?.layers ?? [];
+    const names = new Set(listed.map((layer) => layer.name));
+    const extra = new Set<string>();
+    for (const [kind, series] of Object.entries(this.run?.series ?? {})) {
+      if (!["embedding", "separation", "health", "clusters"].includes(kind)) continue;
+      for (const layer of Object.keys(series)) if (layer && !names.has(layer)) extra.add(layer);
+    }
+    return [...listed, ...[...extra].map(unlisted)];
+  });
+  layerNames: string[] = $derived(this.layers.map((layer) => layer.name));
+  layer: string = $derived(
+    this.layerNames.includes(this.settings.layer ?? "") ? this.settings.layer! : (this.layerNames.at(-1) ?? ""),
+  );
+  layerInfo: LayerInfo | null = $derived(this.layers.find((entry) => entry.name === this.layer) ?? null);
+
+  epochs: number[] = $derived(snapshotEpochs(this.run));
+  recordsEmbeddings: boolean = $derived(
+    has(this.run, "embedding") || Object.keys(this.info?.session?.recorders ?? {}).some((name) => /^embedding/i.test(name)),
+  );
+  pending: number[] = $derived(pendingEpochs(this.run, this.layer, this.recordsEmbeddings));
+  /** The newest epoch that can be shown in full. */
+  newest: number | null = $derived(
+    this.epochs.findLast((epoch) => !this.pending.includes(epoch)) ?? this.epochs.at(-1) ?? null,
+  );
+  following: boolean = $derived(this.settings.epoch === null);
+  epoch: number | null = $derived(
+    this.settings.epoch === null ? this.newest : nearest(this.epochs, this.settings.epoch),
+  );
+  newer: number = $derived(
+    this.following ? 0 : this.epochs.filter((epoch) => epoch > this.seen && epoch <= (this.newest ?? -1)).length,
+  );
+
+  tabs: Tab[] = $derived(
+    TABS.filter((tab) => tab === "overview" || has(this.run, tab === "samples" ? "embedding" : "health")),
+  );
+  tab: Tab = $derived(this.tabs.includes(this.settings.tab) ? this.settings.tab : "overview");
+
+  set<K extends keyof Settings>(name: K, value: Settings[K]): void {
+    this.settings[name] = value;
+    saveSettings($state.snapshot(this.settings));
+  }
+
+  goTo(epoch: number | null): void {
+    const target = epoch === null ? null : nearest(this.epochs, epoch);
+    if (target === null) return;
+    this.seen = this.following ? (this.newest ?? -1) : Math.max(this.seen, target);
+    this.set("epoch", target);
+  }
+
+  move(delta: number): void {
+    if (this.epoch !== null) this.goTo(step(this.epochs, this.epoch, delta));
+  }
+
+  moveLayer(delta: number): void {
+    const at = this.layerNames.indexOf(this.layer);
+    const name = this.layerNames[Math.min(Math.max(at + delta, 0), this.layerNames.length - 1)];
+    if (name !== undefined) this.selectLayer(name);
+  }
+
+  selectLayer(name: string): void {
+    if (name !== this.layer) this.filters = [];
+    this.hoveredFilter = null;
+    this.set("layer", name);
+  }
+
+  selectRun(run: string): void {
+    this.clearSelection();
+    this.playing = false;
+    this.set("epoch", null);
+    this.set("run", run);
+  }
+
+  goLive(): void {
+    this.playing = false;
+    this.set("epoch", null);
+  }
+
+  /** After a reload the playhead may stand where the user left it: everything there is now counts as seen. */
+  markSeen(): void {
+    if (this.seen < 0) this.seen = this.newest ?? -1;
+  }
+
+  /** Adds to the selection or takes from it with shift, else selects this one alone. */
+  selectSample(index: number, add: boolean): void {
+    this.samples = toggled(this.samples, index, add);
+  }
+
+  selectFilter(index: number, add: boolean): void {
+    this.filters = toggled(this.filters, index, add);
+  }
+
+  isolate(key: number, add: boolean): void {
+    this.isolated = new Set(toggled([...this.isolated], key, add));
+  }
+
+  clearSelection(): void {
+    this.samples = [];
+    this.filters = [];
+    this.isolated = new Set();
+    this.hoveredSample = this.hoveredFilter = null;
+  }
+
+  /** Epochs at which a kind of record of the current layer exists. */
+  recorded(kind: string, layer: string = this.layer): number[] {
+    return epochsOf(this.run, kind, layer);
+  }
+}
+
+function toggled(chosen: readonly number[], item: number, add: boolean): number[] {
+  if (add) return chosen.includes(item) ? chosen.filter((other) => other !== item) : [...chosen, item];
+  return chosen.length === 1 && chosen[0] === item ? [] : [item];
+}
+
+function newestRun(runs: RunEntry[]): RunEntry | null {
+  return runs.reduce<RunEntry | null>((best, entry) => (!best || entry.updated > best.updated ? entry : best), null);
+}
+
+function unlisted(name: string): LayerInfo {
+  return {
+    name, type: "", shape: [], filters: 0, tapped: name, activation: "", parameters: 0, features: 0, sketch: 0, path: [], note: "",
+  };
+}

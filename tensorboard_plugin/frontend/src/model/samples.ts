@@ -1,0 +1,129 @@
+// How the probe's samples look: category, colour, ring and size of each.  Pure functions on columns.
+
+import type { ColourBy, SizeBy } from "./settings";
+import { categoryColours, darker, neutral, noise, type Rgb } from "../theme/palette";
+
+/** What is known of each sample; a column that was not recorded is null. */
+export interface SampleColumns {
+  count: number;
+  /** −1 = no label. */
+  labels: Int32Array | null;
+  predicted: Int32Array | null;
+  certainty: Float32Array | null;
+  /** −1 = noise. */
+  cluster: Int32Array | null;
+  classNames: string[];
+}
+
+export interface LegendEntry {
+  key: number;
+  name: string;
+  count: number;
+  wrong: number;
+  colour: Rgb;
+}
+
+/** Colours and sizes, four bytes a colour, one radius in pixels a sample. */
+export interface Paint {
+  fill: Uint8Array;
+  ring: Uint8Array;
+  radius: Float32Array;
+}
+
+export interface PaintOptions {
+  colourBy: ColourBy;
+  sizeBy: SizeBy;
+  /** Categories that stand out; empty = all do. */
+  isolated: ReadonlySet<number>;
+  dark: boolean;
+}
+
+const SMALLEST = 1.5; // px radius: diameters 3–9 px
+const LARGEST = 4.5;
+const UNIFORM = 2.75;
+const FADED = 38;
+
+export function className(columns: Pick<SampleColumns, "classNames">, index: number): string {
+  return index < 0 ? "no label" : columns.classNames[index] || String(index);
+}
+
+export function categories(columns: SampleColumns, by: ColourBy): Int32Array | null {
+  return by === "true" ? columns.labels : by === "predicted" ? columns.predicted : columns.cluster;
+}
+
+/** How many categories share the hues: all classes for both ways to colour by class, so that hues mean the same. */
+export function categoryCount(columns: SampleColumns, by: ColourBy): number {
+  if (by === "cluster") return 1 + highest(columns.cluster);
+  return Math.max(columns.classNames.length, 1 + highest(columns.labels), 1 + highest(columns.predicted));
+}
+
+export const isWrong = (columns: SampleColumns, i: number): boolean =>
+  (columns.labels?.[i] ?? -1) >= 0 && columns.predicted !== null && columns.predicted[i] !== columns.labels![i];
+
+/** The hue of every category; grey for all but the isolated ones where there are too many to tell apart. */
+export function hues(columns: SampleColumns, options: Pick<PaintOptions, "colourBy" | "isolated" | "dark">): (key: number) => Rgb {
+  const { colourBy, isolated, dark } = options;
+  const all = categoryColours(categoryCount(columns, colourBy), dark);
+  const some = all ? null : categoryColours(Math.min(isolated.size, 20), dark);
+  const order = [...isolated].sort((a, b) => a - b);
+  return (key) => {
+    if (key < 0) return colourBy === "cluster" ? noise(dark) : neutral(dark);
+    if (all) return all[key] ?? neutral(dark);
+    return some?.[order.indexOf(key)] ?? neutral(dark);
+  };
+}
+
+/** Categories that occur, with their counts and how many samples of each are misclassified. */
+export function legend(columns: SampleColumns, options: Pick<PaintOptions, "colourBy" | "isolated" | "dark">): LegendEntry[] {
+  const keys = categories(columns, options.colourBy);
+  if (!keys) return [];
+  const counts = new Map<number, { count: number; wrong: number }>();
+  for (let i = 0; i < columns.count; i++) {
+    const entry = counts.get(keys[i]!) ?? { count: 0, wrong: 0 };
+    entry.count++;
+    if (isWrong(columns, i)) entry.wrong++;
+    counts.set(keys[i]!, entry);
+  }
+  const hue = hues(columns, options);
+  const name = (key: number) =>
+    options.colourBy === "cluster" ? (key < 0 ? "noise" : `cluster ${key}`) : className(columns, key);
+  return [...counts]
+    .sort(([a], [b]) => (a < 0 ? 1 : b < 0 ? -1 : a - b))
+    .map(([key, entry]) => ({ key, name: name(key), ...entry, colour: hue(key) }));
+}
+
+/** Fill, ring and radius of every sample.  Misclassified: darker, ringed in the predicted class's hue. */
+export function paint(columns: SampleColumns, options: PaintOptions): Paint {
+  const { count } = columns;
+  const keys = categories(columns, options.colourBy);
+  const hue = hues(columns, options);
+  // The ring names the predicted class, whatever the fill shows.
+  const classHue = options.colourBy === "cluster" ? hues(columns, { ...options, colourBy: "true", isolated: new Set() }) : hue;
+  const fill = new Uint8Array(4 * count);
+  const ring = new Uint8Array(4 * count);
+  const radius = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    const key = keys ? keys[i]! : -1;
+    const shown = options.isolated.size === 0 || options.isolated.has(key);
+    const wrong = isWrong(columns, i);
+    const colour = keys ? hue(key) : neutral(options.dark);
+    fill.set(wrong ? darker(colour) : colour, 4 * i);
+    fill[4 * i + 3] = shown ? 215 : FADED;
+    ring.set(wrong ? classHue(columns.predicted![i]!) : fill.subarray(4 * i, 4 * i + 3), 4 * i);
+    ring[4 * i + 3] = wrong && shown ? 255 : 0;
+    radius[i] = sizeOf(columns.certainty?.[i], options.sizeBy);
+  }
+  return { fill, ring, radius };
+}
+
+function sizeOf(certainty: number | undefined, by: SizeBy): number {
+  if (by === "uniform" || certainty === undefined || !Number.isFinite(certainty)) return UNIFORM;
+  const share = Math.min(Math.max(by === "certainty" ? certainty : 1 - certainty, 0), 1);
+  return SMALLEST + (LARGEST - SMALLEST) * share;
+}
+
+function highest(keys: ArrayLike<number> | null): number {
+  let most = -1;
+  for (let i = 0; i < (keys?.length ?? 0); i++) if (keys![i]! > most) most = keys![i]!;
+  return most;
+}

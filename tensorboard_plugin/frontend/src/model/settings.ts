@@ -1,0 +1,68 @@
+// What the user chose, kept over reloads.  Names from the log are stored, never interpreted.
+
+export const TABS = ["overview", "samples", "filters"] as const;
+export const COLOURS = ["true", "predicted", "cluster"] as const;
+export const SIZES = ["certainty", "uncertainty", "uniform"] as const;
+export const METRICS = ["knn_accuracy", "silhouette", "dead"] as const;
+
+export type Tab = (typeof TABS)[number];
+export type ColourBy = (typeof COLOURS)[number];
+export type SizeBy = (typeof SIZES)[number];
+export type Metric = (typeof METRICS)[number];
+
+export interface Settings {
+  run: string | null;
+  layer: string | null;
+  /** Where the playhead was left; null while it follows the newest epoch. */
+  epoch: number | null;
+  tab: Tab;
+  colourBy: ColourBy;
+  sizeBy: SizeBy;
+  metric: Metric;
+}
+
+export const DEFAULTS: Settings = {
+  run: null, layer: null, epoch: null, tab: "overview", colourBy: "true", sizeBy: "certainty", metric: "knn_accuracy",
+};
+
+const KEY = "featwatch.page.1";
+
+function oneOf<T extends string>(allowed: readonly T[], value: unknown, otherwise: T): T {
+  return allowed.includes(value as T) ? (value as T) : otherwise;
+}
+
+/** Settings from whatever was stored; what does not fit falls back to its default. */
+export function parseSettings(stored: string | null): Settings {
+  let raw: Record<string, unknown> = {};
+  try {
+    const value: unknown = JSON.parse(stored ?? "{}");
+    if (typeof value === "object" && value !== null) raw = value as Record<string, unknown>;
+  } catch {
+    // Somebody else's or a damaged entry: start from the defaults.
+  }
+  return {
+    run: typeof raw.run === "string" ? raw.run : null,
+    layer: typeof raw.layer === "string" ? raw.layer : null,
+    epoch: Number.isInteger(raw.epoch) ? (raw.epoch as number) : null,
+    tab: oneOf(TABS, raw.tab, DEFAULTS.tab),
+    colourBy: oneOf(COLOURS, raw.colourBy, DEFAULTS.colourBy),
+    sizeBy: oneOf(SIZES, raw.sizeBy, DEFAULTS.sizeBy),
+    metric: oneOf(METRICS, raw.metric, DEFAULTS.metric),
+  };
+}
+
+export function loadSettings(): Settings {
+  try {
+    return parseSettings(localStorage.getItem(KEY));
+  } catch {
+    return { ...DEFAULTS };
+  }
+}
+
+export function saveSettings(settings: Settings): void {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(settings));
+  } catch {
+    // Storage may be full or forbidden; the page works without it.
+  }
+}

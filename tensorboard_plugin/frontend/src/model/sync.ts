@@ -1,0 +1,92 @@
+// Keeps the page's state up to date with the log: index first, then what is new of the run that is shown.
+
+import { fetchIndex, fetchNumbers, fetchRun, fetchSprite, HttpError } from "../api/http";
+import type { RunEntry } from "../api/types";
+import { NumberTable } from "./numbers";
+import type { Page } from "./page.svelte";
+
+export class Sync {
+  private etag = "";
+  /** What of the shown run was fetched last. */
+  private done = { run: "", generation: "", updated: NaN, described: "" };
+  private working: AbortController | null = null;
+
+  constructor(private readonly page: Page) {}
+
+  /** One round: the index, then the shown run.  Never throws; a lost connection is shown instead. */
+  async round(signal: AbortSignal): Promise<void> {
+    try {
+      const index = await fetchIndex(this.etag, signal);
+      this.page.connection = "ok";
+      if (index.runs) {
+        this.etag = index.etag;
+        this.page.version = index.version ?? "";
+        this.pin(index.runs);
+        this.page.runs = index.runs;
+        this.page.frames.retry();
+      }
+      await this.refresh();
+    } catch (error) {
+      if (!signal.aborted && !(error instanceof HttpError && error.stale)) this.page.connection = "lost";
+    }
+  }
+
+  /** Stays with the run that is shown when newer ones turn up. */
+  private pin(runs: RunEntry[]): void {
+    const { page } = this;
+    if (page.run && runs.some((entry) => entry.run === page.run!.run)) page.settings.run ??= page.run.run;
+  }
+
+  /** Fetches what is not there yet of the shown run. */
+  async refresh(): Promise<void> {
+    const { page, done } = this;
+    const run = page.run;
+    if (!run) return;
+    const moved = run.run !== done.run || run.generation !== done.generation;
+    if (moved) this.reset(run);
+    else if (run.updated === done.updated || this.working) return;
+    const controller = (this.working = new AbortController());
+    try {
+      await this.fetch(run, controller.signal);
+      done.updated = run.updated;
+    } catch (error) {
+      if (!controller.signal.aborted) throw error;
+    } finally {
+      if (this.working === controller) this.working = null;
+    }
+  }
+
+  private reset(run: RunEntry): void {
+    const { page } = this;
+    this.working?.abort();
+    page.frames.abort();
+    this.done = { run: run.run, generation: run.generation, updated: NaN, described: "" };
+    page.info = null;
+    page.sprite = null;
+    page.numbers = new NumberTable();
+    page.numbersVersion++;
+  }
+
+  private async fetch(run: RunEntry, signal: AbortSignal): Promise<void> {
+    const { page } = this;
+    const at = { run: run.run, generation: run.generation };
+    const described = JSON.stringify([run.series.journal, run.series.session, run.series.probe, run.problems].concat(
+      Object.values(run.series.journal ?? {}).map((which) => run.epochs[which]?.length ?? 0) as never,
+    ));
+    const [answer, info] = await Promise.all([
+      fetchNumbers(at, page.numbers.until, signal),
+      described === this.done.described ? null : fetchRun(at, signal),
+    ]);
+    if (signal.aborted) return;
+    page.numbers.merge(answer);
+    page.numbersVersion++;
+    if (!info) return;
+    this.done.described = described;
+    page.info = info;
+    page.markSeen();
+    if (info.probe?.thumbnails && !page.sprite) {
+      const sprite = await fetchSprite(at, signal).catch(() => null);
+      if (!signal.aborted) page.sprite = sprite;
+    }
+  }
+}
