@@ -141,5 +141,5 @@ def _decoded(event: Event, kind: str, layer: str, epoch: int) -> Record:
         raise wire.WireError("it is not there any more: the file was changed after it was opened")
     record = wire.decode(list(values[-1].tensor.string_val))
     if (record.kind, record.layer, record.epoch) != (kind, layer, epoch):
-        raise wire.WireError(f"it says that it is {record.kind} of {record.layer!r} at epoch {record.epoch}")
+        raise wire.WireError("its header names another kind, layer or epoch than its tag and step")
     return record

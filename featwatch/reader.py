@@ -136,15 +136,17 @@ class Run:
     @cached_property
     def problems(self) -> list[str]:
         """Sentences: what of the log could not be read, and why.  The first use reads the whole log."""
-        sentences = [str(damage) for damage in self._index.damages]
-        for kind, count in self._index.unknown.items():
-            sentences.append(f"{count:,} × unknown kind of record {kind!r}: written by a newer featwatch?")
+        damages = [(damage.reason, str(damage)) for damage in self._index.damages]
+        unknown = [
+            (kind, f"{count:,} × unknown kind of record {kind!r}: written by a newer featwatch?")
+            for kind, count in self._index.unknown.items()
+        ]
         groups: dict[str, list[str]] = {}
-        for reason, sentence in self._index.unreadable():
+        for reason, sentence in [*damages, *unknown, *self._index.unreadable()]:
             groups.setdefault(reason, []).append(sentence)
-        for group in groups.values():
-            sentences.append(group[0] + (f", and {len(group) - 1:,} more for the same reason" if len(group) > 1 else ""))
-        return sentences
+        return [
+            first + (f"; {len(others):,} more for the same reason" if others else "") for first, *others in groups.values()
+        ]
 
     # The records
 
