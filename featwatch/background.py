@@ -12,14 +12,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from featwatch.errors import in_words
-from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
-from featwatch.records import Record
+from featwatch.recorders.pipeline import LayerTask, Memory, Outcome, analyse, remembered
 
 MAX_WAITING = 12                # snapshots, and …
 MAX_WAITING_BYTES = 256 << 20   # of arrays in them: each holds a sketch of every layer for every sample
@@ -33,13 +32,14 @@ _WORKER_ENVIRONMENT = {
 }
 
 Deliver = Callable[[LayerTask, list[Outcome]], None]
+Memories = dict[str, dict[str, Memory]]     # layer -> kind -> what its next task continues from
 Progress = Callable[[int, int], None]       # (layers finished, layers in all)
 
 
 class Analyst(Protocol):
     """Analyses snapshots in the order in which they come, each layer starting from what the one before gave."""
 
-    previous: dict[tuple[str, str], Record]     # (layer, kind) -> the last record
+    memory: Memories
 
     def submit(self, epoch: int, tasks: list[LayerTask]) -> list[int]: ...
     def finish(self, progress: Progress | None = None) -> bool: ...
@@ -50,15 +50,15 @@ class InlineAnalyst:
     """Analyses where it is called, in the training thread."""
 
     def __init__(self, deliver: Deliver) -> None:
-        self.previous: dict[tuple[str, str], Record] = {}
+        self.memory: Memories = {}
         self._deliver = deliver
 
     def submit(self, epoch: int, tasks: list[LayerTask]) -> list[int]:
         """Analyse at once.  Nothing is ever dropped: returns no epochs."""
         for task in tasks:
-            task = _continued(task, self.previous)
+            task = _continued(task, self.memory)
             outcomes = analyse(task)
-            _remember(outcomes, self.previous)
+            _remember(task, outcomes, self.memory)
             self._deliver(task, outcomes)
         return []
 
@@ -81,7 +81,7 @@ class BackgroundAnalyst:
     def __init__(
         self, deliver: Deliver, trouble: Callable[[str], None], start: Callable[[], Executor] | None = None
     ) -> None:
-        self.previous: dict[tuple[str, str], Record] = {}
+        self.memory: Memories = {}
         self._deliver = deliver
         self._trouble = trouble
         self._worker = _Worker(start or start_worker, trouble)
@@ -150,27 +150,29 @@ class BackgroundAnalyst:
         self._worker.warm_up()
         while True:
             with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
                 self._current_epoch, tasks = self._waiting.popleft()
                 self._current = len(tasks)
             for task in tasks:
+                if self._is_closed():
+                    return
                 self._one(task)
                 with self._changed:
                     self._current -= 1
                     self._finished += 1
                     self._changed.notify_all()
-                    if self._closed:
-                        return
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     def _one(self, task: LayerTask) -> None:
-        task = _continued(task, self.previous)
+        task = _continued(task, self.memory)
         outcomes = self._worker.run(task)
-        if self._closed:
+        if self._is_closed():
             return
-        _remember(outcomes, self.previous)
+        _remember(task, outcomes, self.memory)
         try:
             self._deliver(task, outcomes)
         except Exception as error:
@@ -241,11 +243,11 @@ def start_worker() -> Executor:
     return loky.ProcessPoolExecutor(1, initializer=_become_worker, initargs=(os.getpid(),), env=_WORKER_ENVIRONMENT)
 
 
-def prepare_analysis() -> float:
-    """Import and compile what the analysis needs; returns the seconds it took."""
+def prepare_analysis() -> None:
+    """Import and compile what the analysis needs."""
     from featwatch.analysis.warm_up import warm_up
 
-    return warm_up()
+    warm_up()
 
 
 def _become_worker(parent: int) -> None:
@@ -275,13 +277,10 @@ def _end(executor: Executor | None) -> None:
         return
 
 
-def _continued(task: LayerTask, previous: Mapping[tuple[str, str], Record]) -> LayerTask:
-    layer = task.snapshot.layer
-    mine: dict[str, Any] = {kind: record for (name, kind), record in previous.items() if name == layer}
-    return replace(task, previous={**mine, **task.previous})
+def _continued(task: LayerTask, memory: Memories) -> LayerTask:
+    return replace(task, memory=memory.get(task.snapshot.layer, {}))
 
 
-def _remember(outcomes: list[Outcome], previous: dict[tuple[str, str], Record]) -> None:
-    for outcome in outcomes:
-        if outcome.record is not None:
-            previous[(outcome.record.layer, outcome.record.kind)] = outcome.record
+def _remember(task: LayerTask, outcomes: list[Outcome], memory: Memories) -> None:
+    # A new dict instead of a changed one: the training thread may be copying the old one.
+    memory[task.snapshot.layer] = {**memory.get(task.snapshot.layer, {}), **remembered(task, outcomes)}

@@ -72,7 +72,10 @@ class Plan:
         for site in self.sites:
             mine = self.of_site(site, recorders)
             if mine:
-                needs[site] = tuple(sorted({name for recorder in mine for name in recorder.reductions}))
+                names = {name for recorder in mine for name in recorder.reductions}
+                if any(recorder.input_range for recorder in mine):
+                    names |= {"input_minimum", "input_maximum"}
+                needs[site] = tuple(sorted(names))
         return needs
 
     def _bases(self, recorder: Recorder) -> list[Recorder]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from featwatch import __version__
-from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Progress
+from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Memories, Progress
 from featwatch.errors import notify
 from featwatch.layers import Site
 from featwatch.plan import Plan
@@ -19,7 +20,7 @@ from featwatch.predictions import predictions
 from featwatch.probe import Probe
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
-from featwatch.records import EpochLog, Journal, Record, Session
+from featwatch.records import EpochLog, Journal, Session
 from featwatch.taps import TapPass, distance_error
 from featwatch.weights import filter_bias, filter_weights
 from featwatch.writers import Writer
@@ -33,7 +34,7 @@ class Recording:
         writer: where records go; closed by `finish`.
         background: whether the analysis runs in a worker process.
         output: index of the model's output that holds the class scores; −1 = none does.
-        previous: (layer, kind) -> record that an analysis continues from.
+        memory: what the analysis continues from.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Recording:
         *,
         background: bool,
         output: int,
-        previous: Mapping[tuple[str, str], Record],
+        memory: Memories,
     ) -> None:
         self._model = model
         self._probe = probe
@@ -64,7 +65,7 @@ class Recording:
         self._analyst: Analyst = (
             BackgroundAnalyst(self._deliver, self._trouble) if background else InlineAnalyst(self._deliver)
         )
-        self._analyst.previous.update(previous)
+        self._analyst.memory.update(memory)
 
     def open(self, first_epoch: int, *, epochs_planned: int, schedule: str) -> None:
         """Trace and compile the forward pass, and write what is known before the first snapshot."""
@@ -144,9 +145,9 @@ class Recording:
         self._writer.close()
 
     @property
-    def previous(self) -> dict[tuple[str, str], Record]:
-        """The last record of every (layer, kind), for the next session to continue from."""
-        return dict(self._analyst.previous)
+    def memory(self) -> Memories:
+        """What the next session's analysis continues from."""
+        return dict(self._analyst.memory)
 
     def _tap_pass(self, recorders: Sequence[Recorder]) -> TapPass:
         key = frozenset(recorders)
@@ -165,6 +166,8 @@ class Recording:
             weights=filter_weights(site.layer),
             bias=filter_bias(site.layer),
             distance_error=distance_error(reduced, self._probe.batch_size),
+            input_minimum=float(reduced["input_minimum"].min()) if "input_minimum" in reduced else -math.inf,
+            input_maximum=float(reduced["input_maximum"].max()) if "input_maximum" in reduced else math.inf,
         )
 
     def _deliver(self, task: LayerTask, outcomes: list[Outcome]) -> None:

@@ -2,7 +2,8 @@
 
 A recorder names the ones it needs in `Recorder.reductions`; the shared forward pass computes each
 needed one once per layer.  Every function takes `values`, (batch, …, filters) float32 with the
-filters last, and the layer's `Sketch`, and returns one row per sample.
+filters last, and the layer's `Sketch`, and returns one row per sample.  The values are the layer's
+output; for functions called `input_…` they are what entered the layer.
 """
 
 from __future__ import annotations
@@ -80,6 +81,16 @@ def mean(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
 def active(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
     """(batch, filters): the share of positions with a value above zero."""
     return tf.reduce_mean(tf.cast(_positions(values) > 0, tf.float32), axis=1)
+
+
+def input_minimum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch,): the smallest value that entered the layer."""
+    return tf.reduce_min(values, axis=range(1, values.shape.rank))
+
+
+def input_maximum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+    """(batch,): the largest value that entered the layer."""
+    return tf.reduce_max(values, axis=range(1, values.shape.rank))
 
 
 def _positions(values: tf.Tensor) -> tf.Tensor:

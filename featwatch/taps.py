@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from featwatch import reductions
 from featwatch.layers import Site, graph_of, nested_graph
-from featwatch.reductions import Sketch
 from featwatch.records import LayerInfo
+from featwatch.reductions import Sketch
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
 
@@ -44,8 +44,8 @@ class TapPass:
         self._graph = graph_of(model)
         self._needs = {site: tuple(names) for site, names in needs.items()}
         self._seed = seed
-        self._sketches: dict[Site, Sketch] = {}
-        self._shapes: dict[Site, tuple[int | None, ...]] = {}
+        self._sketches: dict[str, Sketch] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._jit = True
         self._function = self._build()
 
@@ -84,19 +84,15 @@ class TapPass:
             [np.concatenate(rows) for rows in outputs],
         )
 
-    def sketch(self, site: Site) -> Sketch:
-        """How this site's feature tensors are shortened.  Known once `prepare` has run."""
-        return self._sketches[site]
-
     def info(self, site: Site) -> LayerInfo:
         """The description of a site for the log.  Known once `prepare` has run."""
-        shape = self._shapes[site]
-        sketch = self._sketches[site]
+        shape = self._shapes[site.name]
+        sketch = self._sketches[site.name]
         return LayerInfo(
             name=site.name,
             type=type(site.layer).__name__,
             shape=shape,
-            filters=int(shape[-1] or 0),
+            filters=shape[-1],
             tapped="/".join((*site.path, site.tapped.name)),
             activation=site.activation,
             parameters=int(site.layer.count_params()),
@@ -110,29 +106,38 @@ class TapPass:
         return tf.function(self._trace, jit_compile=self._jit)
 
     def _trace(self, batch: tf.Tensor) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
-        tapped: dict[int, tf.Tensor] = {}
+        wanted = {id(operation) for site in self._needs for operation in (site.layer, site.tapped)}
+        entered: dict[int, tf.Tensor] = {}
+        left: dict[int, tf.Tensor] = {}
         with keras.StatelessScope():
-            results = _run(self._graph, self._standardised(batch), {id(site.tapped) for site in self._needs}, tapped)
-        reduced = {site.name: self._reduce(site, tapped[id(site.tapped)]) for site in self._needs}
+            results = _run(self._graph, self._standardised(batch), wanted, entered, left)
+        reduced = {
+            site.name: self._reduce(site, entered.get(id(site.layer)), left[id(site.tapped)]) for site in self._needs
+        }
         return reduced, [tf.cast(output, tf.float32) for output in keras.tree.flatten(results)]
 
     def _standardised(self, batch: tf.Tensor) -> tf.Tensor:
         (expected,) = self._graph.inputs
         return tf.cast(tf.reshape(batch, (-1, *batch.shape[1:])), expected.dtype)
 
-    def _reduce(self, site: Site, values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _reduce(self, site: Site, entered: tf.Tensor | None, values: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.cast(values, tf.float32)
         if getattr(site.layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
             values = tf.experimental.numpy.moveaxis(values, 1, -1)
         if None in values.shape[1:]:
             raise ValueError(f"the output of {site.name!r} has the shape {tuple(values.shape)}; featwatch needs it fixed")
         shape = tuple(values.shape[1:])
-        self._shapes[site] = shape
-        sketch = self._sketches[site] = Sketch.of_length(int(np.prod(shape)), self._seed)
-        names = set(self._needs[site])
+        self._shapes[site.name] = shape
+        sketch = self._sketches[site.name] = Sketch.of_length(int(np.prod(shape)), self._seed)
+        of_input = {name for name in self._needs[site] if name.startswith("input_")}
+        names = set(self._needs[site]) - of_input
         if "features" in names and not sketch.exact:
             names.add("neighbour_distance")     # what the sketch's error is measured against
-        return {name: getattr(reductions, name)(values, sketch) for name in sorted(names)}
+        reduced = {name: getattr(reductions, name)(values, sketch) for name in sorted(names)}
+        if entered is not None:     # layers of several inputs have no one input
+            entering = tf.cast(entered, tf.float32)
+            reduced |= {name: getattr(reductions, name)(entering, sketch) for name in sorted(of_input)}
+        return reduced
 
 
 def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
@@ -155,24 +160,25 @@ def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
     return float(np.sqrt(np.mean(np.square(sketched[apart] / true[apart] - 1)))) if apart.any() else 0.0
 
 
-def _run(graph: Any, inputs: Any, wanted: set[int], tapped: dict[int, tf.Tensor]) -> Any:
-    """Run a graph, nested ones included, and keep the first output of every wanted operation."""
+def _run(graph: Any, inputs: Any, wanted: set[int], entered: dict[int, tf.Tensor], left: dict[int, tf.Tensor]) -> Any:
+    """Run a graph, nested ones included, and keep the first input and output of every wanted operation."""
 
     def calling(operation: Any) -> Any:
         nested = nested_graph(operation)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if nested is not None:
-                outputs = _run(nested, args[0] if args else next(iter(kwargs.values())), wanted, tapped)
+                outputs = _run(nested, args[0] if args else next(iter(kwargs.values())), wanted, entered, left)
                 return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
             if isinstance(operation, keras.Layer) and "training" in operation._call_context_args:
                 kwargs["training"] = False
             outputs = operation(*args, **kwargs)
             if id(operation) in wanted:
-                tapped.setdefault(id(operation), outputs)
+                left.setdefault(id(operation), outputs)
+                if args and tf.is_tensor(args[0]):
+                    entered.setdefault(id(operation), args[0])
             return outputs
 
         return call
 
     return graph._run_through_graph(inputs, operation_fn=calling)
-

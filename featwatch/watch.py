@@ -16,15 +16,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from featwatch.background import Memories
 from featwatch.errors import RefusedType, RefusedValue, global_rng_untouched, in_words, notify
 from featwatch.layers import LayerChoice, check_choice
 from featwatch.plan import Plan, check_probe
 from featwatch.probe import Probe
 from featwatch.recorders import default_recorders
 from featwatch.recorders.base import Recorder
-from featwatch.recorders.pipeline import in_order
+from featwatch.recorders.pipeline import Memory, in_order
 from featwatch.recording import Recording
-from featwatch.records import Record
 from featwatch.schedule import Schedule, as_schedule
 from featwatch.writers import EventFileWriter, has_records, run_directory
 
@@ -111,7 +111,7 @@ class Watch(keras.callbacks.Callback):
         self._recorded: int | None = None           # last epoch with a snapshot
         self._asked: dict[Recorder, int] = {}       # epoch at which each schedule was last asked
         self._offset = 0                            # from Keras' epoch to ours
-        self._previous: Mapping[tuple[str, str], Record] = {}
+        self._memory: Memories = {}
         self._fingerprint = b""
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -166,7 +166,7 @@ class Watch(keras.callbacks.Callback):
             recording, self._recording = self._recording, None
             with _progress(self.params.get("verbose", 1) != 0) as progress:
                 recording.finish(self._epoch, progress)
-            self._previous = recording.previous
+            self._memory = recording.memory
             failure = recording.failure()
             if failure and self._strict:
                 raise RuntimeError(f"featwatch: {failure}")
@@ -174,15 +174,16 @@ class Watch(keras.callbacks.Callback):
     def _open(self, now: int, first_epoch: int, resumed: bool) -> None:
         if not resumed and has_records(self.log_dir):
             notify(f"{run_directory(self.log_dir)!r} holds an earlier training; this one starts over and supersedes it")
-        elif resumed and not self._previous:
-            self._previous = _last_embeddings(self.log_dir, first_epoch)
+        elif resumed and not self._memory:
+            self._memory = _last_embeddings(self.log_dir, first_epoch)
         try:
             writer = EventFileWriter(self.log_dir, first_epoch, on_error=_disk_trouble)
         except ValueError as error:
             raise RefusedValue(str(error)) from None
+        assert self._plan is not None
         recording = Recording(
             self.model, self.probe, self._plan, writer,
-            background=self._background, output=self._output_index, previous=self._previous,
+            background=self._background, output=self._output_index, memory=self._memory,
         )  # fmt: skip
         self._recording = recording
         _open_watches[run_directory(self.log_dir)] = (threading.get_ident(), weakref.ref(self))
@@ -234,7 +235,7 @@ class Watch(keras.callbacks.Callback):
     def _abandon(self) -> None:
         recording, self._recording = self._recording, None
         if recording is not None:
-            self._previous = recording.previous
+            self._memory = recording.memory
             recording.abandon(self._epoch or 0)
 
     def _raise_if_strict(self) -> None:
@@ -306,19 +307,19 @@ def _output_index(model: Any, output: int | str | None) -> int:
     return output % count
 
 
-def _last_embeddings(log_dir: str, before: int) -> dict[tuple[str, str], Record]:
+def _last_embeddings(log_dir: str, before: int) -> Memories:
     """The newest layout of every layer before an epoch, so that those of a resumed training continue from it."""
     from featwatch.reader import load
 
-    previous: dict[tuple[str, str], Record] = {}
+    memory: Memories = {}
     with contextlib.suppress(Exception):        # an unreadable log only costs the continuity
         run = load(log_dir)
         for layer in run.layers:
             for epoch in reversed([epoch for epoch in run.epochs if epoch < before]):
                 with contextlib.suppress(KeyError):
-                    previous[(layer, "embedding")] = run.embedding(layer, epoch)
+                    memory[layer] = {"embedding": Memory(run.embedding(layer, epoch))}
                     break
-    return previous
+    return memory
 
 
 def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:

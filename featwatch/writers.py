@@ -7,7 +7,9 @@ system that TensorFlow knows works.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import itertools
 import os
 import queue
@@ -102,6 +104,7 @@ class EventFileWriter:
         self._queue: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="featwatch-writer", daemon=True)
         self._thread.start()
+        atexit.register(self.close)     # a training that ended in an exception closes nothing
 
     def write(self, record: Record) -> None:
         """Queue a record.  Never blocks and never raises for the disk's sake."""
@@ -126,6 +129,7 @@ class EventFileWriter:
         if self._closed:
             return
         self._closed = True
+        atexit.unregister(self.close)
         self._queue.put(("stop", None))
         self._thread.join(timeout=60.0)
         self._unlock()
@@ -139,7 +143,7 @@ class EventFileWriter:
             what, payload = self._queue.get()
             if what == "record":
                 record, blobs, size = payload
-                self._guarded(lambda record=record, blobs=blobs: self._put_record(record, blobs))
+                self._guarded(functools.partial(self._put_record, record, blobs))
                 with self._waiting_lock:
                     self._waiting_bytes -= size
                 dirty = True

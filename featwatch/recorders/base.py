@@ -53,7 +53,12 @@ class Recorder(ABC):
     produces: ClassVar[type[Record]]
     reductions: ClassVar[tuple[str, ...]] = ()  # names of functions in `featwatch.reductions`
     builds_on: ClassVar[tuple[type[Recorder], ...]] = ()
+    remembers: ClassVar[tuple[str, ...]] = ()   # reductions that it wants again as `previous_reductions` at the next epoch
+    input_range: ClassVar[bool] = False         # whether it wants `input_minimum` and `input_maximum`
     in_worker: ClassVar[bool] = True            # False: so cheap that it runs where training runs, and survives its death
+
+    layers: Any = None                          # its own choice of layers; None = the watch's
+    schedule: Any = None                        # its own schedule; None = the watch's
 
     @abstractmethod
     def analyse(self, snapshot: LayerSnapshot) -> Record | None:

@@ -27,6 +27,7 @@ class Embeddings(Recorder):
     name = "embeddings"
     produces = Embedding
     reductions = ("features",)
+    remembers = ("features",)
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ class FilterHealth(Recorder):
     name = "filter_health"
     produces = LayerHealth
     reductions = ("maximum", "minimum", "mean", "active")
+    input_range = True
     in_worker = False
 
     def __init__(

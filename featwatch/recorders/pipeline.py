@@ -7,9 +7,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from featwatch.errors import in_words
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.records import Record
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """A record that the next one of its kind and layer may continue from, and the reductions it was made of."""
+
+    record: Record
+    reductions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +28,7 @@ class LayerTask:
 
     snapshot: LayerSnapshot
     recorders: tuple[Recorder, ...]
-    previous: Mapping[str, Record] = field(default_factory=dict)    # kind -> the layer's last record of it
+    memory: Mapping[str, Memory] = field(default_factory=dict)      # kind -> what is left of the layer's last record of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +51,12 @@ def analyse(task: LayerTask) -> list[Outcome]:
         if missing:
             outcomes.append(Outcome(recorder.name, nothing=f"it builds on {missing[0]}, which gave nothing"))
             continue
+        before = task.memory.get(recorder.produces.kind)
         snapshot = dataclasses.replace(
-            task.snapshot, results=results, previous=task.previous.get(recorder.produces.kind)
+            task.snapshot,
+            results=results,
+            previous=before.record if before else None,
+            previous_reductions=before.reductions if before else {},
         )
         started = time.perf_counter()
         outcome = _attempt(recorder, snapshot)
@@ -60,6 +74,18 @@ def _attempt(recorder: Recorder, snapshot: LayerSnapshot) -> Outcome:
     except Exception as error:
         return Outcome(recorder.name, failure=in_words(error))
     return Outcome(recorder.name, record=record)
+
+
+def remembered(task: LayerTask, outcomes: Sequence[Outcome]) -> dict[str, Memory]:
+    """What the layer's next task continues from: kind -> memory, of the recorders that gave a record."""
+    wanted = {recorder.produces.kind: recorder.remembers for recorder in task.recorders}
+    return {
+        outcome.record.kind: Memory(
+            outcome.record, {name: task.snapshot.reductions[name] for name in wanted[outcome.record.kind]}
+        )
+        for outcome in outcomes
+        if outcome.record is not None
+    }
 
 
 def in_order(recorders: Sequence[Recorder]) -> list[Recorder]:

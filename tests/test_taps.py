@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+import pytest
+from keras.src.backend.common import global_state
+
+from featwatch.layers import choose
+from featwatch.probe import Probe
+from featwatch.reductions import SKETCH_SIZE, Sketch
+from featwatch.taps import Reading, TapPass, distance_error
+from featwatch.weights import filter_bias, filter_weights
+from tests.nets import EVERYTHING, functional, images, sequential
+
+layers = keras.layers
+
+
+def read(model: keras.Model, probe: Probe, names: tuple[str, ...] = EVERYTHING) -> tuple[Reading, TapPass]:
+    taps = TapPass(model, {site: names for site in choose(model, None)})
+    taps.prepare(next(iter(probe.batches()))[0])
+    return taps.read(probe.batches()), taps
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 150])
+def test_reductions_equal_numpy_on_what_predict_gives(count: int) -> None:
+    model = functional()
+    model.get_layer("norm").moving_mean.assign([0.1, -0.2, 0.3, 0.0])
+    x, _ = images(count)
+    reading, taps = read(model, Probe(x))
+    assert taps.how == "graph, jit"
+
+    outputs = keras.Model(model.inputs, [model.get_layer("stem_relu").output, model.outputs[0]])
+    stem, scores = outputs.predict(x, verbose=0)
+    got = reading.layers["stem"]
+    np.testing.assert_allclose(reading.outputs[0], scores, atol=1e-5)
+    np.testing.assert_allclose(got["features"], stem.reshape(count, -1), atol=1e-5)
+    np.testing.assert_allclose(got["maximum"], stem.max((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(got["minimum"], stem.min((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(got["mean"], stem.mean((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(got["active"], (stem > 0).mean((1, 2)), atol=1e-6)
+    np.testing.assert_allclose(got["input_minimum"], x.min((1, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(got["input_maximum"], x.max((1, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(reading.layers["scores"]["features"], scores, atol=1e-5)
+
+
+def test_a_nested_layer_equals_the_same_layer_called_by_hand() -> None:
+    model = functional()
+    x, _ = images(20)
+    reading, _ = read(model, Probe(x))
+    stem = keras.Model(model.inputs, model.get_layer("stem_relu").output).predict(x, verbose=0)
+    inner = model.get_layer("block").predict(stem, verbose=0)
+    np.testing.assert_allclose(reading.layers["block/inner"]["maximum"], inner.max((1, 2)), atol=1e-5)
+
+
+def test_the_pass_follows_the_weights() -> None:
+    model = sequential()
+    probe = Probe(images(10)[0])
+    _, taps = read(model, probe)
+    model.get_layer("scores").bias.assign([5.0, 0.0, 0.0])
+    reading = taps.read(probe.batches())
+    np.testing.assert_allclose(reading.outputs[0], model.predict(probe.x, verbose=0), atol=1e-5)
+
+
+def test_a_wide_layer_is_sketched_and_its_distances_hold() -> None:
+    model = keras.Sequential([keras.Input((20, 20, 1)), layers.Conv2D(16, 3, activation="relu", name="wide")])
+    x, _ = images(200, (20, 20, 1))
+    reading, taps = read(model, Probe(x))
+    (site,) = choose(model, None)
+    features = reading.layers["wide"]["features"]
+    assert features.shape == (200, SKETCH_SIZE)
+    assert (taps.info(site).features, taps.info(site).sketch) == (18 * 18 * 16, SKETCH_SIZE)
+
+    exact = model.predict(x, verbose=0).reshape(200, -1)
+    pairs = np.random.default_rng(0).integers(0, 200, (2, 2000))
+    pairs = pairs[:, pairs[0] != pairs[1]]
+    sketched, true = (np.linalg.norm(rows[pairs[0]] - rows[pairs[1]], axis=1) for rows in (features, exact))
+    ratio = sketched / true
+    true_error = np.sqrt(np.mean((ratio - 1) ** 2))
+    assert true_error < 0.05
+    assert distance_error(reading.layers["wide"], 64) == pytest.approx(true_error, rel=0.5)
+    assert distance_error(reading.layers["wide"], 64) > 0
+
+
+def test_the_measured_error_equals_the_definition() -> None:
+    rng = np.random.default_rng(0)
+    exact, sketched = rng.normal(size=(10, 50)), rng.normal(size=(10, 5))
+    batches = exact[:4], exact[4:8], exact[8:]
+    squared = np.concatenate([((batch - np.roll(batch, 1, axis=0)) ** 2).sum(1) for batch in batches])
+    ratios = []
+    for start, stop in ((0, 4), (4, 8), (8, 10)):
+        for i in range(start, stop):
+            j = stop - 1 if i == start else i - 1
+            ratios.append(np.linalg.norm(sketched[i] - sketched[j]) / np.linalg.norm(exact[i] - exact[j]))
+    expected = np.sqrt(np.mean((np.array(ratios) - 1) ** 2))
+    assert distance_error({"features": sketched, "neighbour_distance": squared}, 4) == pytest.approx(expected)
+
+
+def test_a_sketch_spreads_every_filter_over_all_buckets() -> None:
+    sketch = Sketch.of_length(26 * 26 * 32)
+    positions = np.arange(0, sketch.features, 32) % sketch.size
+    assert len(np.unique(positions)) > 0.6 * 26 * 26        # with 1,024 buckets it would be 32
+    assert Sketch.of_length(1021).exact and not Sketch.of_length(1022).exact
+
+
+def test_nothing_moves() -> None:
+    """No variable, no loss, no global generator, and no counter from which Keras names the user's next layer."""
+    model = functional()
+    model.get_layer("block").get_layer("inner").activity_regularizer = keras.regularizers.L2(1e-3)
+    probe = Probe(images(30)[0])
+    before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
+    python, numpy = random.getstate(), np.random.get_state()[1].copy()
+    names = dict(global_state.get_global_attribute("object_name_uids"))
+    read(model, probe)
+    assert random.getstate() == python and np.array_equal(np.random.get_state()[1], numpy)
+    assert dict(global_state.get_global_attribute("object_name_uids")) == names
+    assert all(np.array_equal(a, keras.ops.convert_to_numpy(b)) for a, b in zip(before, model.variables, strict=True))
+    assert model.losses == []
+
+
+def test_mixed_precision_is_read_as_float32() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = sequential()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    reading, _ = read(model, Probe(images(10)[0]))
+    assert all(array.dtype == np.float32 for array in reading.layers["conv"].values())
+
+
+def test_a_model_that_cannot_be_compiled_is_read_without_jit() -> None:
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Resizing(5, 5, interpolation="bicubic")(inputs)        # has no XLA kernel
+    model = keras.Model(inputs, layers.Dense(2, name="dense")(layers.Flatten()(x)))
+    probe = Probe(images(10)[0])
+    reading, taps = read(model, probe)
+    assert taps.how == "graph"
+    np.testing.assert_allclose(reading.outputs[0], model.predict(probe.x, verbose=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "filters"),
+    [
+        (layers.Dense(3), (5,), 3),
+        (layers.Conv1D(3, 2), (6, 4), 3),
+        (layers.Conv2D(6, 3, groups=2), (6, 6, 4), 6),
+        (layers.Conv3D(3, 2), (4, 4, 4, 2), 3),
+        (layers.Conv2DTranspose(3, 2), (4, 4, 5), 3),
+        (layers.DepthwiseConv2D(2, depth_multiplier=2), (4, 4, 3), 6),
+        (layers.SeparableConv2D(3, 2), (4, 4, 5), 3),
+    ],
+)
+def test_weights_have_one_row_per_filter(layer: keras.Layer, shape: tuple[int, ...], filters: int) -> None:
+    """A filter's own row, and no other, decides what the filter gives."""
+    keras.Sequential([keras.Input(shape), layer])
+    rows, bias = filter_weights(layer), filter_bias(layer)
+    assert rows is not None and rows.shape[0] == filters and bias is not None and bias.shape == (filters,)
+    x = np.random.default_rng(0).random((2, *shape)).astype(np.float32)
+    before = keras.ops.convert_to_numpy(layer(x))
+    kernel = layer.pointwise_kernel if isinstance(layer, layers.SeparableConv2D) else layer.kernel
+    values = keras.ops.convert_to_numpy(kernel).copy()
+    index = np.unravel_index(np.argmax(values == rows[1, 0]), values.shape)     # one weight of filter 1
+    values[index] += 1.0
+    kernel.assign(values)
+    changed = np.abs(keras.ops.convert_to_numpy(layer(x)) - before).reshape(-1, filters).max(axis=0)
+    assert changed[1] > 1e-3 and np.delete(changed, 1).max() < 1e-6
+
+
+def test_a_layer_without_a_kernel_has_no_rows() -> None:
+    assert filter_weights(layers.ReLU()) is None and filter_bias(layers.ReLU()) is None
