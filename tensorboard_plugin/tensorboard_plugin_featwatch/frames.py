@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from featwatch.wire import BlobInfo
 
 MAGIC = b"FWF1"
+MAX_DEPTH = 16
 ALIGNMENT = 8           # so that the browser can lay typed arrays over the payload
 
 
@@ -59,12 +60,16 @@ def to_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
-def finite(value: Any) -> Any:
-    """Plain JSON with null for every number that is not finite: Python reads NaN in JSON, browsers do not."""
+def finite(value: Any, depth: int = 0) -> Any:
+    """Plain JSON that every browser reads as it is meant: null for numbers that are not finite, and beyond `MAX_DEPTH` levels."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else None
+    if depth >= MAX_DEPTH:
+        return None
+    if isinstance(value, Mapping):
+        return {key: finite(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
+        return [finite(item, depth + 1) for item in value]
     return value

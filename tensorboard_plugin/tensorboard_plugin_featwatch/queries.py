@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,8 @@ class Queries:
         """Every scalar that was recorded, or what is newer than the wall time `after`."""
         snapshot = self._catalogue.snapshot(source)
         entry = self._checked(snapshot.runs, run, generation)
-        answer, problems = [], []
+        answer: list[dict[str, Any]] = []
+        problems: list[str] = []
         for series, numbers in self._numbers.of(source, entry):
             epochs, values = (numbers.epochs, numbers.columns) if after is None else numbers.after(after)
             problems += numbers.problems
@@ -170,12 +172,14 @@ def _checked_record(series: Series, epoch: int, blobs: Fetched) -> Record:
 
 def _stored(series: Series, epoch: int, blobs: Fetched) -> StoredRecord:
     """The record as stored, after everything in it was found right.  Raises WireError."""
-    _checked_record(series, epoch, blobs)
+    record = _checked_record(series, epoch, blobs)
     stored = cast("tuple[bytes, ...]", blobs)
     header = wire.read_header(stored[0])
-    arrays = tuple((info, wire.checked_blob(info, stored)) for info in header.blobs if info.dtype != "png")
-    return StoredRecord(series.kind, series.layer, epoch, header.fields, arrays)
+    declared = {field.name for field in dataclasses.fields(record)}
+    fields = {name: value for name, value in header.fields.items() if name in declared}
+    arrays = tuple((info, stored[info.blob]) for info in header.blobs if info.name in declared and info.dtype != "png")
+    return StoredRecord(series.kind, series.layer, epoch, fields, arrays)
 
 
-def _is_entry(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(item.get("kind"), str) and isinstance(item.get("text"), str)
+def _is_entry(item: Mapping[str, Any]) -> bool:
+    return isinstance(item.get("kind"), str) and isinstance(item.get("text"), str)

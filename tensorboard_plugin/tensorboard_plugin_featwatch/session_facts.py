@@ -26,28 +26,23 @@ def described_session(session: Session, problems: list[str]) -> dict[str, Any]:
         "schedule": session.schedule,
         "tap": session.tap,
         "recorders": {name: finite(options) for name, options in session.recorders.items() if isinstance(options, dict)},
-        "versions": {name: version for name, version in session.versions.items() if isinstance(version, str)},
+        "versions": dict(session.versions),
         "layers": layers,
     }
 
 
 def described_probe(probe: ProbeRecord, problems: list[str]) -> dict[str, Any]:
     """The probe: labels and rows as lists, and how its thumbnails are laid out."""
-    count = len(probe.labels)
-    indices = probe.indices.tolist()
-    if len(indices) != count:
-        problems.append(f"The probe has {count} labels but {len(indices)} row numbers; the row numbers are not shown.")
-        indices = [-1] * count
     trouble = sprite_problem(probe) if probe.thumbnails else ""
     if trouble:
         problems.append(f"The thumbnails are not shown: {trouble}.")
     shown = bool(probe.thumbnails) and not trouble
     return {
-        "count": count,
+        "count": len(probe),
         "source_size": probe.source_size,
-        "class_names": [str(name) for name in probe.class_names],
+        "class_names": list(probe.class_names),
         "labels": probe.labels.tolist(),
-        "indices": indices,
+        "indices": probe.indices.tolist(),
         "thumbnails": {
             "width": probe.thumbnail_width,
             "height": probe.thumbnail_height,
@@ -76,10 +71,8 @@ def sprite_problem(probe: ProbeRecord) -> str:
     return ""
 
 
-def _described_layer(layer: Any) -> dict[str, Any] | None:
+def _described_layer(layer: Mapping[str, Any]) -> dict[str, Any] | None:
     """One layer's facts, or None where a field is missing or of another type."""
-    if not isinstance(layer, Mapping):
-        return None
     described: dict[str, Any] = {}
     for field in dataclasses.fields(LayerInfo):
         value = layer.get(field.name, [] if field.name == "path" else "" if field.name == "note" else None)
