@@ -117,13 +117,25 @@ export class PointScene {
       data: { length: points.length / 2 },
       getPosition: (_, { index }) => position(index),
       getFillColor: (_, { index }) => colour(paint.fill, index),
-      getLineColor: (_, { index }) => colour(paint.ring, index),
       getRadius: (_, { index }) => paint.radius[index]!,
       radiusUnits: "pixels",
-      lineWidthUnits: "pixels",
-      getLineWidth: 1.75,
-      stroked: true,
       pickable: true,
+      transitions,
+      updateTriggers: { getPosition: moment, getFillColor: look, getRadius: look },
+    });
+    // Misclassified ones lie on top.  All samples are in this layer too, most with no size: were it only some,
+    // an index would mean another sample at the next epoch, and points would travel to places that are not theirs.
+    const wrong = new ScatterplotLayer({
+      id: `wrong ${subject}`,
+      data: { length: points.length / 2 },
+      getPosition: (_, { index }) => position(index),
+      getFillColor: (_, { index }) => colour(paint.fill, index),
+      getLineColor: (_, { index }) => colour(paint.ring, index),
+      getRadius: (_, { index }) => (paint.ring[4 * index + 3] ? paint.radius[index]! + 1 : 0),
+      radiusUnits: "pixels",
+      lineWidthUnits: "pixels",
+      getLineWidth: 2,
+      stroked: true,
       transitions,
       updateTriggers: { getPosition: moment, getFillColor: look, getLineColor: look, getRadius: look },
     });
@@ -143,6 +155,6 @@ export class PointScene {
       transitions,
       updateTriggers: { getPosition: moment, getRadius: look, getLineColor: props.ink },
     });
-    return [samples, rings];
+    return [samples, wrong, rings];
   }
 }

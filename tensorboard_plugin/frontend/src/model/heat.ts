@@ -15,9 +15,9 @@ export interface HeatMatrix {
 }
 
 export const METRIC_NAMES: Record<Metric, string> = {
-  knn_accuracy: "kNN accuracy",
+  knn_accuracy: "kNN",
   silhouette: "Silhouette",
-  dead: "Dead filters",
+  dead: "Dead",
 };
 
 /** The value of a metric of a layer at an epoch; dead filters as a share of the layer's. */
@@ -42,6 +42,19 @@ export function metricsRecorded(numbers: NumberTable, layers: string[], metrics:
   return metrics.filter((metric) => metricEpochs(numbers, metric, layers).length > 0);
 }
 
+/** The lowest and highest known value, rounded outwards to steps of 0.05, at least 0.1 apart; null where none is known. */
+export function rangeOf(values: (number | null)[]): [low: number, high: number] | null {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value === null || !Number.isFinite(value)) continue;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  if (low > high) return null;
+  const [bottom, top] = [Math.floor(low * 20 + 1e-9) / 20, Math.ceil(high * 20 - 1e-9) / 20];
+  return top - bottom < 0.1 ? [Math.max(0, top - 0.1), Math.max(0.1, top)] : [bottom, top];
+}
+
 export function heatMatrix(numbers: NumberTable, metric: Metric, layers: string[]): HeatMatrix {
   const epochs = metricEpochs(numbers, metric, layers);
   const cells = layers.map((layer) => epochs.map((epoch) => metricAt(numbers, metric, layer, epoch)));
@@ -51,7 +64,7 @@ export function heatMatrix(numbers: NumberTable, metric: Metric, layers: string[
     const bound = Math.max(Math.ceil(extreme * 10) / 10, 0.1);
     return { epochs, layers, cells, low: -bound, high: bound, colour: (value) => diverging(value / bound) };
   }
-  // Accuracy is always shown on 0…1, so that two runs compare; few dead filters would not be seen on that scale.
-  const high = metric === "dead" ? Math.max(Math.ceil(extreme * 10) / 10, 0.1) : 1;
-  return { epochs, layers, cells, low: 0, high, colour: (value) => sequential(value / high) };
+  // Easy data separate well in every layer: the scale spans what occurs, and its bar says so.
+  const [low, high] = (metric === "dead" ? null : rangeOf(cells.flat())) ?? [0, Math.max(Math.ceil(extreme * 10) / 10, 0.1)];
+  return { epochs, layers, cells, low, high, colour: (value) => sequential((value - low) / (high - low)) };
 }

@@ -62,6 +62,11 @@ export class Page {
   newest: number | null = $derived(
     this.epochs.findLast((epoch) => !this.pending.includes(epoch)) ?? this.epochs.at(-1) ?? null,
   );
+  /** The last planned epoch was recorded and analysed. */
+  complete: boolean = $derived.by(() => {
+    const planned = this.info?.session?.epochs_planned ?? -1;
+    return planned > 0 && (this.epochs.at(-1) ?? 0) >= planned && !this.pending.length;
+  });
   following: boolean = $derived(this.settings.epoch === null);
   epoch: number | null = $derived(
     this.settings.epoch === null ? this.newest : nearest(this.epochs, this.settings.epoch),

@@ -15,8 +15,9 @@ const LARGEST = 20;
 export function categoryColours(count: number, dark: boolean): Rgb[] | null {
   if (count <= OKABE_ITO.length) return OKABE_ITO.slice(0, count);
   if (count > LARGEST) return null;
-  const lightness = dark ? 0.74 : 0.64;
-  return Array.from({ length: count }, (_, i) => oklch(lightness, i % 2 ? 0.11 : 0.17, 25 + (360 * i) / count));
+  // Neighbours on the hue circle differ a little in lightness too, or ten of them could not be told apart.
+  const lightness = dark ? 0.75 : 0.64;
+  return Array.from({ length: count }, (_, i) => oklch(lightness + (i % 2 ? 0.06 : -0.06), 0.155, 25 + (360 * i) / count));
 }
 
 export const neutral = (dark: boolean): Rgb => (dark ? [120, 128, 138] : [165, 171, 178]);
