@@ -54,6 +54,8 @@ def _as_array(y: Any) -> np.ndarray:
         array = np.asarray(y)
     except ValueError as error:
         raise ValueError(f"y cannot become an array ({error}); pass one label per sample") from None
+    if array.dtype.kind == "O" and all(isinstance(value, (int, np.integer)) for value in array.flat):
+        return array.astype(np.float64)             # pandas' integers; of what float64 rounds, all is out of range
     if array.dtype.kind not in "biufOSU":
         raise TypeError(f"y has the dtype {array.dtype}; pass class numbers or strings")
     return array

@@ -155,7 +155,7 @@ def read_header(blob: bytes) -> Header:
     if raw["format"] > FORMAT:
         raise NewerFormat(f"written in format {raw['format']} by a newer featwatch; this one reads up to {FORMAT}")
     kind, layer, epoch, fields = raw.get("kind"), raw.get("layer"), raw.get("epoch"), raw.get("fields")
-    if not (isinstance(kind, str) and isinstance(layer, str) and _is_int(epoch) and isinstance(fields, dict)):
+    if not (isinstance(kind, str) and isinstance(layer, str) and _is_int64(epoch) and isinstance(fields, dict)):
         raise WireError("the header lacks kind, layer, epoch or fields")
     entries = raw.get("blobs")
     if not isinstance(entries, list):
@@ -197,7 +197,7 @@ def _sealed(values: dict[str, Any]) -> bytes:
 def _unsealed(what: str, text: bytes) -> dict[str, Any]:
     """The object that `_sealed` was given; a text without a seal is taken as it is.  Raises WireError."""
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise WireError(f"{what} is not JSON") from None
     if not isinstance(values, dict):
@@ -207,6 +207,10 @@ def _unsealed(what: str, text: bytes) -> dict[str, Any]:
     if seal is not None and seal != f"{zlib.crc32(unsealed):08x}":
         raise WireError(f"{what} is damaged (checksum)")
     return values
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _check_axes(fields: Iterable[tuple[str, tuple[int, ...], Mapping[str, Any]]]) -> None:
@@ -271,6 +275,10 @@ def _is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_int64(value: Any) -> TypeGuard[int]:
+    return _is_int(value) and -(1 << 63) <= value < 1 << 63
+
+
 def _jsonable(value: Any) -> Any:
     """Plain JSON of a field's value; floats that are not finite become null."""
     if isinstance(value, np.generic):
@@ -290,9 +298,11 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
     """`value` as the field's type, or WireError.  Annotations are strings (`from __future__ import annotations`)."""
     if annotation == "float" and value is None:
         return math.nan
-    if annotation == "float" and (isinstance(value, float) or (_is_int(value) and abs(value) < 1 << 63)):
+    if annotation == "float" and (isinstance(value, float) or _is_int64(value)):
         return float(value)
-    if annotation == "Any" or type(value).__name__ == annotation in ("int", "bool", "str"):
+    if annotation == "int" and _is_int64(value):
+        return value
+    if annotation == "Any" or type(value).__name__ == annotation in ("bool", "str"):
         return value
     if annotation.startswith("tuple[") and isinstance(value, list):
         item = annotation.removeprefix("tuple[").removesuffix(", ...]")

@@ -229,8 +229,9 @@ def test_counts_are_whole_numbers(name: str, least: int) -> None:
         np.array([0, 2, 1, -1], np.int8),
         np.array([[0], [2], [1], [-1]]),
         np.array([0.0, 2.0, 1.0, -1.0]),
+        np.array([0, 2, 1, -1], object),
     ],
-    ids=["list", "int8", "column", "integral floats"],
+    ids=["list", "int8", "column", "integral floats", "objects"],
 )
 def test_class_numbers_in_every_form(y: Any) -> None:
     kept = Probe(np.zeros((4, 2)), y)
@@ -274,6 +275,7 @@ def test_names_without_labels_name_the_predicted_classes() -> None:
         (np.array(3), None, ValueError, "y holds a single value"),
         ([0, 1, -2], None, ValueError, r"y\[2\] is -2; class numbers count from 0, and -1 means no label"),
         ([0, 1, 2**31], None, ValueError, r"y\[2\] is 2147483648"),
+        ([0, 1, 2**70], None, ValueError, r"y\[2\] is 1.18"),
         ([0, 0.5, 1], None, ValueError, r"y\[1\] is 0.5; labels are class numbers"),
         ([0, np.nan, 1], None, ValueError, r"y\[1\] is nan"),
         ([0, np.inf, 1], None, ValueError, r"y\[1\] is inf"),
