@@ -99,7 +99,6 @@ def tsne(task: Task) -> np.ndarray:
     if count < 5:
         return pca(task)
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
 
     fresh = task.start is None
     init = scattered(task) * 1e-4 / EXTENT if fresh else np.asarray(task.start)
@@ -109,8 +108,7 @@ def tsne(task: Task) -> np.ndarray:
         # Exaggeration gathers scattered points; points that start where they belong would only be thrown about.
         early_exaggeration=12.0 if fresh else 1.0, max_iter=750 if fresh else 250,
     )  # fmt: skip
-    with threadpool_limits(1):      # its sums are made in the order in which threads finish
-        return model.fit_transform(task.features).astype(np.float32)
+    return model.fit_transform(task.features).astype(np.float32)
 
 
 def users(function: Callable[..., np.ndarray]) -> Layout:
@@ -142,10 +140,12 @@ def fuzzy_graph(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     count, k = len(task.features), min(task.n_neighbors - 1, task.indices.shape[1])
     itself = np.arange(count, dtype=np.int32)[:, None]
+    # The graph is the same at every scale, but umap-learn's float32 is not: features of 1e-30 and 1e30 occur.
+    unit = float(task.distances.max(initial=0.0)) or 1.0
     graph, _, _ = fuzzy_simplicial_set(
         np.empty((count, 1)), k + 1, np.random.RandomState(task.seed), "euclidean",
         knn_indices=np.hstack([itself, task.indices[:, :k]]),
-        knn_dists=np.hstack([np.zeros((count, 1), np.float32), task.distances[:, :k]]),
+        knn_dists=np.hstack([np.zeros((count, 1)), task.distances[:, :k] / unit]).astype(np.float32),
     )  # fmt: skip
     graph = graph.tocoo()
     return graph.row.astype(np.int32), graph.col.astype(np.int32), graph.data.astype(np.float64)

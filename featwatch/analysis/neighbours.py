@@ -32,7 +32,7 @@ def squared_distances(features: np.ndarray) -> Iterator[tuple[slice, np.ndarray]
 
 
 def nearest(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest other samples of every sample, nearest first: indices int32 and distances float32, (samples, k).
+    """The `k` nearest other samples of every sample, nearest first: indices int32 and distances float64, (samples, k).
 
     `features`: (samples, features).  Of equally near samples the one with the smaller index comes
     first.  Raises ValueError unless 0 ≤ k < samples.
@@ -41,7 +41,7 @@ def nearest(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     if not 0 <= k < max(count, 1):
         raise ValueError(f"k={k} neighbours were asked for among {count} samples; at most {max(count - 1, 0)} are there")
     indices = np.empty((count, k), np.int32)
-    distances = np.empty((count, k), np.float32)
+    distances = np.empty((count, k))
     for rows, squared in squared_distances(features):
         within = np.arange(len(squared))
         squared[within, np.arange(rows.start, rows.stop)] = np.inf      # a sample is not its own neighbour

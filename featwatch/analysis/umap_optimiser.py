@@ -17,7 +17,7 @@ def _clip(step: float) -> float:
     return min(_CLIP, max(-_CLIP, step))
 
 
-@numba.njit(cache=True)
+@numba.njit
 def optimise(
     start: np.ndarray,
     anchor: np.ndarray,

@@ -34,7 +34,7 @@ class Clusters(Recorder):
         if isinstance(eps, str) and eps != "auto":
             raise ValueError(f"eps={eps!r} is not a radius; give a number above 0 or 'auto'")
         self.eps = eps if isinstance(eps, str) else real("eps", eps, 0.0, open_below=True)
-        self.min_samples = whole("min_samples", min_samples, at_least=1)
+        self.min_samples = whole("min_samples", min_samples, 1)
         self.layers = layers
         self.schedule = schedule
 

@@ -48,9 +48,9 @@ class Embeddings(Recorder):
         if sort_maps:
             raise ValueError(f"sort_maps={sort_maps!r} is not supported yet; leave it False")
         self.layout = layout
-        self.n_neighbors = whole("n_neighbors", n_neighbors, at_least=2)
+        self.n_neighbors = whole("n_neighbors", n_neighbors, 2)
         self.min_dist = real("min_dist", min_dist, 0.0, 1.0)
-        self.seed = whole("seed", seed, at_least=0)
+        self.seed = whole("seed", seed, 0, 2**32 - 1)
         self.layers = layers
         self.schedule = schedule
 

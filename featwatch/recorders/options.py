@@ -7,12 +7,13 @@ import numbers
 from typing import Any
 
 
-def whole(argument: str, value: Any, *, at_least: int) -> int:
-    """`value` as an int of `at_least` or more.  Raises TypeError or ValueError."""
+def whole(argument: str, value: Any, low: int, high: int | None = None) -> int:
+    """`value` as an int from `low` to `high`.  Raises TypeError or ValueError."""
+    cure = f"give a whole number of {low} or more" + (f", {high} at most" if high is not None else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{argument}={value!r} is not a whole number; give one of {at_least} or more")
-    if value < at_least:
-        raise ValueError(f"{argument}={value!r} is too small; give a whole number of {at_least} or more")
+        raise TypeError(f"{argument}={value!r} is not a whole number; {cure}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{argument}={value!r} is out of range; {cure}")
     return int(value)
 
 

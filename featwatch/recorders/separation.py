@@ -28,7 +28,7 @@ class Separation(Recorder):
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
     ) -> None:
-        self.neighbors = whole("neighbors", neighbors, at_least=1)
+        self.neighbors = whole("neighbors", neighbors, 1)
         self.layers = layers
         self.schedule = schedule
 
