@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from featwatch.records import Predictions
 
@@ -32,10 +33,10 @@ def predictions(scores: np.ndarray, labels: np.ndarray, *, loss: Any = None, epo
     if scores.shape[1] == 1:
         if not any(part in name for part in _BINARY):
             return None
-        positive = _sigmoid(scores) if from_logits else scores
+        positive = expit(scores) if from_logits else scores
         scores = np.concatenate([1 - positive, positive], axis=1)
     elif from_logits and any(part in name for part in _MULTI_CLASS):
-        scores = _softmax(scores)
+        scores = softmax(scores, axis=1)
     elif not _is_distribution(scores) and not any(part in name for part in _MULTI_CLASS):
         return None
     # A diverged model gives NaN: then no class is predicted.
@@ -69,11 +70,3 @@ def _from_logits(loss: Any) -> bool:
 def _is_distribution(scores: np.ndarray) -> bool:
     return bool(np.all(scores >= -1e-4) and np.allclose(scores.sum(axis=1), 1.0, atol=1e-2))
 
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def _sigmoid(scores: np.ndarray) -> np.ndarray:
-    return np.where(scores >= 0, 1 / (1 + np.exp(-np.abs(scores))), 1 - 1 / (1 + np.exp(-np.abs(scores))))
