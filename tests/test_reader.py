@@ -6,13 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.compat.proto.event_pb2 import Event
 
 import featwatch as fw
-from featwatch.reader import _ranges
+from featwatch.eventfiles import Damage, events, read_event
+from featwatch.logindex import _Column, _Superseded
+from featwatch.reader import Run, _ranges
 from featwatch.records import LayerSeparation, Session
 from featwatch.writers import EventFileWriter
 from tests.small_logs import LAYERS, SAMPLES, info, session, snapshot, train
@@ -73,7 +77,7 @@ def test_the_log_directory_in_every_form(log_dir: Path, path: Callable[[Path], s
         (lambda run: run.numbers("epoch", "conv1", "loss"), "'epoch' belongs to no layer, not to 'conv1'; pass \"\""),
     ],
 )
-def test_what_was_not_recorded_is_a_key_error_that_says_what_was(log_dir: Path, ask: Callable[[Any], object], says: str) -> None:
+def test_what_was_not_recorded_is_a_key_error_that_says_what_was(log_dir: Path, ask: Callable[[Run], object], says: str) -> None:
     with pytest.raises(KeyError) as caught:
         ask(fw.load(log_dir))
     assert says in str(caught.value) and not str(caught.value).startswith(('"', "'n"))
@@ -140,7 +144,7 @@ def test_an_empty_directory_and_a_file_are_refused(tmp_path: Path, log_dir: Path
 # Several sessions
 
 
-def marks(run: fw.Run) -> list[float]:
+def marks(run: Run) -> list[float]:
     """Which training each epoch's records are of."""
     found = [run.metrics(epoch)["mark"] for epoch in run.epochs]
     assert found == [run.embedding("conv1", epoch).points[0, 0] - epoch for epoch in run.epochs]
@@ -177,6 +181,27 @@ def test_a_session_that_recorded_nothing_yet_replaces_already(tmp_path: Path) ->
         run.health("conv1", 0)
 
 
+EVENTS = st.lists(st.tuples(st.booleans(), st.integers(-2, 6), st.integers(0, 8) | st.just(float("nan"))), max_size=25)
+
+
+@given(EVENTS)
+def test_superseding_is_what_the_rule_says(events: list[tuple[bool, int, float]]) -> None:
+    """(is a session, epoch, wall time): a record is superseded iff a session was opened later at its epoch or before."""
+    columns = _Column(), _Column()
+    for is_session, epoch, wall_time in events:
+        columns[is_session].epoch.append(epoch)
+        columns[is_session].wall_time.append(wall_time)
+    replaced = _Superseded(columns[True])
+    for is_session, column in enumerate(columns):
+        found = replaced(np.array(column.wall_time), np.array(column.epoch, np.int64))
+        expected = [
+            any(opened and first <= epoch and time > wall_time for opened, first, time in events)
+            for kind, epoch, wall_time in events
+            if kind == bool(is_session)
+        ]
+        assert found.tolist() == expected
+
+
 def test_the_last_of_several_records_of_one_epoch_counts(tmp_path: Path) -> None:
     writer = EventFileWriter(tmp_path, 0)
     for accuracy in (0.1, 0.2, 0.3):
@@ -203,6 +228,19 @@ def test_a_run_that_is_being_written_can_be_read(tmp_path: Path) -> None:
         writer.flush()
         assert fw.load(tmp_path).epochs == list(range(epoch + 1))
     writer.close()
+
+
+def test_events_are_those_that_tensorflow_finds(log_dir: Path) -> None:
+    import tensorflow as tf
+
+    (path,) = (log_dir / "featwatch").glob("*tfevents*")
+    theirs = [raw.numpy() for raw in tf.data.TFRecordDataset(str(path))]
+    ours = list(events(str(path)))
+    assert len(ours) == len(theirs) > 100
+    for found, raw in zip(ours, theirs, strict=True):
+        assert not isinstance(found, Damage)
+        place, event = found
+        assert event == Event.FromString(raw) == read_event(place) and place.length == len(raw)
 
 
 def test_remote_directories_are_read_through_tensorflow() -> None:
