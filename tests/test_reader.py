@@ -163,6 +163,14 @@ def test_a_resumed_training_replaces_what_came_after_its_start(tmp_path: Path) -
     assert [one.epoch for one in fw.load(tmp_path).sessions] == [0, 4]
 
 
+def test_the_newest_session_says_what_is_watched(tmp_path: Path) -> None:
+    train(tmp_path, range(3), layers=("dense", "conv1"))
+    train(tmp_path, range(2, 4), layers=("conv1", "added"))
+    run = fw.load(tmp_path)
+    assert list(run.layer_infos) == ["conv1", "added"] and run.layers == ["conv1", "added", "dense"]
+    assert run.embedding("dense", 1).epoch == 1
+
+
 def test_a_training_that_starts_over_replaces_everything(tmp_path: Path) -> None:
     train(tmp_path, range(5), 0.25, ("old1", "old2"))
     train(tmp_path, range(2), 0.5)
@@ -213,7 +221,7 @@ def test_the_last_of_several_records_of_one_epoch_counts(tmp_path: Path) -> None
 
 def test_layers_that_make_no_sense_are_left_out(tmp_path: Path) -> None:
     writer = EventFileWriter(tmp_path, 0)
-    odd = ({}, {"name": 3}, {"name": "half"}, {**info("conv1").as_dict(), "colour": "red"})
+    odd = ({}, {**info("x").as_dict(), "name": 3}, {"name": "half"}, {**info("conv1").as_dict(), "colour": "red"})
     writer.write(Session(epoch=0, started=1.0, layers=odd))
     writer.close()
     assert fw.load(tmp_path).layer_infos == {"conv1": info("conv1")}
