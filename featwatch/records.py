@@ -57,7 +57,8 @@ class Record:
         """The record's scalar numbers by name: what a chart over epochs needs, without any array."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {
-            name: float(value)
+            # A log may hold whole numbers that no float can.
+            name: float(value) if isinstance(value, float) or abs(value) < 1 << 63 else math.nan
             for name, value in values.items()
             if name != "epoch" and isinstance(value, (bool, int, float))
         }

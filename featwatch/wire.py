@@ -197,7 +197,7 @@ def _sealed(values: dict[str, Any]) -> bytes:
 def _unsealed(what: str, text: bytes) -> dict[str, Any]:
     """The object that `_sealed` was given; a text without a seal is taken as it is.  Raises WireError."""
     try:
-        values = json.loads(text, parse_constant=_refuse_constant)
+        values = json.loads(text)
     except (ValueError, RecursionError):
         raise WireError(f"{what} is not JSON") from None
     if not isinstance(values, dict):
@@ -207,10 +207,6 @@ def _unsealed(what: str, text: bytes) -> dict[str, Any]:
     if seal is not None and seal != f"{zlib.crc32(unsealed):08x}":
         raise WireError(f"{what} is damaged (checksum)")
     return values
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _check_axes(fields: Iterable[tuple[str, tuple[int, ...], Mapping[str, Any]]]) -> None:
@@ -300,9 +296,7 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:
         return math.nan
     if annotation == "float" and (isinstance(value, float) or _is_int64(value)):
         return float(value)
-    if annotation == "int" and _is_int64(value):
-        return value
-    if annotation == "Any" or type(value).__name__ == annotation in ("bool", "str"):
+    if annotation == "Any" or type(value).__name__ == annotation in ("int", "bool", "str"):
         return value
     if annotation.startswith("tuple[") and isinstance(value, list):
         item = annotation.removeprefix("tuple[").removesuffix(", ...]")

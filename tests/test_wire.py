@@ -189,7 +189,6 @@ ENTRY = {"name": "points", "dtype": "<f4", "shape": [2, 2], "crc32": 0}
         ({"fields": {"trustworthiness": True}}, "not of type float"),
         ({"fields": {"trustworthiness": 10**400}}, "not of type float"),
         ({"fields": {"neighbors": 1.5}}, "not of type int"),
-        ({"fields": {"neighbors": 10**400}}, "not of type int"),
         ({"fields": {"neighbors": True}}, "not of type int"),
         ({"fields": {"method": None}}, "not of type str"),
         ({"fields": {"epoch": 3}}, "epoch"),
@@ -286,7 +285,7 @@ def test_fields_and_arrays_of_later_versions_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    "blob", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b"1" * 5_000, b'{"a": NaN}'], ids=lambda blob: repr(blob[:8])
+    "blob", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b"1" * 5_000], ids=lambda blob: repr(blob[:8])
 )
 def test_a_header_that_is_no_json_object_is_refused(blob: bytes) -> None:
     for read in (wire.read_header, wire.decode_numbers, lambda blob: wire.decode([blob])):
@@ -368,10 +367,12 @@ def test_numbers_survive(record: Record) -> None:
 def test_numbers_are_json_without_nan() -> None:
     values = json.loads(wire.encode_numbers(EpochLog(epoch=1, metrics={"loss": math.nan, "acc": 0.5})))
     assert values["loss"] is None and values["acc"] == 0.5
-
-
-def test_numbers_without_any() -> None:
     assert wire.decode_numbers(wire.encode_numbers(Journal(epoch=0))) == wire.decode_numbers(b"{}") == {}
+
+
+def test_whole_numbers_beyond_all_floats_are_not_known() -> None:
+    record = dataclasses.replace(Embedding(epoch=0, points=np.zeros((0, 2))), neighbors=10**400)
+    assert math.isnan(wire.decode(wire.encode(record)).numbers()["neighbors"])
 
 
 @pytest.mark.parametrize("text", [b'{"a": "1"}', b'{"a": true}', b'{"a": [1]}', b'{"a": 1' + b"0" * 400 + b"}"])
