@@ -67,6 +67,15 @@ export class Page {
     const planned = this.info?.session?.epochs_planned ?? -1;
     return planned > 0 && (this.epochs.at(-1) ?? 0) >= planned && !this.pending.length;
   });
+  /** Seconds since 1970, every few seconds. */
+  now = $state(Date.now() / 1000);
+  /** Nothing has come for far longer than an epoch takes: the training has stopped, or died. */
+  quiet: boolean = $derived.by(() => {
+    void this.numbersVersion;
+    const { epochs, values } = this.numbers.series("epoch", "", "elapsed_seconds");
+    const epochSeconds = epochs.length > 1 ? ((values.at(-1) ?? 0) - (values[0] ?? 0)) / (epochs.length - 1) : 0;
+    return this.now - (this.run?.updated ?? 0) > Math.max(60, 5 * epochSeconds);
+  });
   following: boolean = $derived(this.settings.epoch === null);
   epoch: number | null = $derived(
     this.settings.epoch === null ? this.newest : nearest(this.epochs, this.settings.epoch),

@@ -42,6 +42,9 @@ const SMALLEST = 1.5; // px radius: diameters 3–9 px
 const LARGEST = 4.5;
 const UNIFORM = 2.75;
 const FADED = 38;
+const MOST_HUES = 20;
+/** Above so many samples points shrink, down to a bit more than half, or they would cover each other. */
+const CROWDED = 2500;
 
 export function className(columns: Pick<SampleColumns, "classNames">, index: number): string {
   return index < 0 ? "no label" : columns.classNames[index] || String(index);
@@ -60,12 +63,15 @@ export function categoryCount(columns: SampleColumns, by: ColourBy): number {
 export const isWrong = (columns: SampleColumns, i: number): boolean =>
   (columns.labels?.[i] ?? -1) >= 0 && columns.predicted !== null && columns.predicted[i] !== columns.labels![i];
 
-/** The hue of every category; grey for all but the isolated ones where there are too many to tell apart. */
+/**
+ * The hue of every category.  Where there are too many to tell apart, classes are grey until isolated,
+ * and of clusters the largest have hues.
+ */
 export function hues(columns: SampleColumns, options: Pick<PaintOptions, "colourBy" | "isolated" | "dark">): (key: number) => Rgb {
   const { colourBy, isolated, dark } = options;
   const all = categoryColours(categoryCount(columns, colourBy), dark);
-  const some = all ? null : categoryColours(Math.min(isolated.size, 20), dark);
-  const order = [...isolated].sort((a, b) => a - b);
+  const some = all ? null : categoryColours(colourBy === "cluster" && !isolated.size ? MOST_HUES : Math.min(isolated.size, MOST_HUES), dark);
+  const order = isolated.size || colourBy !== "cluster" ? [...isolated].sort((a, b) => a - b) : largest(columns.cluster);
   return (key) => {
     if (key < 0) return colourBy === "cluster" ? noise(dark) : neutral(dark);
     if (all) return all[key] ?? neutral(dark);
@@ -86,7 +92,7 @@ export function legend(columns: SampleColumns, options: Pick<PaintOptions, "colo
   }
   const hue = hues(columns, options);
   const name = (key: number) =>
-    options.colourBy === "cluster" ? (key < 0 ? "noise" : `cluster ${key}`) : className(columns, key);
+    options.colourBy === "cluster" ? (key < 0 ? "noise" : String(key)) : className(columns, key);
   return [...counts]
     .sort(([a], [b]) => (a < 0 ? 1 : b < 0 ? -1 : a - b))
     .map(([key, entry]) => ({ key, name: name(key), ...entry, colour: hue(key) }));
@@ -102,6 +108,7 @@ export function paint(columns: SampleColumns, options: PaintOptions): Paint {
   const fill = new Uint8Array(4 * count);
   const ring = new Uint8Array(4 * count);
   const radius = new Float32Array(count);
+  const shrink = Math.max(0.55, Math.min(1, Math.sqrt(CROWDED / Math.max(count, 1))));
   for (let i = 0; i < count; i++) {
     const key = keys ? keys[i]! : -1;
     const shown = options.isolated.size === 0 || options.isolated.has(key);
@@ -111,9 +118,16 @@ export function paint(columns: SampleColumns, options: PaintOptions): Paint {
     fill[4 * i + 3] = shown ? 215 : FADED;
     ring.set(wrong ? classHue(columns.predicted![i]!) : fill.subarray(4 * i, 4 * i + 3), 4 * i);
     ring[4 * i + 3] = wrong && shown ? 255 : 0;
-    radius[i] = sizeOf(columns.certainty?.[i], options.sizeBy);
+    radius[i] = shrink * sizeOf(columns.certainty?.[i], options.sizeBy);
   }
   return { fill, ring, radius };
+}
+
+/** The clusters with most samples, largest first. */
+function largest(clusters: Int32Array | null): number[] {
+  const sizes = new Map<number, number>();
+  for (const key of clusters ?? []) if (key >= 0) sizes.set(key, (sizes.get(key) ?? 0) + 1);
+  return [...sizes].sort((a, b) => b[1] - a[1]).slice(0, MOST_HUES).map(([key]) => key);
 }
 
 function sizeOf(certainty: number | undefined, by: SizeBy): number {
