@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import string
+import types
 import zlib
 
 import numpy as np
@@ -78,9 +79,7 @@ def health(filters: int = 3) -> LayerHealth:
 
 def resealed(blobs: list[bytes], /, **changes: object) -> list[bytes]:
     """The record's blobs with some of the header's entries changed, as somebody who knows the format could."""
-    header = json.loads(blobs[0])
-    header.update(changes)
-    return [json.dumps(header | {"#crc32": None}).encode(), *blobs[1:]]
+    return [json.dumps(json.loads(blobs[0]) | changes | {"#crc32": None}).encode(), *blobs[1:]]
 
 
 @given(records())
@@ -145,8 +144,6 @@ def test_more_strings_than_the_codes_can_number_are_refused() -> None:
 
 
 def test_numpy_scalars_and_read_only_mappings_are_plain_enough() -> None:
-    import types
-
     log = EpochLog(epoch=1, metrics=types.MappingProxyType({"loss": np.float32(0.5), "steps": np.int64(3)}))
     assert wire.decode(wire.encode(log)).metrics == {"loss": 0.5, "steps": 3.0}
 
