@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits, load_iris
@@ -21,6 +21,8 @@ from sklearn.datasets import load_digits, load_iris
 from featwatch import Probe, probe, wire
 from featwatch.probe import _proportional
 from featwatch.records import ProbeRecord
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])     # a loaded machine is no failure
 
 
 def sheet_of(png: bytes) -> np.ndarray:
@@ -42,6 +44,7 @@ def test_a_source_that_fits_is_kept_whole_and_in_order() -> None:
     assert len(kept) == kept.source_size == 50
 
 
+@PATIENT
 @given(st.lists(st.integers(-1, 5), min_size=2, max_size=120), st.integers(1, 60), st.integers(0, 3))
 def test_drawn_samples_are_distinct_in_order_and_keep_their_labels(labels: list[int], size: int, seed: int) -> None:
     kept = Probe(numbered(len(labels), 2), labels, size=size, seed=seed)
@@ -51,6 +54,7 @@ def test_drawn_samples_are_distinct_in_order_and_keep_their_labels(labels: list[
     assert np.array_equal(kept.y, np.array(labels)[kept.indices])
 
 
+@PATIENT
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.data())
 def test_classes_are_drawn_in_proportion(counts: list[int], data: st.DataObject) -> None:
     """Every class within one of its exact share, unless rare classes were given their one sample."""
@@ -305,6 +309,7 @@ def test_labels_that_do_not_fit_are_refused(y: Any, names: Any, error: type[Exce
 # Batches
 
 
+@PATIENT
 @given(st.integers(1, 30), st.integers(1, 12))
 def test_batches_are_all_of_one_size_and_hold_every_sample_once(samples: int, batch_size: int) -> None:
     kept = Probe(numbered(samples, 2), batch_size=batch_size)

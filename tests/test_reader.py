@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -20,6 +20,8 @@ from featwatch.reader import Run, _ranges
 from featwatch.records import LayerSeparation, Session
 from featwatch.writers import EventFileWriter
 from tests.small_logs import LAYERS, SAMPLES, info, session, snapshot, train
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])     # a loaded machine is no failure
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +194,7 @@ def test_a_session_that_recorded_nothing_yet_replaces_already(tmp_path: Path) ->
 EVENTS = st.lists(st.tuples(st.booleans(), st.integers(-2, 6), st.integers(0, 8) | st.just(float("nan"))), max_size=25)
 
 
+@PATIENT
 @given(EVENTS)
 def test_superseding_is_what_the_rule_says(events: list[tuple[bool, int, float]]) -> None:
     """(is a session, epoch, wall time): a record is superseded iff a session was opened later at its epoch or before."""

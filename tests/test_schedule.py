@@ -7,12 +7,14 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import featwatch
 from featwatch import schedule
 from featwatch.schedule import Every, Schedule, as_schedule, every
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])     # a loaded machine is no failure
 
 PERIOD = st.integers(1, 50)
 
@@ -27,6 +29,7 @@ def due_epochs(when: Schedule, asked: list[int], previous: int | None = None, la
     return due
 
 
+@PATIENT
 @given(PERIOD, st.integers(0, 200))
 def test_multiples_and_the_last_epoch_are_due(n: int, last: int) -> None:
     assert due_epochs(every(epochs=n), list(range(last + 1)), last=last) == sorted({*range(0, last + 1, n), last})
@@ -38,6 +41,7 @@ def test_a_hand_counted_training() -> None:
     assert due_epochs(every(epochs=100), list(range(11))) == [0]
 
 
+@PATIENT
 @given(PERIOD, st.sets(st.integers(0, 300), min_size=1))
 def test_an_epoch_that_was_jumped_over_is_made_up_for_once(n: int, asked: set[int]) -> None:
     epochs = [0, *sorted(asked - {0})]
@@ -45,12 +49,14 @@ def test_an_epoch_that_was_jumped_over_is_made_up_for_once(n: int, asked: set[in
     assert due_epochs(every(epochs=n), epochs) == expected
 
 
+@PATIENT
 @given(PERIOD, st.integers(0, 100), st.integers(0, 100))
 def test_a_resumed_training_is_due_where_an_uninterrupted_one_is(n: int, first: int, more: int) -> None:
     resumed = due_epochs(every(epochs=n), list(range(first, first + more)))
     assert resumed == [k for k in range(first, first + more) if k % n == 0]
 
 
+@PATIENT
 @given(PERIOD, st.integers(0, 100), st.integers(0, 100))
 def test_a_training_that_starts_over_is_due_from_the_start_again(n: int, reached: int, back: int) -> None:
     when = every(epochs=n)

@@ -6,18 +6,19 @@ import contextlib
 import dataclasses
 import json
 import math
-import string
 import types
 import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from featwatch import wire
 from featwatch.records import KINDS, Embedding, EpochLog, Journal, LayerHealth, Predictions, ProbeRecord, Record, Session
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])     # a loaded machine is no failure
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)          # surrogates alone are no text
@@ -82,6 +83,7 @@ def resealed(blobs: list[bytes], /, **changes: object) -> list[bytes]:
     return [json.dumps(json.loads(blobs[0]) | changes | {"#crc32": None}).encode(), *blobs[1:]]
 
 
+@PATIENT
 @given(records())
 def test_every_record_survives(record: Record) -> None:
     back = wire.decode(wire.encode(record))
@@ -109,6 +111,7 @@ def test_the_layout_is_what_the_documentation_says() -> None:
     assert list(stated)[-1] == "#crc32"
 
 
+@PATIENT
 @given(TEXT, st.sampled_from(sorted(KINDS)))
 def test_tags_keep_layer_names(layer: str, kind: str) -> None:
     assert wire.parse_tag(wire.tag_of(kind, layer)) == (kind, layer)
@@ -305,7 +308,7 @@ def test_every_flipped_bit_is_noticed() -> None:
                     wire.decode([*blobs[:number], bytes(damaged), *blobs[number + 1 :]])
 
 
-@settings(max_examples=200)
+@settings(PATIENT, max_examples=200)
 @given(records(), st.data())
 def test_damaged_blobs_raise_nothing_but_wire_errors(record: Record, data: st.DataObject) -> None:
     blobs = [bytearray(blob) for blob in wire.encode(record)]
@@ -334,7 +337,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(records(), st.data())
 def test_hostile_headers_raise_nothing_but_wire_errors(record: Record, data: st.DataObject) -> None:
     blobs = wire.encode(record)
@@ -355,6 +358,7 @@ def test_hostile_headers_raise_nothing_but_wire_errors(record: Record, data: st.
 # Numbers
 
 
+@PATIENT
 @given(records())
 def test_numbers_survive(record: Record) -> None:
     expected = {name: value if math.isfinite(value) else math.nan for name, value in record.numbers().items()}
@@ -382,15 +386,6 @@ def test_a_digit_changed_in_the_numbers_is_noticed() -> None:
     text = wire.encode_numbers(EpochLog(epoch=1, metrics={"loss": 0.25}))
     with pytest.raises(wire.WireError, match="damaged"):
         wire.decode_numbers(text.replace(b"0.25", b"0.75"))
-
-
-@given(st.binary(max_size=40) | st.text(string.printable, max_size=40).map(str.encode))
-def test_random_bytes_raise_nothing_but_wire_errors(blob: bytes) -> None:
-    for read in (wire.read_header, wire.decode_numbers):
-        try:
-            read(blob)
-        except wire.WireError:
-            continue
 
 
 def test_a_record_is_printed_in_short() -> None:
