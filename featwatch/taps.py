@@ -7,6 +7,7 @@ whatever a layer would assign or add to its losses.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,8 @@ class TapPass:
         )
 
     def _build(self) -> Any:
-        return tf.function(self._trace, jit_compile=self._jit)
+        # A partial of its own: TensorFlow counts how often one piece of code is traced, over all watches, and warns of it.
+        return tf.function(functools.partial(self._trace), jit_compile=self._jit)
 
     def _trace(self, batch: tf.Tensor) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
         wanted = {id(operation) for site in self._needs for operation in (site.layer, site.tapped)}

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from featwatch.background import Memories
 from featwatch.errors import RefusedType, RefusedValue, global_rng_untouched, in_words, notify
@@ -26,6 +25,7 @@ from featwatch.recorders.base import Recorder
 from featwatch.recorders.pipeline import Memory, in_order
 from featwatch.recording import Recording
 from featwatch.schedule import Schedule, as_schedule
+from featwatch.weights import as_numpy
 from featwatch.writers import EventFileWriter, has_records, run_directory
 
 # run directory -> the thread and the watch that last opened it
@@ -225,7 +225,7 @@ class Watch(keras.callbacks.Callback):
             )
 
     def _release_interrupted(self) -> None:
-        """Let go of what an earlier `fit` left open when an exception or Ctrl-C ended it: here, or in another watch on the log."""
+        """Let go of what an earlier `fit` left open when an exception or Ctrl-C ended it, here or in another watch."""
         self._abandon()
         thread, other = _open_watches.pop(run_directory(self.log_dir), (None, None))
         watch = other() if other is not None else None
@@ -335,7 +335,7 @@ def _fingerprint(model: Any) -> bytes:
     variables = model.trainable_variables
     digest = hashlib.blake2b(digest_size=8)
     for variable in (variables[:1] + variables[-1:]) if variables else []:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+        digest.update(as_numpy(variable).tobytes())
     return digest.digest()
 
 

@@ -23,7 +23,7 @@ def filter_weights(layer: Any) -> np.ndarray | None:
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return None
-    values = np.asarray(keras.ops.convert_to_numpy(kernel), np.float32)
+    values = as_numpy(kernel)
     if isinstance(layer, _DEPTHWISE):  # (…, inputs, multiplier) -> one filter per pair
         return values.reshape(-1, values.shape[-2] * values.shape[-1]).T.copy()
     if isinstance(layer, _TRANSPOSED):  # (…, filters, inputs)
@@ -36,9 +36,14 @@ def filter_bias(layer: Any) -> np.ndarray | None:
     bias = getattr(layer, "bias", None)
     if bias is None or len(bias.shape) != 1:
         return None
-    return np.asarray(keras.ops.convert_to_numpy(bias), np.float32)
+    return as_numpy(bias)
+
+
+def as_numpy(variable: Any) -> np.ndarray:
+    """A Keras variable's value as float32.  Not by `np.array(variable)`: NumPy 2 warns of Keras' way to become an array."""
+    return np.asarray(variable.value.numpy(), np.float32)
 
 
 def _rows_of_last_axis(kernel: Any) -> np.ndarray:
-    values = np.asarray(keras.ops.convert_to_numpy(kernel), np.float32)
+    values = as_numpy(kernel)
     return values.reshape(-1, values.shape[-1]).T.copy()

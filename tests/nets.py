@@ -11,7 +11,9 @@ layers = keras.layers
 EVERYTHING = ("features", "maximum", "minimum", "mean", "active", "input_minimum", "input_maximum")
 
 
-def images(count: int = 150, shape: tuple[int, ...] = (8, 8, 1), classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def images(
+    count: int = 150, shape: tuple[int, ...] = (8, 8, 1), classes: int = 3, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Noise around one random picture per class: (x float32 in 0..1, y int64)."""
     rng = np.random.default_rng(seed)
     y = np.arange(count) % classes
@@ -43,7 +45,8 @@ def sequential(shape: tuple[int, ...] = (8, 8, 1), classes: int = 3) -> Any:
 def functional(shape: tuple[int, ...] = (8, 8, 1), classes: int = 3) -> Any:
     """A residual network with batch-norm, an activation as a layer, one as an operation, and a nested block."""
     block = keras.Sequential(
-        [keras.Input((6, 6, 4)), layers.Conv2D(4, 3, padding="same", name="inner"), layers.Activation("gelu", name="gelu")], name="block"
+        [keras.Input((6, 6, 4)), layers.Conv2D(4, 3, padding="same", name="inner"), layers.Activation("gelu", name="gelu")],
+        name="block",
     )
     inputs = keras.Input(shape, name="pictures")
     x = layers.Conv2D(4, 3, use_bias=False, name="stem")(inputs)

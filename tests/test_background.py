@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest

@@ -39,7 +39,12 @@ def test_one_column_is_the_second_class_of_two(from_logits: bool) -> None:
 
 @pytest.mark.parametrize(
     ("scores", "loss"),
-    [(rng.normal(size=(4, 1)), "mse"), (rng.normal(size=(4, 3)), "mse"), (rng.normal(size=(4, 2, 2)), None), (np.zeros((0, 3)), None)],
+    [
+        (rng.normal(size=(4, 1)), "mse"),
+        (rng.normal(size=(4, 3)), "mse"),
+        (rng.normal(size=(4, 2, 2)), None),
+        (np.zeros((0, 3)), None),
+    ],
 )
 def test_what_holds_no_class_scores_gives_none(scores: np.ndarray, loss: str | None) -> None:
     assert predictions(scores, LABELS[: len(scores)], loss=loss, epoch=0) is None
