@@ -1,6 +1,7 @@
 // Decodes a frame: records with binary arrays.  Whatever is wrong with a record ends up in `damaged`;
 // only a frame that is none at all throws.
 
+import { text } from "./normalise";
 import type { Damage, DecodedArray, Frame, FrameRecord, NumericArray } from "./types";
 
 const MAGIC = "FWF1";
@@ -48,7 +49,7 @@ function parseHeader(bytes: Uint8Array): { records: unknown[]; damaged: Damage[]
   if (!isObject(header) || !Array.isArray(header.records)) throw new FrameError("the frame's header has no records");
   const damaged = (Array.isArray(header.damaged) ? header.damaged : [])
     .filter(isObject)
-    .map((item) => ({ layer: String(item.layer ?? ""), reason: String(item.reason ?? "unreadable") }));
+    .map((item) => ({ layer: text(item.layer), reason: text(item.reason) || "unreadable" }));
   return { records: header.records, damaged };
 }
 
@@ -82,7 +83,7 @@ function decodeArray(name: string, entry: unknown, buffer: ArrayBuffer, start: n
   if (!Number.isSafeInteger(count) || at + count * type.bytes > buffer.byteLength) {
     throw new FrameError(`array '${name}' is longer than the answer`);
   }
-  const table = Array.isArray(entry.table) ? entry.table.map(String) : null;
+  const table = Array.isArray(entry.table) ? entry.table.map(text) : null;
   return { shape: shape as number[], values: type.view(buffer, at, count), table };
 }
 

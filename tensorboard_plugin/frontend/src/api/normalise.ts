@@ -7,9 +7,11 @@ type Json = Record<string, unknown>;
 const object = (value: unknown): Json =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-const text = (value: unknown): string => (typeof value === "string" ? value : value == null ? "" : String(value));
+/** Not `String(value)`: JSON can hold an object whose `toString` is no function. */
+export const text = (value: unknown): string =>
+  typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? String(value) : "";
 const whole = (value: unknown, otherwise = 0): number =>
-  typeof value === "number" && Number.isFinite(value) ? Math.trunc(value) : otherwise;
+  typeof value === "number" && Math.abs(value) < 2 ** 31 ? Math.trunc(value) : otherwise;
 
 /** A run's answer in which every field is of the type it is declared to be. */
 export function normaliseRun(raw: unknown): RunInfo {
@@ -45,7 +47,7 @@ function layer(raw: Json): LayerInfo {
     filters: whole(raw.filters),
     tapped: text(raw.tapped),
     activation: text(raw.activation),
-    parameters: whole(raw.parameters),
+    parameters: typeof raw.parameters === "number" ? raw.parameters : 0,
     features: whole(raw.features),
     sketch: whole(raw.sketch),
     path: list(raw.path).map(text),
