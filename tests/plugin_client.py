@@ -86,15 +86,15 @@ class Client:
     def epochs(self, run: Mapping[str, Any], kind: str, layer: str = "") -> list[int]:
         return run["epochs"][run["series"][kind][layer]]
 
-    def everything(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Every answer there is about a run; none of them may be an error of the server's."""
+    def everything(self, run: Mapping[str, Any], step: int = 1) -> dict[str, Any]:
+        """Every answer there is about a run, or that of every `step`-th epoch; none of them may be an error of the server's."""
         address = {"run": run["run"], "generation": run["generation"]}
         sprite = self.get("sprite", **address)
         assert sprite.status in (200, 404), sprite
         answers: dict[str, Any] = {"index": run, "run": self.get("run", **address).json(), "sprite": sprite.body}
         answers["numbers"] = self.get("numbers", **address).json()
         for kind, layers in run["series"].items():
-            for epoch in sorted(set().union(*(run["epochs"][place] for place in layers.values()))):
+            for epoch in sorted(set().union(*(run["epochs"][place] for place in layers.values())))[::step]:
                 answers[f"{kind} {epoch}"] = self.get("records", **address, kind=kind, epoch=epoch).frame()
         return answers
 

@@ -1,0 +1,362 @@
+"""The plugin's answers over a provider in memory: generations, caches, many tabs, and fuzzed records."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensorboard_plugin_featwatch import catalogue
+from tensorboard_plugin_featwatch.blobs import SizedCache
+from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGeneration
+from tensorboard_plugin_featwatch.source import Source
+
+from featwatch import wire
+from featwatch.records import Embedding, Journal, Record
+from tests.memory_provider import MemoryProvider
+from tests.plugin_client import decode_frame
+from tests.synthetic import Story
+
+RUN = "run-1/featwatch"
+STORY = Story(layers=2, epochs=4, samples=5, classes=2, filters=4)
+
+
+@pytest.fixture(autouse=True)
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every question looks anew, except where a test says otherwise."""
+    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
+    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
+    yield
+
+
+@pytest.fixture
+def provider() -> MemoryProvider:
+    made = MemoryProvider()
+    for record in (STORY.session(0, 1.0), STORY.probe(0), *(r for k in range(3) for r in STORY.records(k)), STORY.journal(1)):
+        made.write(RUN, record)
+    return made
+
+
+class Asked:
+    """Queries, asked about one run in the generation that it is in."""
+
+    def __init__(self, provider: MemoryProvider) -> None:
+        self.queries, self.source = Queries(), Source(provider, None, "")
+
+    def described(self) -> dict[str, Any]:
+        return next(run for run in self.queries.index(self.source)["runs"] if run["run"] == RUN)
+
+    def epochs(self, kind: str, layer: str = "") -> list[int]:
+        described = self.described()
+        return described["epochs"][described["series"][kind][layer]] if layer in described["series"].get(kind, {}) else []
+
+    def run(self) -> Any:
+        return self.queries.run(self.source, RUN, self.described()["generation"])
+
+    def numbers(self, after: float | None = None) -> tuple[float, dict[tuple[str, str], dict[str, Any]]]:
+        answer = self.queries.numbers(self.source, RUN, self.described()["generation"], after)
+        return answer["until"], {(one["kind"], one["layer"]): one for one in answer["series"]}
+
+    def frame(self, kind: str, epoch: int, *layers: str) -> tuple[dict[str, Any], list[Any], bool]:
+        frame = self.queries.records(self.source, RUN, self.described()["generation"], kind, epoch, layers)
+        return *decode_frame(frame.content), frame.final
+
+
+@pytest.fixture
+def asked(provider: MemoryProvider) -> Asked:
+    return Asked(provider)
+
+
+def test_the_etag_says_whether_anything_is_new(asked: Asked, provider: MemoryProvider) -> None:
+    first = asked.queries.index(asked.source)
+    assert asked.queries.index(asked.source, first["etag"]) == {"etag": first["etag"], "runs": None}
+    provider.write(RUN, STORY.predictions(3))
+    second = asked.queries.index(asked.source, first["etag"])
+    assert second["etag"] != first["etag"] and asked.epochs("predictions") == [0, 1, 2, 3]
+
+
+def test_only_what_changed_is_read_again(asked: Asked, provider: MemoryProvider) -> None:
+    asked.described()
+    provider.calls.clear()
+    asked.described()
+    assert provider.calls == {"list": 1}
+
+
+def test_many_tabs_cost_one_look(provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 60.0)
+    asked = Asked(provider)
+    barrier = threading.Barrier(8)
+
+    def look() -> str:
+        barrier.wait()
+        return asked.queries.index(asked.source)["etag"]
+
+    with ThreadPoolExecutor(8) as pool:
+        etags = {future.result() for future in [pool.submit(look) for _ in range(8)]}
+    assert len(etags) == 1 and provider.calls == {"list": 1, "read": 1}
+
+
+def test_experiments_are_kept_apart_and_few(provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 60.0)
+    asked = Queries()
+    for name in range(50):
+        asked.index(Source(provider, None, str(name)))
+    assert provider.calls["list"] == 50
+    assert len(asked._catalogue._experiments) == catalogue.MAX_EXPERIMENTS
+
+
+def test_large_catalogues_are_read_in_portions(asked: Asked, provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Asked(provider).described()
+    monkeypatch.setattr(catalogue, "REFERENCES_PER_READ", 40)
+    provider.write("other/featwatch", STORY.session(0, 1.0))
+    provider.calls.clear()
+    assert asked.described() == whole
+    assert provider.calls["read"] > 3
+
+
+def test_a_resumed_run_supersedes_and_changes_generation(asked: Asked, provider: MemoryProvider) -> None:
+    before = asked.described()
+    provider.write(RUN, STORY.session(2, 9.0))
+    after = asked.described()
+    assert float(after["generation"]) > float(before["generation"])
+    assert asked.epochs("predictions") == [0, 1] and asked.epochs("session") == [0, 2]
+    for question in (
+        lambda: asked.queries.run(asked.source, RUN, before["generation"]),
+        lambda: asked.queries.numbers(asked.source, RUN, before["generation"]),
+        lambda: asked.queries.records(asked.source, RUN, before["generation"], "embedding", 1),
+        lambda: asked.queries.sprite(asked.source, RUN, before["generation"]),
+    ):
+        with pytest.raises(StaleGeneration):
+            question()
+    with pytest.raises(NotRecorded):
+        asked.frame("predictions", 2)
+    assert all(max(one["epochs"]) == 1 for one in asked.numbers()[1].values())
+    assert asked.run()["session"]["epoch"] == 2 and asked.run()["probe"]["count"] == 5
+
+
+def test_a_run_that_starts_over_shows_nothing_old(asked: Asked, provider: MemoryProvider) -> None:
+    asked.numbers()
+    provider.write(RUN, STORY.session(0, 9.0))
+    assert asked.described()["series"] == {"session": {"": 0}}
+    assert asked.run()["probe"] is None and asked.run()["journal"] == [] and asked.numbers()[1] == {}
+
+
+def test_records_equal_what_was_written(asked: Asked) -> None:
+    layers = [info.name for info in STORY.layer_infos]
+    records, damaged, _ = asked.frame("health", 2)
+    assert sorted(records) == sorted(layers) and not damaged
+    for layer, name in enumerate(layers):
+        expected = STORY.health(layer, 2)
+        for array in ("energy", "dead", "cause", "group"):
+            np.testing.assert_array_equal(records[name]["arrays"][array]["values"], np.asarray(getattr(expected, array)).astype(
+                {"energy": "f4", "dead": "u1"}.get(array, object)))  # fmt: skip
+        assert records[name]["fields"]["test"] == expected.test
+    records, _, _ = asked.frame("embedding", 1, layers[0])
+    np.testing.assert_array_equal(records[layers[0]]["arrays"]["points"]["values"], STORY.points(0, 1))
+
+
+def test_a_frame_is_final_once_nothing_can_be_added(asked: Asked, provider: MemoryProvider) -> None:
+    first, second = (info.name for info in STORY.layer_infos)
+    assert asked.frame("embedding", 1)[2] and asked.frame("embedding", 2, first)[2]
+    assert not asked.frame("embedding", 2)[2]           # the newest: another layer may follow
+    provider.write(RUN, STORY.embedding(0, 3, 2))
+    assert not asked.frame("embedding", 3, first, second)[2]        # the second layer is still to come
+    assert not asked.frame("embedding", 3)[2]
+    assert asked.frame("embedding", 2)[2]
+    assert not asked.frame("session", 0)[2]             # written again at the same epoch
+
+
+def test_damage_is_never_final(asked: Asked, provider: MemoryProvider) -> None:
+    layer = STORY.layer_infos[0].name
+    provider.series[RUN][f"embedding/{layer}"][1][1][1] = b"?"
+    records, damaged, final = asked.frame("embedding", 1)
+    assert [one["layer"] for one in damaged] == [layer] and len(records) == 1 and not final
+
+
+def test_blobs_are_fetched_once(asked: Asked, provider: MemoryProvider) -> None:
+    asked.frame("embedding", 1)
+    provider.calls.clear()
+    asked.frame("embedding", 1)
+    assert provider.calls == {"list": 2}
+    asked.frame("embedding", 2)
+    assert provider.calls["blob"] == 4 and provider.calls["read"] == 0
+
+
+def test_a_record_that_was_replaced_is_fetched_again(asked: Asked, provider: MemoryProvider) -> None:
+    layer = STORY.layer_infos[0].name
+    asked.frame("embedding", 2, layer)
+    moved = Embedding(epoch=2, layer=layer, points=STORY.points(0, 0))
+    provider.write(RUN, moved)
+    np.testing.assert_array_equal(asked.frame("embedding", 2, layer)[0][layer]["arrays"]["points"]["values"], moved.points)
+
+
+def test_a_resume_between_look_and_read_is_stale(provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 60.0)
+    asked = Asked(provider)
+    before = asked.described()["generation"]
+    provider.write(RUN, STORY.session(1, 9.0))
+    provider.write(RUN, STORY.embedding(0, 1, 0))
+    with pytest.raises(StaleGeneration):
+        asked.queries.records(asked.source, RUN, before, "embedding", 1)
+    assert asked.described()["generation"] != before        # and the next question sees it
+    provider.series[RUN] = {tag: {k: v for k, v in data.items() if k < 1} for tag, data in provider.series[RUN].items()}
+    with pytest.raises((StaleGeneration, NotRecorded)):
+        asked.queries.records(asked.source, RUN, asked.described()["generation"], "embedding", 1)
+
+
+def test_numbers_are_columns_over_epochs(asked: Asked) -> None:
+    _, numbers = asked.numbers()
+    losses = numbers["epoch", ""]
+    assert losses["epochs"] == [0, 1, 2]
+    assert losses["values"]["loss"] == [None, *(STORY.epoch_log(k).metrics["loss"] for k in (1, 2))]
+    layer = STORY.layer_infos[1].name
+    expected = [STORY.separation_record(1, k).knn_accuracy for k in range(3)]
+    assert numbers["separation", layer]["values"]["knn_accuracy"] == expected
+    assert not {"session", "probe", "journal"} & {kind for kind, _ in numbers}
+
+
+def test_numbers_after_miss_nothing_that_shows_up_late(asked: Asked, provider: MemoryProvider) -> None:
+    generation = asked.described()["generation"]
+    provider.now += 1
+    reserved = provider.now
+    provider.write(RUN, STORY.separation_record(1, 3))
+    # The Python loader goes on while it is read: this look passes the first layer's series before its
+    # record of epoch 3 is there, yet sees the second layer's, which is newer.
+    until = asked.queries.numbers(asked.source, RUN, generation)["until"]
+    late = STORY.separation_record(0, 3)
+    first = STORY.layer_infos[0].name
+    provider.series[RUN][f"separation/{first}"][3] = (reserved, wire.encode(late), wire.encode_numbers(late))
+    answer = asked.queries.numbers(asked.source, RUN, generation, until)
+    assert [one["epochs"] for one in answer["series"] if (one["kind"], one["layer"]) == ("separation", first)] == [[3]]
+
+
+def test_numbers_after_are_few_when_nothing_happens(asked: Asked, provider: MemoryProvider) -> None:
+    asked.numbers()
+    until, _ = asked.numbers()
+    provider.calls.clear()
+    assert asked.numbers(until)[1] == {} and provider.calls["tensors"] == 0
+    provider.write(RUN, STORY.epoch_log(3))
+    assert asked.numbers(until)[1]["epoch", ""]["epochs"] == [3]
+
+
+def test_the_journal_is_merged(asked: Asked, provider: MemoryProvider) -> None:
+    note = {"kind": "note", "text": "once", "epoch": 2}
+    provider.write(RUN, Journal(epoch=2, entries=(*STORY.journal(1).entries, note)))
+    assert asked.run()["journal"] == [*STORY.journal(1).entries, note]
+
+
+def test_unlabelled_probes_and_no_thumbnails(provider: MemoryProvider) -> None:
+    bare = Story(layers=1, samples=3, thumbnails=False, labelled=False)
+    provider.write(RUN, bare.session(0, 2.0))
+    provider.write(RUN, bare.probe(0))
+    asked = Asked(provider)
+    probe = asked.run()["probe"]
+    assert probe["labels"] == [-1] * 3 and probe["thumbnails"] is None and probe["class_names"] == []
+    with pytest.raises(NotRecorded):
+        asked.queries.sprite(asked.source, RUN, asked.described()["generation"])
+
+
+def test_a_run_that_cannot_be_listed_hides_no_other(provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider.write("bad/featwatch", STORY.session(0, 1.0))
+    honest = provider.list_blob_sequences
+
+    def failing(context: Any, *, run_tag_filter: Any, **more: Any) -> Any:
+        if run_tag_filter.runs is None or "bad/featwatch" in run_tag_filter.runs:
+            raise KeyError("tag")
+        return honest(context, run_tag_filter=run_tag_filter, **more)
+
+    monkeypatch.setattr(provider, "list_blob_sequences", failing)
+    runs = {run["run"]: run for run in Queries().index(Source(provider, None, ""))["runs"]}
+    assert runs[RUN]["problems"] == [] and "could not read" in runs["bad/featwatch"]["problems"][0]
+
+
+def test_a_series_that_cannot_be_read_hides_no_other(provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = f"health/{STORY.layer_infos[0].name}"
+    for name in ("read_blob_sequences", "read_tensors"):
+        honest = getattr(provider, name)
+
+        def failing(context: Any, *, run_tag_filter: Any, honest: Any = honest, **more: Any) -> Any:
+            if any(tag.endswith(bad) for tag in run_tag_filter.tags or [bad]):
+                raise ValueError("cannot reshape")
+            return honest(context, run_tag_filter=run_tag_filter, **more)
+
+        monkeypatch.setattr(provider, name, failing)
+    asked = Asked(provider)
+    described = asked.described()
+    assert bad.partition("/")[2] not in described["series"]["health"] and len(described["series"]["embedding"]) == 2
+    assert any(bad in problem for problem in described["problems"])
+    assert ("embedding", STORY.layer_infos[0].name) in asked.numbers()[1]
+
+
+def test_the_cache_keeps_to_its_size() -> None:
+    cache: SizedCache[bytes] = SizedCache(10, len)
+    for name, value in (("a", b"1234"), ("b", b"1234"), ("a", b"12345")):
+        cache.put(name, value)
+    assert cache.get("a") == b"12345" and cache.get("b") == b"1234"
+    cache.get("a")
+    cache.put("c", b"123")
+    assert cache.get("b") is None and cache.get("a") == b"12345" and cache.get("c") == b"123"
+    cache.put("d", bytes(11))
+    assert cache.get("d") is None and cache.get("a") is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+RECORDS: list[Record] = [STORY.session(0, 1.0), STORY.probe(0), STORY.journal(0), *STORY.records(0)]
+STORED = [(wire.tag_of(record.kind, record.layer), wire.encode(record), wire.encode_numbers(record)) for record in RECORDS]
+
+
+@settings(max_examples=150, deadline=None)
+@given(fuzz=st.data())
+def test_fuzzed_records_are_answered(fuzz: st.DataObject) -> None:
+    """Some blobs of an honest run are garbled: every answer is still proper JSON or a proper frame."""
+    provider = MemoryProvider()
+    victim = fuzz.draw(st.integers(0, len(STORED) - 1))
+    for place, (tag, blobs, text) in enumerate(STORED):
+        if place == victim:
+            blobs = fuzz.draw(_flipped_bits(blobs) | _other_header(blobs) | st.lists(st.binary(max_size=30), max_size=3))
+            text = fuzz.draw(st.just(text) | st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))
+        provider.put(RUN, tag, 0, blobs, text)
+    asked = Asked(provider)
+    described = asked.described()
+    generation = described["generation"]
+    json.dumps([described, asked.run(), asked.queries.numbers(asked.source, RUN, generation)], allow_nan=False)
+    for kind, layers in described["series"].items():
+        frame, damaged, _ = asked.frame(kind, 0)
+        assert len(frame) + len(damaged) == len(layers)
+        # Whoever is not the victim is whole.
+        assert {wire.tag_of(kind, one["layer"]) for one in damaged} <= {STORED[victim][0]}
+
+
+def _flipped_bits(blobs: list[bytes]) -> st.SearchStrategy[list[bytes]]:
+    def flip(place: tuple[int, int, int]) -> list[bytes]:
+        which, at, bit = place[0] % len(blobs), place[1], place[2]
+        blob = bytearray(blobs[which])
+        if blob:
+            blob[at % len(blob)] ^= 1 << bit
+        return [*blobs[:which], bytes(blob), *blobs[which + 1 :]]
+
+    return st.tuples(st.integers(0, 20), st.integers(0, 10**5), st.integers(0, 7)).map(flip)
+
+
+def _other_header(blobs: list[bytes]) -> st.SearchStrategy[list[bytes]]:
+    stated = json.loads(blobs[0])
+    stated.pop("#crc32", None)
+
+    def replace(change: tuple[str, str, Any]) -> list[bytes]:
+        where, name, value = change
+        inner = stated if where == "top" else stated["fields"]
+        changed = {**inner, name: value}
+        return [json.dumps(changed if where == "top" else {**stated, "fields": changed}).encode(), *blobs[1:]]
+
+    places = [*(("top", name) for name in stated), *(("fields", name) for name in stated["fields"])]
+    return st.tuples(st.sampled_from(places), JSON).map(lambda drawn: replace((*drawn[0], drawn[1])))
