@@ -21,7 +21,8 @@ def test_trustworthiness_as_scikit_learn_gives_it(seed, count, width, noise):
     features = rng.normal(size=(count, width))
     points = features[:, :2] + noise * rng.normal(size=(count, 2))
     k = max(1, min(15, (count - 1) // 2))
-    assert trustworthiness(features, nearest(points, k)[0]) == pytest.approx(by_scikit_learn(features, points, n_neighbors=k), abs=1e-12)
+    expected = by_scikit_learn(features, points, n_neighbors=k)
+    assert trustworthiness(features, nearest(points, k)[0]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_across_blocks():

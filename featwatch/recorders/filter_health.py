@@ -11,6 +11,8 @@ from featwatch.analysis.filters import causes, dead, energy, negative_fraction
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.records import LayerHealth
 
+LARGEST = np.finfo(np.float32).max      # squares of huge weights go beyond what the record can hold
+
 
 class FilterHealth(Recorder):
     """Energy, share of negative weights, bias, activity, and the dead filters with the cause of death, for every filter."""
@@ -33,19 +35,19 @@ class FilterHealth(Recorder):
     def analyse(self, snapshot: LayerSnapshot) -> LayerHealth:
         maxima, minima, means, active = self.finite(snapshot)
         maximum, minimum = maxima.max(axis=0), minima.min(axis=0)
-        unknown = np.full(len(maximum), np.nan)
+        unknown = np.full(len(maximum), np.nan, np.float32)
         weights, bias, activation = snapshot.weights, snapshot.bias, snapshot.info.activation
         is_dead, test = dead(maximum, minimum, activation)
         return LayerHealth(
             epoch=snapshot.epoch,
             layer=snapshot.layer,
-            energy=unknown if weights is None else energy(weights),
-            negative_fraction=unknown if weights is None else negative_fraction(weights),
+            energy=unknown if weights is None else np.minimum(energy(weights), LARGEST).astype(np.float32),
+            negative_fraction=unknown if weights is None else negative_fraction(weights).astype(np.float32),
             bias=unknown if bias is None else bias,
-            active_fraction=active.mean(axis=0, dtype=np.float64),
+            active_fraction=active.mean(axis=0, dtype=np.float64).astype(np.float32),
             max_activation=maximum,
             min_activation=minimum,
-            mean_activation=means.mean(axis=0, dtype=np.float64),
+            mean_activation=means.mean(axis=0, dtype=np.float64).astype(np.float32),
             dead=is_dead,
             cause=causes(
                 is_dead,

@@ -12,9 +12,10 @@ def whole(argument: str, value: Any, low: int, high: int | None = None) -> int:
     cure = f"give a whole number of {low} or more" + (f", {high} at most" if high is not None else "")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{argument}={value!r} is not a whole number; {cure}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         raise ValueError(f"{argument}={value!r} is out of range; {cure}")
-    return int(value)
+    return number
 
 
 def real(argument: str, value: Any, low: float, high: float = math.inf, *, open_below: bool = False) -> float:

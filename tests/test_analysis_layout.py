@@ -1,0 +1,236 @@
+"""Layouts: faithful, finite for whatever comes, the same for a seed, and still where nothing moved."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from threadpoolctl import threadpool_limits
+
+from featwatch.analysis.layout import LAYOUTS, Layout, Task, pca, tether, tsne, umap, users
+from featwatch.analysis.neighbours import nearest
+from featwatch.analysis.quality import neighbours_kept
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the worker; t-SNE's threads wait for each other by spinning."""
+    with threadpool_limits(1):
+        yield
+
+
+def task(features: np.ndarray, n_neighbors: int = 15, **more) -> Task:
+    indices, distances = nearest(features, min(n_neighbors, len(features) - 1))
+    return Task(features=features, indices=indices, distances=distances, n_neighbors=n_neighbors, **more)
+
+
+@cache
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    features, classes = load_digits(return_X_y=True)
+    return features[:400].astype(np.float32), classes[:400]
+
+
+def drifting(features: np.ndarray, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The features after `share` of the samples, at random, moved to where another sample is; and which these are."""
+    rng = np.random.default_rng(seed)
+    moved = rng.random(len(features)) < share
+    after = features + rng.normal(scale=0.01, size=features.shape).astype(np.float32)
+    after[moved] = features[rng.integers(0, len(features), moved.sum())] + rng.normal(size=features[moved].shape)
+    return after, moved
+
+
+def odd_inputs() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(60, 5))
+    inputs = {f"{count} samples": normal[:count] for count in (1, 2, 3, 4, 5, 6, 16)}
+    inputs |= {f"{count} equal samples": np.ones((count, 3)) for count in (1, 2, 3, 5, 40)}
+    inputs["one feature"] = normal[:, :1]
+    inputs["wider than long"] = rng.normal(size=(20, 300))
+    inputs["duplicates"] = np.repeat(normal[:4], 25, axis=0)
+    inputs["saturated outputs"] = np.eye(10)[rng.integers(0, 10, 200)]
+    inputs["a graph in two parts"] = normal + np.repeat([[0.0], [1e4]], 30, axis=0)
+    inputs["an outlier"] = np.vstack([normal, np.full((1, 5), 1e7)])
+    inputs["huge"], inputs["tiny"] = normal * 1e30, normal * 1e-30
+    return {name: values.astype(np.float32) for name, values in inputs.items()}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("features", odd_inputs().values(), ids=odd_inputs())
+def test_points_are_finite_whatever_comes(layout: Layout, features: np.ndarray):
+    fresh = layout(task(features))
+    warm = layout(task(features, start=fresh))
+    for points in (fresh, warm):
+        assert points.shape == (len(features), 2) and points.dtype == np.float32
+        assert np.isfinite(points).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_same_for_a_seed_and_nothing_else_is_touched(layout: Layout):
+    job = task(digits()[0][:60], seed=3)
+    features, (_, keys, position, *_) = job.features.copy(), np.random.get_state()
+    first = layout(job)
+    start = first.copy()
+    warm = layout(dataclasses.replace(job, start=start))
+    np.testing.assert_array_equal(start, first)
+    np.testing.assert_array_equal(job.features, features)
+    np.testing.assert_array_equal(np.random.get_state()[1], keys)
+    assert np.random.get_state()[2] == position
+    np.random.random(5)
+    np.testing.assert_array_equal(layout(job), first)
+    np.testing.assert_array_equal(layout(dataclasses.replace(job, start=start)), warm)
+
+
+def test_another_seed_gives_another_umap():
+    features = digits()[0][:120]
+    assert not np.allclose(umap(task(features, seed=1)), umap(task(features, seed=2)), atol=1.0)
+
+
+def test_umap_keeps_neighbours_as_umap_learn_does():
+    from umap import UMAP
+
+    features, _ = digits()
+    mine = umap(task(features))
+    theirs = UMAP(random_state=0, n_jobs=1).fit_transform(features)
+    near = nearest(features, 15)[0]
+    kept = {name: neighbours_kept(near, nearest(points, 15)[0]) for name, points in (("mine", mine), ("theirs", theirs))}
+    assert kept["mine"] > kept["theirs"] - 0.03
+    assert trustworthiness(features, mine, n_neighbors=15) > trustworthiness(features, theirs, n_neighbors=15) - 0.01
+
+
+def test_umap_heeds_its_options():
+    features = digits()[0]
+    spacing = [np.median(nearest(umap(task(features, min_dist=m)), 1)[1]) for m in (0.0, 0.8)]
+    assert spacing[0] < spacing[1] / 2
+    local, wide = (umap(task(features, n_neighbors=k)) for k in (3, 60))
+    near = nearest(features, 2)[0]
+    assert neighbours_kept(near, nearest(local, 2)[0]) > neighbours_kept(near, nearest(wide, 2)[0])
+
+
+def test_umap_is_the_same_at_every_scale():
+    features = digits()[0][:120]
+    np.testing.assert_array_equal(umap(task(features * np.float32(2.0**40))), umap(task(features)))
+
+
+def test_umap_does_not_move_what_did_not_move():
+    features = digits()[0]
+    start = umap(task(features))
+    again = umap(task(features, start=start, before=features))
+    assert np.linalg.norm(again - start, axis=1).max() < 0.15        # neighbours are about 0.3 apart, the layout is 20 wide
+
+
+def test_umap_moves_the_samples_whose_features_moved():
+    features = digits()[0]
+    start = umap(task(features))
+    after, moved = drifting(features, share=0.1)
+    points = umap(task(after, start=start, before=features))
+    way = np.linalg.norm(points - start, axis=1)
+    assert np.median(way[moved]) > 20 * np.median(way[~moved])
+    assert np.median(way[~moved]) < 0.1
+    near = nearest(after, 15)[0]
+    fresh = umap(task(after))
+    assert neighbours_kept(near, nearest(points, 15)[0]) > neighbours_kept(near, nearest(fresh, 15)[0]) - 0.06
+
+
+def test_a_warm_start_stays_nearer_than_a_fresh_one_even_where_the_movement_is_not_known():
+    features = digits()[0]
+    start = umap(task(features))
+    after, _ = drifting(features, share=0.05)
+    way = {
+        name: np.median(np.linalg.norm(points - start, axis=1))
+        for name, points in {
+            "known": umap(task(after, start=start, before=features)),
+            "not known": umap(task(after, start=start)),
+            "fresh": umap(task(after)),
+        }.items()
+    }
+    assert 5 * way["known"] < way["not known"] < way["fresh"] / 2
+
+
+def test_the_tether_slackens_with_the_square_of_the_movement():
+    before = np.zeros((4, 1), np.float32)
+    after = np.array([[0.0], [1.0], [2.0], [20.0]], np.float32)
+    indices, distances = np.zeros((4, 1), np.int32), np.full((4, 1), 2.0)
+    job = Task(features=after, indices=indices, distances=distances, start=np.zeros((4, 2)), before=before)
+    np.testing.assert_allclose(tether(job), [300.0, 1.2, 0.3, 0.003])
+    np.testing.assert_allclose(tether(dataclasses.replace(job, before=None)), 0.3)
+    np.testing.assert_allclose(tether(dataclasses.replace(job, distances=np.zeros((4, 1)))), [300, 0, 0, 0])
+
+
+def test_umap_is_the_same_on_any_number_of_threads():
+    import numba
+
+    features, answers = digits()[0], []
+    most = numba.get_num_threads()
+    for threads in {1, most}:
+        numba.set_num_threads(threads)
+        with threadpool_limits(threads):
+            job = task(features)
+            start = umap(job)
+            answers.append([job.indices, job.distances, start, umap(dataclasses.replace(job, start=start))])
+    numba.set_num_threads(most)
+    for one, other in zip(answers[0], answers[-1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("shape", [(50, 5), (20, 60)])
+def test_pca_as_scikit_learn_gives_it(shape):
+    features = np.random.default_rng(0).normal(size=shape) * np.linspace(3, 1, shape[1])
+    expected = PCA(2).fit_transform(features)
+    np.testing.assert_allclose(np.abs(pca(task(features))), np.abs(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_pca_keeps_its_signs():
+    features = np.random.default_rng(0).normal(size=(50, 5)) * [5, 3, 1, 1, 1]
+    points = pca(task(features))
+    np.testing.assert_array_equal(points, pca(task(features.copy())))
+    follows = pca(task(features, start=points * [-1, 1]))
+    np.testing.assert_allclose(follows, points * [-1, 1], rtol=1e-5)
+
+
+def test_tsne_is_faithful_and_starts_from_the_epoch_before():
+    features = digits()[0][:200]
+    fresh = tsne(task(features))
+    assert trustworthiness(features, fresh, n_neighbors=15) > 0.95
+    warm = tsne(task(features, start=fresh))
+    assert np.corrcoef(warm.T.ravel(), fresh.T.ravel())[0, 1] > 0.98
+
+
+def test_a_users_layout():
+    seen = {}
+
+    def first_two(features, *, start, seed):
+        seen.update(start=start, seed=seed)
+        features *= 1.0     # may do what it likes with its copy
+        return features[:, :2].astype(np.float64)
+
+    features = digits()[0]
+    start = np.ones((400, 2), np.float32)
+    points = users(first_two)(task(features, start=start, seed=7))
+    np.testing.assert_array_equal(points, features[:, :2])
+    assert points.dtype == np.float32 and seen["seed"] == 7
+    assert seen["start"] is not start
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (np.zeros((3, 2)), r"layout odd gave float64 of shape \(3, 2\); real numbers, \(4, 2\)"),
+        (np.zeros((4, 3)), r"shape \(4, 3\)"),
+        (np.full((4, 2), "a"), "gave <U1"),
+        (np.zeros((4, 2), complex), "gave complex"),
+        (None, "gave object"),
+        (np.full((4, 2), np.nan), "not finite"),
+    ],
+)
+def test_a_users_layout_that_gives_no_points(answer, complaint):
+    def odd(features, *, start, seed):
+        return answer
+
+    with pytest.raises(ValueError, match=complaint):
+        users(odd)(task(np.eye(4)))
