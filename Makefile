@@ -58,4 +58,4 @@ dist: setup
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info tensorboard_plugin/frontend/node_modules tensorboard_plugin/tensorboard_plugin_featwatch/static
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis tensorboard_plugin/frontend/node_modules tensorboard_plugin/tensorboard_plugin_featwatch/static

@@ -231,3 +231,14 @@ def test_make_knows_its_targets(target: str, command: str) -> None:
 def test_ci_runs_what_everybody_runs() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK) and script.read_text().rstrip().endswith("exec make test")
+
+
+def test_what_cannot_be_set_up_is_an_error_with_a_cure(tmp_path: Path) -> None:
+    no_python = run("make", "--always-make", "setup", f"PYTHON={tmp_path}/python3", cwd=ROOT)
+    assert no_python.returncode != 0 and "install Python 3.11 to 3.13" in no_python.stderr
+
+    script = ROOT / "build_tools" / "browser.py"
+    no_browser = run(sys.executable, script, cwd=ROOT, PATH=str(tmp_path), FEATWATCH_CHROMIUM="")
+    assert no_browser.returncode == 1 and "install chromium or google-chrome" in no_browser.stderr
+    no_such = run(sys.executable, script, cwd=ROOT, FEATWATCH_CHROMIUM=str(tmp_path / "chromium"))
+    assert no_such.returncode == 1 and "does not start" in no_such.stderr
