@@ -106,6 +106,7 @@ describe("keys", () => {
   const press = (key: string, more = {}) => handleKey(page, { key, target: null, ...more } as unknown as KeyboardEvent);
   it("step, jump and play", () => {
     vi.stubGlobal("HTMLElement", class {});
+    vi.stubGlobal("HTMLButtonElement", class {});
     press("ArrowLeft");
     expect(page.epoch).toBe(4);
     press("Home");

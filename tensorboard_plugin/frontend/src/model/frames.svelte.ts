@@ -31,6 +31,7 @@ export class Frames {
 
   /** Sees to it that the records come.  Cheap where they are there. */
   ensure(slot: string, at: Address, kind: string, epoch: number, layers: string[]): void {
+    void this.version; // what fails is asked for again once `retry` lets it be
     const missing = layers.filter((layer) => !this.cache.has(key(at, kind, epoch, layer)));
     const name = `${slot}/${kind}`;
     if (!missing.length) return void this.next.delete(name);

@@ -5,6 +5,7 @@ import type { Page } from "./page.svelte";
 /** Acts on a key; true where it was one of ours. */
 export function handleKey(page: Page, event: KeyboardEvent): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return false;
+  if (event.key === " " && isPressedByKey(event.target)) return false;
   const tab = page.tabs[Number(event.key) - 1];
   if (tab) return page.set("tab", tab), true;
   switch (event.key) {
@@ -19,6 +20,11 @@ export function handleKey(page: Page, event: KeyboardEvent): boolean {
     case "Escape": return page.clearSelection(), true;
     default: return false;
   }
+}
+
+/** A button that was reached with the keyboard is pressed with space; one that was clicked before is not. */
+function isPressedByKey(target: EventTarget | null): boolean {
+  return target instanceof HTMLButtonElement && target.matches(":focus-visible");
 }
 
 function isTyping(target: EventTarget | null): boolean {

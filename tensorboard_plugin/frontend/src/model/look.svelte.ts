@@ -28,10 +28,9 @@ export class Look {
     return labels.some((label) => label >= 0) ? Int32Array.from(labels) : null;
   });
   private classNames: string[] = $derived(this.page.info?.probe?.class_names ?? []);
-  private predictions: FrameRecord | null = $derived.by(() => {
-    const status = this.status("predictions", "", this.page.epoch);
-    return status.state === "ready" ? status.record : null;
-  });
+  private predictions: FrameRecord | null = $derived(this.current("predictions", ""));
+  /** The last record of each kind and layer: stays in place until the next one has come, so that nothing flashes. */
+  private readonly last = new Map<string, FrameRecord | null>();
 
   colours: ColourBy[] = $derived(
     COLOURS.filter((by) =>
@@ -63,7 +62,7 @@ export class Look {
     return page.frames.get(run, kind, epoch, layer) ?? { state: "loading" };
   }
 
-  /** Asks for the records of some layers at the chosen epoch, and in `ahead` for the neighbouring epochs' too. */
+  /** Asks for the records of some layers at the chosen epoch, and at the epochs around it, `ahead` of them forwards. */
   want(slot: string, kind: string, layers: string[], ahead = 0): void {
     const { page } = this;
     if (!page.run || page.epoch === null) return;
@@ -73,14 +72,27 @@ export class Look {
     };
     ask(slot, page.epoch);
     const at = page.epochs.indexOf(page.epoch);
-    for (let i = 1; i <= ahead; i++) {
+    for (let i = ahead ? -1 : 1; i <= ahead; i++) {
       const next = page.epochs[at + i];
-      if (next !== undefined) ask(`${slot} +${i}`, next);
+      if (i && next !== undefined) ask(`${slot} ${i}`, next);
     }
   }
 
+  /** The record at the chosen epoch; while that is on its way, the one before it; null where there is none. */
+  private current(kind: string, layer: string): FrameRecord | null {
+    const { run, epoch } = this.page;
+    const status = this.status(kind, layer, epoch);
+    const key = [run?.run, run?.generation, kind, layer].join("\n");
+    if (status.state === "loading") return this.last.get(key) ?? null;
+    const record = status.state === "ready" ? status.record : null;
+    this.last.delete(key);
+    this.last.set(key, record);
+    for (const oldest of this.last.keys()) if (this.last.size > 400) this.last.delete(oldest);
+    return record;
+  }
+
   columnsOf(layer: string): SampleColumns {
-    const clusters = this.status("clusters", layer, this.page.epoch);
+    const clusters = this.current("clusters", layer);
     const column = <T>(record: FrameRecord | null, name: string, type: abstract new (...a: never[]) => T): T | null => {
       const values = record?.arrays[name]?.values;
       return values instanceof type ? values : null;
@@ -90,7 +102,7 @@ export class Look {
       labels: this.labels,
       predicted: column(this.predictions, "classes", Int32Array),
       certainty: column(this.predictions, "certainty", Float32Array),
-      cluster: clusters.state === "ready" ? column(clusters.record, "labels", Int32Array) : null,
+      cluster: column(clusters, "labels", Int32Array),
       classNames: this.classNames,
     };
   }

@@ -20,6 +20,8 @@ export class Page {
   numbersVersion = $state(0);
   sprite: ImageBitmap | null = $state.raw(null);
   playing = $state(false);
+  /** Which rail is unfolded where the page is too narrow to show both. */
+  drawer: "layers" | "details" | null = $state(null);
 
   /** Categories isolated by the legend, and the samples and filters that are selected or hovered. */
   isolated: ReadonlySet<number> = $state.raw(new Set<number>());
@@ -114,14 +116,19 @@ export class Page {
   selectLayer(name: string): void {
     if (name !== this.layer) this.filters = [];
     this.hoveredFilter = null;
+    this.drawer = null;
     this.set("layer", name);
   }
 
   selectRun(run: string): void {
+    this.leaveRun();
+    this.set("run", run);
+  }
+
+  leaveRun(): void {
     this.clearSelection();
     this.playing = false;
     this.set("epoch", null);
-    this.set("run", run);
   }
 
   goLive(): void {

@@ -17,6 +17,7 @@ export class Sync {
   async round(signal: AbortSignal): Promise<void> {
     try {
       const index = await fetchIndex(this.etag, signal);
+      if (this.page.connection === "lost") this.page.frames.retry();
       this.page.connection = "ok";
       if (index.runs) {
         this.etag = index.etag;
@@ -60,6 +61,8 @@ export class Sync {
     const { page } = this;
     this.working?.abort();
     page.frames.abort();
+    // The run that was shown is gone: what was chosen in it means nothing in the one shown instead.
+    if (this.done.run && this.done.run !== run.run && page.settings.run !== run.run) page.leaveRun();
     this.done = { run: run.run, generation: run.generation, updated: NaN, described: "" };
     page.info = null;
     page.sprite = null;
