@@ -61,7 +61,7 @@ class MemoryProvider:
                         step=step, wall_time=data[step][0],
                         values=[SimpleNamespace(blob_key=json.dumps([run, tag, step, i])) for i in range(len(data[step][1]))],
                     )
-                    for step in sorted(data)
+                    for step in sorted(data)[-downsample:]
                 ]
                 for tag, data in tags.items()
             }
@@ -74,7 +74,7 @@ class MemoryProvider:
             run: {
                 wire.NUMBERS + tag: [
                     SimpleNamespace(step=step, wall_time=wall_time, numpy=np.array([text], object))
-                    for step, (wall_time, _, text) in sorted(data.items())
+                    for step, (wall_time, _, text) in sorted(data.items())[-downsample:]
                 ]
                 for tag, data in tags.items()
                 if wire.NUMBERS + tag in run_tag_filter.tags

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -86,6 +87,55 @@ def test_only_what_changed_is_read_again(asked: Asked, provider: MemoryProvider)
     provider.calls.clear()
     asked.described()
     assert provider.calls == {"list": 1}
+
+
+def test_an_epoch_more_is_one_record_more(asked: Asked, provider: MemoryProvider) -> None:
+    asked.numbers()
+    for record in STORY.records(3):
+        provider.write(RUN, record)
+    provider.calls.clear()
+    assert asked.epochs("embedding", STORY.layer_infos[0].name) == [0, 1, 2, 3] and provider.calls["read"] == 0
+    assert asked.numbers()[1]["epoch", ""]["epochs"] == [0, 1, 2, 3] and provider.calls["tensors"] == 1
+    assert len(asked.frame("embedding", 3)[0]) == 2 and provider.calls["read"] == 1
+
+
+EVENT = st.sampled_from(["next", "skip", "again", "resume", "restart", "journal"])
+EVENTS = st.lists(st.tuples(EVENT, st.booleans()), max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(events=EVENTS)
+def test_following_a_log_ends_where_a_fresh_look_starts(events: list[tuple[str, bool]]) -> None:
+    provider, epoch = MemoryProvider(), 0
+    provider.write(RUN, STORY.session(0, 1.0))
+    following = Asked(provider)
+    for event, looked_at in events:
+        epoch = {"next": epoch + 1, "skip": epoch + 3, "resume": max(0, epoch - 1), "restart": 0}.get(event, epoch)
+        if event in ("resume", "restart"):
+            provider.write(RUN, STORY.session(epoch, 1.0))
+        provider.write(RUN, STORY.journal(epoch) if event == "journal" else STORY.epoch_log(epoch))
+        if event != "journal":
+            provider.write(RUN, STORY.embedding(0, epoch, -1))
+        if looked_at:
+            following.described(), following.numbers(), following.run()
+    fresh = Asked(provider)
+    # A replaced record is found out when it is asked for: a first answer may be that the page is stale.
+    with contextlib.suppress(StaleGeneration):
+        following.run()
+    assert following.run() == fresh.run()
+    for kind, layer in FOLLOWED:
+        epochs = fresh.epochs(kind, layer)
+        assert following.epochs(kind, layer) == epochs
+        for epoch in epochs[-2:]:
+            expected = fresh.frame(kind, epoch)[:2]
+            with contextlib.suppress(StaleGeneration):
+                following.frame(kind, epoch)
+            np.testing.assert_equal(following.frame(kind, epoch)[:2], expected)
+    assert following.described()["generation"] == fresh.described()["generation"]
+    assert following.numbers()[1] == fresh.numbers()[1]
+
+
+FOLLOWED = [("session", ""), ("epoch", ""), ("journal", ""), ("embedding", STORY.layer_infos[0].name)]
 
 
 def test_many_tabs_cost_one_look(provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch) -> None:

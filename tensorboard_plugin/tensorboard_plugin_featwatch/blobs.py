@@ -12,7 +12,7 @@ from tensorboard.errors import NotFoundError
 
 from featwatch import wire
 from tensorboard_plugin_featwatch.entries import RunEntry, Series
-from tensorboard_plugin_featwatch.source import Source
+from tensorboard_plugin_featwatch.source import EVERYTHING, NEWEST, Source
 
 THREADS = 16                    # RustBoard takes tens of milliseconds for a small blob, but any number at a time
 CACHE_BYTES = 128 << 20
@@ -52,8 +52,7 @@ class SizedCache(Generic[Value]):
                 self._total -= self._size(oldest)
 
 
-# One series' keys: wall time of its newest record, and epoch -> (wall time, blob keys).
-_Keys = tuple[float, Mapping[int, tuple[float, tuple[str, ...]]]]
+Keys = Mapping[int, tuple[float, tuple[str, ...]]]  # of one series: epoch -> (wall time, blob keys)
 
 
 class BlobStore:
@@ -62,7 +61,10 @@ class BlobStore:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="featwatch-blobs")
         self._blobs: SizedCache[tuple[bytes, ...]] = SizedCache(CACHE_BYTES, lambda blobs: 200 + sum(map(len, blobs)))
-        self._keys: SizedCache[_Keys] = SizedCache(CACHE_KEYS, lambda keys: 1 + sum(len(refs) for _, refs in keys[1].values()))
+        # With the wall time of the series' newest record when they were read.
+        self._keys: SizedCache[tuple[float, Keys]] = SizedCache(
+            CACHE_KEYS, lambda keys: 1 + sum(len(references) for _, references in keys[1].values())
+        )
 
     def fetch(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
         """The blobs of each (series, epoch), which must be in the catalogue, or why there are none.
@@ -78,7 +80,7 @@ class BlobStore:
                 found[name] = cached
         missing = [(name, series) for name, (series, _) in zip(names, wanted, strict=True) if name not in found]
         if missing:
-            keys = self._current_keys(source, entry, [series for _, series in missing])
+            keys = self._current_keys(source, entry, [(series, name[3]) for name, series in missing])
             futures = {}
             for name, series in missing:
                 wall_time, references = keys[series.tag].get(name[3], (None, ()))
@@ -95,28 +97,39 @@ class BlobStore:
                     self._blobs.put(name, blobs)
         return [found[name] for name in names]
 
-    def _current_keys(
-        self, source: Source, entry: RunEntry, wanted: Sequence[Series]
-    ) -> dict[str, Mapping[int, tuple[float, tuple[str, ...]]]]:
-        """tag -> epoch -> (wall time, keys of the blobs)."""
-        current = {}
+    def _current_keys(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> dict[str, Keys]:
+        """tag -> the keys of at least the wanted epochs, where they are still there."""
+        current: dict[str, Keys] = {}
         unknown = []
-        for series in wanted:
+        for series, epoch in wanted:
             cached = self._keys.get((source.experiment, entry.run, series.tag))
             if cached is not None and cached[0] == series.newest:
                 current[series.tag] = cached[1]
             else:
-                unknown.append(series)
-        if unknown:
-            read = source.read_series([entry.run], [series.tag for series in unknown]).get(entry.run, {})
-            for series in unknown:
-                keys = {
-                    datum.step: (datum.wall_time, tuple(reference.blob_key for reference in datum.values))
-                    for datum in read.get(series.tag, [])
-                }
-                current[series.tag] = keys
-                self._keys.put((source.experiment, entry.run, series.tag), (series.newest, keys))
+                unknown.append((series, epoch))
+        # Who follows a training asks for the newest records again and again: that need not move every key there is.
+        if unknown and all(epoch == series.epochs[-1] for series, epoch in unknown):
+            newest = _read_keys(source, entry.run, [series for series, _ in unknown], NEWEST)
+            # Right after a resume the provider's newest record may be a superseded one.
+            current |= {series.tag: newest[series.tag] for series, epoch in unknown if epoch in newest[series.tag]}
+        rest = list(dict.fromkeys(series for series, _ in unknown if series.tag not in current))
+        if rest:
+            read = _read_keys(source, entry.run, rest, EVERYTHING)
+            for series in rest:
+                self._keys.put((source.experiment, entry.run, series.tag), (series.newest, read[series.tag]))
+            current |= read
         return current
+
+
+def _read_keys(source: Source, run: str, wanted: Sequence[Series], downsample: int) -> dict[str, Keys]:
+    read = source.read_series([run], [series.tag for series in wanted], downsample).get(run, {})
+    return {
+        series.tag: {
+            datum.step: (datum.wall_time, tuple(reference.blob_key for reference in datum.values))
+            for datum in read.get(series.tag, [])
+        }
+        for series in wanted
+    }
 
 
 def _read_blob(source: Source, key: str) -> bytes:

@@ -1,6 +1,7 @@
 """Looks at the logs: which runs there are, and what each of them holds.
 
-One look serves all tabs for half a second.  Only series that changed since the last look are read again.
+One look serves all tabs for half a second.  A series that did not change since the last look is not read
+again, and one that grew by a single epoch is not either: its newest record is all there is to know.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import numpy as np
 
 import featwatch
 from featwatch import wire
-from featwatch.records import KINDS
+from featwatch.records import KINDS, Session
 from tensorboard_plugin_featwatch.entries import RunEntry, clipped, run_entry
 from tensorboard_plugin_featwatch.source import Source
 
 LIFETIME_SECONDS = 0.5          # a look serves for so long …
-LIFETIME_FACTOR = 4             # … or for so many times as long as it took: looking costs at most a fifth of a core
+LIFETIME_FACTOR = 4             # … or for so many times as long as it took …
+MAX_LIFETIME_SECONDS = 5.0      # … but never longer than this
 MAX_EXPERIMENTS = 8
 MAX_BLOBS = 64                  # an honest record has a dozen
 REFERENCES_PER_READ = 200_000   # blob keys in one answer of the data server, which may send 256 MiB
@@ -31,6 +33,7 @@ REFERENCES_PER_READ = 200_000   # blob keys in one answer of the data server, wh
 # Newest step, newest wall time and greatest length of a series: what changes when the series does.
 Signature = tuple[int, float, int]
 Place = tuple[str, str]         # run, tag
+Steps = tuple[Signature, np.ndarray, np.ndarray]    # … as of this signature; steps; wall times
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +60,8 @@ class Catalogue:
         return self._experiment(source).snapshot(source)
 
     def forget(self, source: Source) -> None:
-        """Look anew when next asked: something was not as the last look had it."""
-        self._experiment(source).expires = 0.0
+        """Look anew, and at everything, when next asked: something was not as the last look had it."""
+        self._experiment(source).forget()
 
     def _experiment(self, source: Source) -> _Experiment:
         with self._lock:
@@ -71,27 +74,39 @@ class Catalogue:
 
 class _Experiment:
     def __init__(self) -> None:
-        self.expires = 0.0
+        self._expires = 0.0
         self._lock = threading.Lock()
         self._snapshot = _described({})
-        self._read: dict[Place, tuple[Signature, np.ndarray, np.ndarray]] = {}
+        self._read: dict[Place, Steps] = {}
         self._problems: dict[str, list[str]] = {}
 
     def snapshot(self, source: Source) -> Snapshot:
         with self._lock:
             start = time.monotonic()
-            if start >= self.expires:
+            if start >= self._expires:
                 self._snapshot = self._look(source)
                 end = time.monotonic()
-                self.expires = end + max(LIFETIME_SECONDS, LIFETIME_FACTOR * (end - start))
+                self._expires = end + min(max(LIFETIME_SECONDS, LIFETIME_FACTOR * (end - start)), MAX_LIFETIME_SECONDS)
             return self._snapshot
+
+    def forget(self) -> None:
+        with self._lock:
+            self._expires = 0.0
+            self._read = {}
 
     def _look(self, source: Source) -> Snapshot:
         listing, problems = _list(source)
         signatures, refused = _sorted_out(listing, problems)
         changed = [place for place, signature in signatures.items() if self._read.get(place, (None,))[0] != signature]
         read = {place: self._read[place] for place in signatures.keys() - set(changed)}
-        for places in _portions(changed, signatures, refused):
+        reopened = {run for run, tag in changed if wire.parse_tag(tag)[0] == Session.kind}
+        grown = {
+            place for place in changed if place[0] not in reopened and _grew_by_one(self._read.get(place), signatures[place])
+        }
+        for place in grown:
+            signature, (_, steps, wall_times) = signatures[place], self._read[place]
+            read[place] = (signature, np.append(steps, signature[0]), np.append(wall_times, signature[1]))
+        for places in _portions([place for place in changed if place not in grown], signatures, refused):
             for place, data in _read(source, places, problems):
                 steps = np.array([datum.step for datum in data], np.int64)
                 read[place] = (signatures[place], steps, np.array([datum.wall_time for datum in data], np.float64))
@@ -161,6 +176,14 @@ def _stated_format(content: bytes) -> int:
     except (ValueError, TypeError, KeyError, IndexError, RecursionError):
         return 0
     return stated if isinstance(stated, int) else 0
+
+
+def _grew_by_one(before: Steps | None, now: Signature) -> bool:
+    """Whether a series' newest record is the only one that is new: nothing fits between two epochs that follow each other."""
+    if before is None:
+        return False
+    (step, wall_time, _), steps, _ = before
+    return now[0] == step + 1 and now[1] > wall_time and len(steps) > 0 and steps[-1] == step
 
 
 def _portions(places: list[Place], signatures: Mapping[Place, Signature], refused: set[str]) -> Iterator[list[Place]]:

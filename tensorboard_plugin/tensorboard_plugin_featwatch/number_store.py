@@ -1,7 +1,7 @@
 """The scalar numbers of a run, as columns over epochs.
 
-Numbers are stored as one small JSON text per record, so one call reads a whole series.  Series that
-did not change since the last time are not read again.
+Numbers are stored as one small JSON text per record, so one call reads a whole series.  Of a series
+that did not change since the last time nothing is read, of one that grew by a record only that record.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from featwatch import wire
 from tensorboard_plugin_featwatch.blobs import SizedCache
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped
-from tensorboard_plugin_featwatch.source import Source
+from tensorboard_plugin_featwatch.source import EVERYTHING, NEWEST, Source
 
 CACHE_VALUES = 2_000_000
 RECORDS_PER_READ = 100_000      # texts in one answer of the data server, which may send 256 MiB
@@ -48,20 +48,28 @@ class NumberStore:
 
     def of(self, source: Source, entry: RunEntry) -> list[tuple[Series, SeriesNumbers]]:
         """Every series of the run that has numbers, with them."""
-        found: dict[str, SeriesNumbers] = {}
-        stale = []
         series = [one for one in entry.series.values() if one.kind not in WITHOUT_NUMBERS]
-        for one in series:
-            cached = self._cache.get((source.experiment, entry.run, one.tag))
-            if cached is not None and cached.state == (entry.generation, one.newest):
-                found[one.tag] = cached
-            else:
-                stale.append(one)
-        for portion in _portions(stale):
+        known = {one.tag: self._cache.get((source.experiment, entry.run, one.tag)) for one in series}
+        found = {one.tag: numbers for one in series if (numbers := known[one.tag]) and numbers.state == _state(entry, one)}
+        grown = [one for one in series if one.tag not in found and _grew_by_one(known[one.tag], entry, one)]
+        for one, data in _read(source, entry.run, grown, NEWEST):
+            if data and data[-1].wall_time == one.newest:
+                found[one.tag] = _in_columns(one, entry, data[-1:], known[one.tag])
+        for portion in _portions(one for one in series if one.tag not in found):
             for one, data in _read(source, entry.run, portion):
                 found[one.tag] = _in_columns(one, entry, data)
-                self._cache.put((source.experiment, entry.run, one.tag), found[one.tag])
+        for one in series:
+            self._cache.put((source.experiment, entry.run, one.tag), found[one.tag])
         return [(one, found[one.tag]) for one in series]
+
+
+def _state(entry: RunEntry, series: Series) -> tuple[str, float]:
+    return entry.generation, series.newest
+
+
+def _grew_by_one(known: SeriesNumbers | None, entry: RunEntry, series: Series) -> bool:
+    before = series.wall_times[:-1]
+    return known is not None and len(before) > 0 and known.state == (entry.generation, float(before.max()))
 
 
 def _portions(series: Iterable[Series]) -> Iterator[list[Series]]:
@@ -75,26 +83,35 @@ def _portions(series: Iterable[Series]) -> Iterator[list[Series]]:
         yield portion
 
 
-def _read(source: Source, run: str, series: Sequence[Series]) -> Iterator[tuple[Series, list[Any] | None]]:
+def _read(
+    source: Source, run: str, series: Sequence[Series], downsample: int = EVERYTHING
+) -> Iterator[tuple[Series, list[Any] | None]]:
     """The stored texts of each series; None where the provider fails on it, as it does on hostile tensors."""
+    if not series:
+        return
     try:
-        found = source.read_tensors(run, [wire.NUMBERS + one.tag for one in series])
+        found = source.read_tensors(run, [wire.NUMBERS + one.tag for one in series], downsample)
     except Exception:
         if len(series) == 1:
             yield series[0], None
         else:
             for one in series:
-                yield from _read(source, run, [one])
+                yield from _read(source, run, [one], downsample)
         return
     for one in series:
         yield one, found.get(wire.NUMBERS + one.tag, [])
 
 
-def _in_columns(series: Series, entry: RunEntry, data: Sequence[Any] | None) -> SeriesNumbers:
-    """The numbers of the records that are in force, by epoch."""
-    problems = [] if data is not None else [f"The numbers of {clipped(series.tag)} could not be read."]
+def _in_columns(
+    series: Series, entry: RunEntry, data: Sequence[Any] | None, before: SeriesNumbers | None = None
+) -> SeriesNumbers:
+    """The numbers of the records that are in force, by epoch; `data` follows on `before`."""
+    before = before or SeriesNumbers(("", 0.0), [], [], {})
+    problems = list(before.problems)
+    if data is None:
+        problems.append(f"The numbers of {clipped(series.tag)} could not be read.")
     rows: dict[int, tuple[float, dict[str, float]]] = {}
-    names: dict[str, None] = {}
+    names = dict.fromkeys(before.columns)
     for datum in data or ():
         if series.wall_time(datum.step) is None or not math.isfinite(datum.wall_time):
             continue            # superseded, or the record itself is not there
@@ -110,11 +127,14 @@ def _in_columns(series: Series, entry: RunEntry, data: Sequence[Any] | None) -> 
         # Events that share an epoch: the last one counts.
         rows[datum.step] = (datum.wall_time, numbers)
     ordered = sorted(rows.items())
-    columns = {name: [_known(numbers.get(name)) for _, (_, numbers) in ordered] for name in names}
+    unknown: list[float | None] = [None] * len(before.epochs)
     return SeriesNumbers(
-        (entry.generation, series.newest), [epoch for epoch, _ in ordered], [written for _, (written, _) in ordered], columns,
+        _state(entry, series),
+        before.epochs + [epoch for epoch, _ in ordered],
+        before.wall_times + [written for _, (written, _) in ordered],
+        {name: before.columns.get(name, unknown) + [_known(row.get(name)) for _, (_, row) in ordered] for name in names},
         tuple(problems),
-    )  # fmt: skip
+    )
 
 
 def _text(array: Any) -> bytes:

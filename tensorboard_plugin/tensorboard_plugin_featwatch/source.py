@@ -13,7 +13,9 @@ from tensorboard.data.provider import RunTagFilter
 
 from featwatch.wire import PLUGIN
 
-EVERYTHING = 10**9      # `downsample`: 0 would mean none
+# `downsample`, which always keeps the newest; 0 would mean none.
+EVERYTHING = 10**9
+NEWEST = 1
 
 
 @dataclass(frozen=True)
@@ -30,22 +32,25 @@ class Source:
 
     def list_series(self, run: str | None = None) -> dict[str, dict[str, Any]]:
         """run -> tag -> `BlobSequenceTimeSeries` (newest step and wall time, greatest length) of every series."""
-        return self.provider.list_blob_sequences(
-            self.context, experiment_id=self.experiment, plugin_name=PLUGIN, run_tag_filter=_filter(run and [run])
+        return self.provider.list_blob_sequences(self.context, run_tag_filter=_filter([run] if run else None), **self._ours)
+
+    def read_series(
+        self, runs: Collection[str], tags: Collection[str], downsample: int = EVERYTHING
+    ) -> dict[str, dict[str, list[Any]]]:
+        """run -> tag -> `BlobSequenceDatum`s: step, wall time and the keys of the blobs."""
+        return self.provider.read_blob_sequences(
+            self.context, downsample=downsample, run_tag_filter=_filter(runs, tags), **self._ours
         )
 
-    def read_series(self, runs: Collection[str], tags: Collection[str]) -> dict[str, dict[str, list[Any]]]:
-        """run -> tag -> `BlobSequenceDatum`s: step, wall time and the keys of the blobs."""
-        return self.provider.read_blob_sequences(self.context, run_tag_filter=_filter(runs, tags), **self._everything)
-
-    def read_tensors(self, run: str, tags: Collection[str]) -> dict[str, list[Any]]:
+    def read_tensors(self, run: str, tags: Collection[str], downsample: int = EVERYTHING) -> dict[str, list[Any]]:
         """tag -> `TensorDatum`s: step, wall time and the array."""
-        found = self.provider.read_tensors(self.context, run_tag_filter=_filter([run], tags), **self._everything)
-        return found.get(run, {})
+        return self.provider.read_tensors(
+            self.context, downsample=downsample, run_tag_filter=_filter([run], tags), **self._ours
+        ).get(run, {})
 
     @property
-    def _everything(self) -> dict[str, Any]:
-        return {"experiment_id": self.experiment, "plugin_name": PLUGIN, "downsample": EVERYTHING}
+    def _ours(self) -> dict[str, str]:
+        return {"experiment_id": self.experiment, "plugin_name": PLUGIN}
 
     def read_blob(self, key: str) -> Any:
         """What is stored under a key: bytes, unless the log is hostile."""
