@@ -21,6 +21,7 @@ function table(): NumberTable {
 describe("the table of numbers", () => {
   it("keeps what was there and takes what is newer, by epoch", () => {
     const numbers = table();
+    expect(numbers.series("separation", "a", "knn_accuracy").epochs).toEqual([0, 2]);
     numbers.merge({ until: 4, series: [{ kind: "separation", layer: "a", epochs: [2, 1], values: { knn_accuracy: [0.7, 0.5] } }] });
     expect(numbers.series("separation", "a", "knn_accuracy")).toEqual({ epochs: [0, 1, 2], values: [0.31, 0.5, 0.7] });
     expect(numbers.until).toBe(5);

@@ -49,7 +49,7 @@ export class Sync {
     const controller = (this.working = new AbortController());
     try {
       await this.fetch(run, controller.signal);
-      done.updated = run.updated;
+      this.done.updated = run.updated; // `reset` has put another object in the place of `done`
     } catch (error) {
       if (!controller.signal.aborted) throw error;
     } finally {
