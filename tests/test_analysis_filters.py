@@ -77,6 +77,14 @@ def test_only_proven_causes_are_claimed(bounds, expected):
     assert causes(ALL_DEAD, WEIGHTS, BIAS, "relu", direct=True, **bounds).tolist() == expected
 
 
+@pytest.mark.parametrize(("lowest", "highest"), [(1.0, 2.0), (-2.0, -1.0)])
+def test_padding_adds_zeros_to_the_inputs(lowest, highest):
+    """x₁ − x₂ within 1 to 2 is 1 at most, but 2 where x₂ is a padded zero: −1.5 does not hold that down."""
+    weights, bias = np.array([[1.0, -1.0]]), np.array([-1.5])
+    found = causes(np.array([True]), weights, bias, "relu", direct=True, lowest=lowest, highest=highest)
+    assert found.tolist() == ["unexplained"]
+
+
 def test_behind_a_batch_norm_or_another_activation_signs_prove_nothing():
     expected = ["no energy", *["unexplained"] * 5]
     assert causes(ALL_DEAD, WEIGHTS, BIAS, "relu", direct=False, lowest=0.0, highest=1.0).tolist() == expected

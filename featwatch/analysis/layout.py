@@ -140,7 +140,7 @@ def fuzzy_graph(task: Task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     count, k = len(task.features), min(task.n_neighbors - 1, task.indices.shape[1])
     itself = np.arange(count, dtype=np.int32)[:, None]
-    # The graph is the same at every scale, but umap-learn's float32 is not: features of 1e-30 and 1e30 occur.
+    # The graph is the same at every scale, but umap-learn's search for it is not: it begins at 1 and ends after 64 halvings.
     unit = float(task.distances.max(initial=0.0)) or 1.0
     graph, _, _ = fuzzy_simplicial_set(
         np.empty((count, 1)), k + 1, np.random.RandomState(task.seed), "euclidean",

@@ -11,6 +11,12 @@ from featwatch.analysis.filters import causes, dead, energy, negative_fraction
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.records import LayerHealth
 
+# Layers whose filters are weighted sums of what enters them.  A separable convolution's are not: its
+# pointwise weights see what the depthwise ones made of it, so that signs and bounds prove nothing.
+WEIGHTED_SUMS = frozenset({
+    "Dense", "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D",
+    "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose",
+})  # fmt: skip
 LARGEST = np.finfo(np.float32).max      # squares of huge weights go beyond what the record can hold
 
 
@@ -54,7 +60,7 @@ class FilterHealth(Recorder):
                 weights,
                 bias,
                 activation,
-                direct=snapshot.info.tapped == snapshot.layer,
+                direct=snapshot.info.tapped == snapshot.layer and snapshot.info.type in WEIGHTED_SUMS,
                 lowest=snapshot.input_minimum,
                 highest=snapshot.input_maximum,
             ),
