@@ -73,8 +73,9 @@ def decode_frame(body: bytes) -> tuple[dict[str, dict[str, Any]], list[dict[str,
 class Client:
     """Asks the plugin's routes; `send(method, path with query) -> Reply`."""
 
-    def __init__(self, send: Callable[[str, str], Reply]) -> None:
+    def __init__(self, send: Callable[[str, str], Reply], address: str = "") -> None:
         self.send = send
+        self.address = address      # of TensorBoard's page, where there is one
 
     def get(self, route: str, **arguments: Any) -> Reply:
         return self.send("GET", f"{BASE}/{route}?{urlencode(arguments, doseq=True)}")

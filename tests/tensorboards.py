@@ -30,7 +30,7 @@ def tensorboards(commands: Mapping[str, Sequence[str]], logs: Path) -> Iterator[
             with (logs / name).open("w") as log:
                 processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
             prefix = next((argument.partition("=")[2] for argument in arguments if argument.startswith("--path_prefix=")), "")
-            clients[name] = Client(functools.partial(_send, f"http://localhost:{port}{prefix}"))
+            clients[name] = Client(functools.partial(_send, f"http://localhost:{port}{prefix}"), f"http://localhost:{port}{prefix}/")
         deadline = time.monotonic() + START_SECONDS
         for name, client in clients.items():
             while not _is_up(client):

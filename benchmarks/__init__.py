@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks` runs the routine ones and writes benchmarks/results/."""
