@@ -27,7 +27,7 @@ demo: page
 # In one recipe, so that pytest's summary is what comes last whatever `make -j` says.
 test: page
 	$(MAKE) lint
-	browser="$$($(BIN)/python build_tools/browser.py)" && FEATWATCH_CHROMIUM="$$browser" $(BIN)/python -m pytest $(PYTEST_ARGS)
+	browser="$$($(BIN)/python build_tools/browser.py)" && FEATWATCH_CHROMIUM="$$browser" $(BIN)/python -m pytest -q $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
