@@ -70,6 +70,11 @@ def test_points_are_finite_whatever_comes(layout: Layout, features: np.ndarray):
         assert np.isfinite(points).all()
 
 
+def test_equal_samples_do_not_lie_on_each_other():
+    """On one spot no force would act between them."""
+    assert nearest(umap(task(np.ones((40, 3)))), 1)[1].min() > 0.01
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_the_same_for_a_seed_and_nothing_else_is_touched(layout: Layout):
     job = task(digits()[0][:60], seed=3)
