@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from featwatch import wire
 from tensorboard_plugin_featwatch.blobs import SizedCache
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped
 from tensorboard_plugin_featwatch.source import EVERYTHING, NEWEST, Source
 
-CACHE_VALUES = 2_000_000
+CACHE_VALUES = 16_000_000       # of 8 bytes: a hundred layers times a thousand epochs are a third of it
 RECORDS_PER_READ = 100_000      # texts in one answer of the data server, which may send 256 MiB
 MAX_NAMES = 200                 # an honest record has a dozen; each costs a column over all epochs
 WITHOUT_NUMBERS = ("session", "probe", "journal")     # nothing to chart
@@ -24,18 +26,21 @@ WITHOUT_NUMBERS = ("session", "probe", "journal")     # nothing to chart
 
 @dataclass(frozen=True, eq=False)
 class SeriesNumbers:
-    """One series' numbers in force: `columns[name][i]` belongs to `epochs[i]`, None where it is not known."""
+    """One series' numbers in force, by epoch; NaN where a number is not known."""
 
-    state: tuple[str, float]                        # the run's generation and the series' newest wall time when this was read
-    epochs: list[int]
-    wall_times: list[float]
-    columns: Mapping[str, list[float | None]]
+    state: tuple[str, float]                # the run's generation and the series' newest wall time when this was read
+    epochs: np.ndarray                      # (records,) int64, increasing
+    wall_times: np.ndarray                  # (records,) float64
+    columns: Mapping[str, np.ndarray]       # name -> (records,) float64
     problems: tuple[str, ...] = ()
 
     def after(self, wall_time: float) -> tuple[list[int], dict[str, list[float | None]]]:
-        """Epochs and columns of the records that are newer than `wall_time`."""
-        rows = [row for row, written in enumerate(self.wall_times) if written > wall_time]
-        return [self.epochs[row] for row in rows], {name: [column[row] for row in rows] for name, column in self.columns.items()}
+        """Epochs and columns of the records that are newer than `wall_time`; None for what is not known."""
+        newer = self.wall_times > wall_time
+        return self.epochs[newer].tolist(), {name: _known(column[newer]) for name, column in self.columns.items()}
+
+
+NOTHING = SeriesNumbers(("", 0.0), np.zeros(0, np.int64), np.zeros(0), {})
 
 
 class NumberStore:
@@ -106,7 +111,7 @@ def _in_columns(
     series: Series, entry: RunEntry, data: Sequence[Any] | None, before: SeriesNumbers | None = None
 ) -> SeriesNumbers:
     """The numbers of the records that are in force, by epoch; `data` follows on `before`."""
-    before = before or SeriesNumbers(("", 0.0), [], [], {})
+    before = before or NOTHING
     problems = list(before.problems)
     if data is None:
         problems.append(f"The numbers of {clipped(series.tag)} could not be read.")
@@ -127,12 +132,15 @@ def _in_columns(
         # Events that share an epoch: the last one counts.
         rows[datum.step] = (datum.wall_time, numbers)
     ordered = sorted(rows.items())
-    unknown: list[float | None] = [None] * len(before.epochs)
+    unknown = np.full(len(before.epochs), np.nan)
+    columns = {
+        name: np.append(before.columns.get(name, unknown), [row.get(name, math.nan) for _, (_, row) in ordered]) for name in names
+    }
     return SeriesNumbers(
         _state(entry, series),
-        before.epochs + [epoch for epoch, _ in ordered],
-        before.wall_times + [written for _, (written, _) in ordered],
-        {name: before.columns.get(name, unknown) + [_known(row.get(name)) for _, (_, row) in ordered] for name in names},
+        np.append(before.epochs, np.array([epoch for epoch, _ in ordered], np.int64)),
+        np.append(before.wall_times, [written for _, (written, _) in ordered]),
+        columns,
         tuple(problems),
     )
 
@@ -144,5 +152,5 @@ def _text(array: Any) -> bytes:
     return text
 
 
-def _known(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _known(column: np.ndarray) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in column.tolist()]

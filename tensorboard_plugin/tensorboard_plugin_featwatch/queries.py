@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -72,7 +73,7 @@ class Queries:
         answer: list[dict[str, Any]] = []
         problems: list[str] = []
         for series, numbers in self._numbers.of(source, entry):
-            epochs, values = (numbers.epochs, numbers.columns) if after is None else numbers.after(after)
+            epochs, values = numbers.after(-math.inf if after is None else after)
             problems += numbers.problems
             if epochs:
                 answer.append({"kind": series.kind, "layer": series.layer, "epochs": epochs, "values": values})
