@@ -5,6 +5,8 @@ interface Window {
     newest: number | null;
     /** Points in the last picture of the embedding. */
     points: number;
+    /** Epoch of that picture. */
+    shown: number | null;
     layer: string;
     run: string | null;
     /** Pictures of the embedding drawn so far. */

@@ -74,6 +74,13 @@ describe("frames that are damaged or hostile", () => {
     expect(damaged[0]!.reason).toContain("points");
   });
 
+  it("takes for points only pairs", () => {
+    const shaped = (shape: number[]) => pointsOf(decodeFrame(frame({ records: [record({ points: { ...points, shape } })] }, payload)).records[0]!);
+    expect(shaped([2, 2])).toHaveLength(4);
+    expect([shaped([4]), shaped([1, 4]), shaped([1, 2, 2])]).toEqual([null, null, null]);
+    expect(pointsOf(decodeFrame(frame({ records: [record({})] })).records[0]!)).toBeNull();
+  });
+
   it("keeps the readable records beside a damaged one, and the server's own findings", () => {
     const header = {
       records: [record({ points }), record({ points: { ...points, shape: [9, 2] } }, { layer: "conv2" }), 7, { kind: 1 }],

@@ -73,8 +73,10 @@ describe("keeping up with the log", () => {
   it("forgets numbers and facts of a generation that is over", async () => {
     await sync.round(signal);
     page.goTo(1);
+    page.numbers.merge({ until: 0, series: [{ kind: "separation", layer: "conv1", epochs: [2], values: { knn_accuracy: [0.9] } }] });
     server.runs = [entry("a", 0, { generation: "2" })];
     await sync.round(signal);
+    expect(page.numbers.at("separation", "conv1", "knn_accuracy", 2)).toBeNull();
     expect(page.numbers.at("separation", "conv1", "knn_accuracy", 0)).toBe(2);
     expect(server.asked.at(-1)).toContain("generation=2");
     expect(page.epoch).toBe(0);

@@ -23,7 +23,8 @@ export interface PointProps {
 export interface PointHandlers {
   hover(index: number | null, x: number, y: number): void;
   click(index: number | null, add: boolean): void;
-  drawn(points: number): void;
+  /** A picture was drawn: how many points, and of which moment. */
+  drawn(points: number, moment: string): void;
   failed(reason: string): void;
 }
 
@@ -58,7 +59,7 @@ export class PointScene {
         this.size = size;
         this.refit();
       },
-      onAfterRender: () => this.props && handlers.drawn(this.props.points.length / 2),
+      onAfterRender: () => this.props && handlers.drawn(this.props.points.length / 2, this.props.moment),
       onError: (error) => handlers.failed(error.message),
       getCursor: ({ isDragging, isHovering }) => (isDragging ? "grabbing" : isHovering ? "pointer" : "default"),
     });
