@@ -194,6 +194,7 @@ def test_pca_as_scikit_learn_gives_it(shape):
 def test_pca_keeps_its_signs():
     features = np.random.default_rng(0).normal(size=(50, 5)) * [5, 3, 1, 1, 1]
     points = pca(task(features))
+    assert (features[:, :2] * points).sum(axis=0).min() > 0      # the directions are nearly these two
     np.testing.assert_array_equal(points, pca(task(features.copy())))
     follows = pca(task(features, start=points * [-1, 1]))
     np.testing.assert_allclose(follows, points * [-1, 1], rtol=1e-5)
@@ -212,13 +213,14 @@ def test_a_users_layout():
 
     def first_two(features, *, start, seed):
         seen.update(start=start, seed=seed)
-        features *= 1.0     # may do what it likes with its copy
-        return features[:, :2].astype(np.float64)
+        features += 1.0     # may do what it likes with its copy
+        return features[:, :2].astype(np.float64) - 1.0
 
-    features = digits()[0]
+    features = digits()[0].copy()
     start = np.ones((400, 2), np.float32)
     points = users(first_two)(task(features, start=start, seed=7))
-    np.testing.assert_array_equal(points, features[:, :2])
+    np.testing.assert_array_equal(points, digits()[0][:, :2])
+    np.testing.assert_array_equal(features, digits()[0])
     assert points.dtype == np.float32 and seen["seed"] == 7
     assert seen["start"] is not start
 

@@ -68,8 +68,6 @@ def optimise(
                 j = int(state % np.uint64(count))
                 dx, dy = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1]
                 square = dx * dx + dy * dy
-                if j == i or square == 0.0:
-                    continue
                 push = 2.0 * b / ((0.001 + square) * (a * square**b + 1.0))
                 points[i, 0] += alpha * _clip(push * dx)
                 points[i, 1] += alpha * _clip(push * dy)
