@@ -1,9 +1,12 @@
 // The large point view: deck.gl behind `new PointScene(target, handlers)`, `update(props)`, `destroy()`.
 
-import { Deck, OrthographicView, type OrthographicViewState, type PickingInfo } from "@deck.gl/core";
+import { Deck, OrthographicView, type OrthographicViewState } from "@deck.gl/core";
 import { ScatterplotLayer } from "@deck.gl/layers";
 import type { Paint } from "../model/samples";
 import { boundsOf, fit, keepBounds, type Bounds } from "./bounds";
+import { pick } from "./pick";
+import { ease, Travel } from "./travel";
+import { MisclassifiedPoints } from "./misclassified";
 
 export interface PointProps {
   /** Whose points these are: points travel while it stays the same, and jump where it changes. */
@@ -12,8 +15,6 @@ export interface PointProps {
   moment: string;
   points: Float32Array;
   paint: Paint;
-  /** Changes whenever `paint` does. */
-  look: string;
   selected: readonly number[];
   hovered: number | null;
   ink: [number, number, number];
@@ -28,32 +29,32 @@ export interface PointHandlers {
   failed(reason: string): void;
 }
 
-const easing = (t: number): number => (t < 0.5 ? 4 * t ** 3 : 1 - (2 - 2 * t) ** 3 / 2);
+const STILL = 4; // px that the pointer may move in a click
+const MARGIN = 24;
 
 export class PointScene {
   private readonly deck: Deck<OrthographicView>;
+  private readonly listening = new AbortController();
   private props: PointProps | null = null;
+  private travel = new Travel();
+  private readonly misclassified = new MisclassifiedPoints();
+  private frame = 0;
   private bounds: Bounds | null = null;
   private view: OrthographicViewState = { target: [0, 0, 0], zoom: 0 };
   /** The user has zoomed or panned: leave the view alone until it is reset. */
   private touched = false;
   private size = { width: 0, height: 0 };
 
-  constructor(target: HTMLDivElement, handlers: PointHandlers) {
+  constructor(private readonly target: HTMLDivElement, private readonly handlers: PointHandlers) {
     this.deck = new Deck({
       parent: target,
       views: new OrthographicView({ flipY: false, controller: { doubleClickZoom: false, keyboard: false } }),
       viewState: this.view,
-      pickingRadius: 5,
       layers: [],
       onViewStateChange: ({ viewState, interactionState }) => {
-        if (interactionState && (interactionState.isDragging || interactionState.isZooming || interactionState.isPanning)) this.touched = true;
+        const { isDragging, isZooming, isPanning } = interactionState ?? {};
+        if (isDragging || isZooming || isPanning) this.touched = true;
         this.setView(viewState as OrthographicViewState);
-      },
-      onHover: (info: PickingInfo) => handlers.hover(info.picked ? info.index : null, info.x, info.y),
-      onClick: (info: PickingInfo, event) => {
-        const source = event.srcEvent as MouseEvent;
-        handlers.click(info.picked ? info.index : null, Boolean(source.shiftKey));
       },
       onResize: (size) => {
         this.size = size;
@@ -61,24 +62,27 @@ export class PointScene {
       },
       onAfterRender: () => this.props && handlers.drawn(this.props.points.length / 2, this.props.moment),
       onError: (error) => handlers.failed(error.message),
-      getCursor: ({ isDragging, isHovering }) => (isDragging ? "grabbing" : isHovering ? "pointer" : "default"),
+      getCursor: ({ isDragging }) => (isDragging ? "grabbing" : this.props?.hovered != null ? "pointer" : "default"),
     });
+    this.listen();
   }
 
   update(props: PointProps): void {
-    const moved = this.props?.points !== props.points;
-    const other = this.props?.subject !== props.subject;
+    const before = this.props;
     this.props = props;
-    if (other) {
+    if (before?.subject !== props.subject) {
+      this.travel = new Travel(props.points);
       this.bounds = null;
       this.touched = false;
     }
-    if (moved) {
-      const before = this.bounds;
-      this.bounds = keepBounds(before, boundsOf(props.points));
-      if (this.bounds !== before) this.refit(other ? 0 : props.travelMs);
+    if (before?.points !== props.points) {
+      const milliseconds = before?.subject === props.subject ? props.travelMs : 0;
+      this.travel.set(props.points, performance.now(), milliseconds);
+      const window = this.bounds;
+      this.bounds = keepBounds(window, boundsOf(props.points));
+      if (this.bounds !== window) this.refit(milliseconds);
     }
-    this.deck.setProps({ layers: this.layers(props) });
+    if (!this.frame) this.step();
   }
 
   /** Shows everything again. */
@@ -89,16 +93,52 @@ export class PointScene {
   }
 
   destroy(): void {
+    cancelAnimationFrame(this.frame);
+    this.listening.abort();
     this.deck.finalize();
+  }
+
+  /** Draws, and again with every frame until the points have arrived. */
+  private readonly step = (): void => {
+    this.frame = 0;
+    if (!this.props) return;
+    const points = this.travel.at(performance.now());
+    this.deck.setProps({ layers: this.layers(this.props, points) });
+    if (!this.travel.arrived) this.frame = requestAnimationFrame(this.step);
+  };
+
+  // Picking is a search here, not a picture to read back: reading stalls the graphics card at every move of the pointer.
+  private listen(): void {
+    const options = { signal: this.listening.signal };
+    let down = { x: 0, y: 0 };
+    this.target.addEventListener("pointerdown", (event) => (down = { x: event.clientX, y: event.clientY }), options);
+    this.target.addEventListener("pointermove", (event) => {
+      const { index, x, y } = event.buttons ? { index: null, x: 0, y: 0 } : this.under(event);
+      this.handlers.hover(index, x, y);
+    }, options);
+    this.target.addEventListener("pointerleave", () => this.handlers.hover(null, 0, 0), options);
+    this.target.addEventListener("click", (event) => {
+      if (Math.hypot(event.clientX - down.x, event.clientY - down.y) <= STILL) this.handlers.click(this.under(event).index, event.shiftKey);
+    }, options);
+  }
+
+  private under(event: MouseEvent): { index: number | null; x: number; y: number } {
+    const box = this.target.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const [targetX = 0, targetY = 0] = this.view.target as number[];
+    const window = { scale: 2 ** (this.view.zoom as number), x: targetX, y: targetY };
+    const { fill, radius } = this.props?.paint ?? { fill: new Uint8Array(0), radius: new Float32Array(0) };
+    const faded = (i: number): boolean => fill[4 * i + 3]! < 100;
+    return { index: pick(this.travel.now, radius, faded, window, box.width, box.height, x, y), x, y };
   }
 
   private refit(milliseconds = 0): void {
     const { width, height } = this.size;
     if (!this.bounds || this.touched || width < 2 || height < 2) return;
-    const { scale, x, y } = fit(this.bounds, width - 24, height - 24);
+    const { scale, x, y } = fit(this.bounds, width - MARGIN, height - MARGIN);
     this.setView({
       target: [x, y, 0], zoom: Math.log2(scale),
-      ...(milliseconds ? { transitionDuration: milliseconds, transitionEasing: easing } : {}),
+      ...(milliseconds ? { transitionDuration: milliseconds, transitionEasing: ease } : {}),
     });
   }
 
@@ -107,55 +147,42 @@ export class PointScene {
     this.deck.setProps({ viewState: view });
   }
 
-  private layers(props: PointProps): ScatterplotLayer[] {
-    const { points, paint, subject, moment, look, travelMs } = props;
-    const transitions = travelMs > 0 ? { getPosition: { duration: travelMs, easing } } : undefined;
-    const position = (i: number): [number, number, number] => [points[2 * i]!, points[2 * i + 1]!, 0];
-    const colour = (bytes: Uint8Array, i: number): [number, number, number, number] =>
-      [bytes[4 * i]!, bytes[4 * i + 1]!, bytes[4 * i + 2]!, bytes[4 * i + 3]!];
+  private layers({ subject, paint, selected, hovered, ink }: PointProps, points: Float32Array): ScatterplotLayer[] {
+    const common = { radiusUnits: "pixels", lineWidthUnits: "pixels" } as const;
     const samples = new ScatterplotLayer({
+      ...common,
       id: `samples ${subject}`,
-      data: { length: points.length / 2 },
-      getPosition: (_, { index }) => position(index),
-      getFillColor: (_, { index }) => colour(paint.fill, index),
-      getRadius: (_, { index }) => paint.radius[index]!,
-      radiusUnits: "pixels",
-      pickable: true,
-      transitions,
-      updateTriggers: { getPosition: moment, getFillColor: look, getRadius: look },
+      data: { length: points.length / 2, attributes: { getPosition: { value: points, size: 2 }, ...attributesOf(paint) } },
     });
-    // Misclassified ones lie on top.  All samples are in this layer too, most with no size: were it only some,
-    // an index would mean another sample at the next epoch, and points would travel to places that are not theirs.
+    // Misclassified ones lie on top of the others.
     const wrong = new ScatterplotLayer({
-      id: `wrong ${subject}`,
-      data: { length: points.length / 2 },
-      getPosition: (_, { index }) => position(index),
-      getFillColor: (_, { index }) => colour(paint.fill, index),
-      getLineColor: (_, { index }) => colour(paint.ring, index),
-      getRadius: (_, { index }) => (paint.ring[4 * index + 3] ? paint.radius[index]! + 1 : 0),
-      radiusUnits: "pixels",
-      lineWidthUnits: "pixels",
-      getLineWidth: 2,
-      stroked: true,
-      transitions,
-      updateTriggers: { getPosition: moment, getFillColor: look, getLineColor: look, getRadius: look },
+      ...common, id: `misclassified ${subject}`, data: this.misclassified.at(points, paint), stroked: true, getLineWidth: 2,
     });
-    const marked = [...props.selected, ...(props.hovered === null ? [] : [props.hovered])].filter((i) => i < points.length / 2);
-    // The id holds the selection: a ring travels with its point, never from one point to another.
+    const marked = (hovered === null ? selected : [...selected, hovered]).filter((i) => i < points.length / 2);
     const rings = new ScatterplotLayer({
-      id: `rings ${subject} ${marked.join()}`,
-      data: marked,
-      getPosition: (i: number) => position(i),
-      getRadius: (i: number) => paint.radius[i]! + 3.5,
-      getLineColor: props.ink,
-      radiusUnits: "pixels",
-      lineWidthUnits: "pixels",
+      ...common,
+      id: `rings ${subject}`,
+      data: marked.map((i) => ({ position: [points[2 * i]!, points[2 * i + 1]!] as [number, number], radius: paint.radius[i]! + 3.5 })),
+      getPosition: (mark) => mark.position,
+      getRadius: (mark) => mark.radius,
+      getLineColor: ink,
       getLineWidth: 2,
       filled: false,
       stroked: true,
-      transitions,
-      updateTriggers: { getPosition: moment, getRadius: look, getLineColor: props.ink },
+      updateTriggers: { getLineColor: ink },
     });
     return [samples, wrong, rings];
   }
+}
+
+/** deck.gl uploads an attribute again when its description is another object: one per paint. */
+const described = new WeakMap<Paint, object>();
+
+function attributesOf(paint: Paint): object {
+  let attributes = described.get(paint);
+  if (!attributes) {
+    attributes = { getFillColor: { value: paint.fill, size: 4 }, getRadius: { value: paint.radius, size: 1 } };
+    described.set(paint, attributes);
+  }
+  return attributes;
 }
