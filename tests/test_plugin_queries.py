@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tensorboard_plugin_featwatch import catalogue
 from tensorboard_plugin_featwatch.blobs import SizedCache
@@ -105,6 +105,8 @@ EVENTS = st.lists(st.tuples(EVENT, st.booleans()), max_size=8)
 
 @settings(max_examples=40, deadline=None)
 @given(events=EVENTS)
+@example(events=[("next", False), ("resume", True), ("next", False), ("next", False)])      # a superseded epoch is written again
+@example(events=[("next", True), ("next", True), ("resume", True), ("next", True), ("skip", True)])
 def test_following_a_log_ends_where_a_fresh_look_starts(events: list[tuple[str, bool]]) -> None:
     provider, epoch = MemoryProvider(), 0
     provider.write(RUN, STORY.session(0, 1.0))

@@ -182,8 +182,10 @@ def _grew_by_one(before: Steps | None, now: Signature) -> bool:
     """Whether a series' newest record is the only one that is new: nothing fits between two epochs that follow each other."""
     if before is None:
         return False
-    (step, wall_time, _), steps, _ = before
-    return now[0] == step + 1 and now[1] > wall_time and len(steps) > 0 and steps[-1] == step
+    (step, wall_time, _), steps, wall_times = before
+    # Its newest epoch must have been written last: after a resume it may be one that is superseded.
+    in_order = len(steps) > 0 and (steps[-1], wall_times[-1]) == (step, wall_time)
+    return bool(in_order) and now[0] == step + 1 and now[1] > wall_time
 
 
 def _portions(places: list[Place], signatures: Mapping[Place, Signature], refused: set[str]) -> Iterator[list[Place]]:
