@@ -3,7 +3,6 @@ import { Lru } from "../src/api/lru";
 import { normaliseRun } from "../src/api/normalise";
 import { poll } from "../src/api/poll";
 import { boundsOf, fit, keepBounds } from "../src/charts/bounds";
-import { raster } from "../src/charts/raster";
 import { sortRows, type FilterRow } from "../src/model/filters";
 import { ago, percent, seconds, short } from "../src/model/format";
 
@@ -54,26 +53,6 @@ describe("the window of an embedding", () => {
     expect(single.x1).toBeGreaterThan(single.x0);
     expect(Number.isFinite(fit(single, 100, 50).scale)).toBe(true);
     expect(boundsOf(new Float32Array(0))).toBeNull();
-  });
-});
-
-describe("small pictures", () => {
-  const colours = (...alphas: number[]) => Uint8Array.from(alphas.flatMap((alpha, i) => [i + 1, 0, 0, alpha]));
-  const draw = (points: number[], alphas: number[]) => {
-    const paint = { fill: colours(...alphas), ring: new Uint8Array(0), radius: new Float32Array(0) };
-    const words = raster(Float32Array.from(points), paint, { scale: 1, x: 0, y: 0 }, 6, 6, 2);
-    return Array.from({ length: 36 }, (_, i) => words[i]! & 0xff);
-  };
-  it("have squares where points are, y up", () => {
-    const pixels = draw([2, 2], [255]);
-    expect(pixels.flatMap((red, i) => (red ? [i] : []))).toEqual([4, 5, 10, 11]);
-  });
-  it("leave out what is outside or nowhere, and points without a colour", () => {
-    expect(draw([9, 0, 0, -9, NaN, 0, Infinity, 1], [255, 255, 255, 255]).some(Boolean)).toBe(false);
-    expect(draw([0, 0, 0, 0], [255]).filter(Boolean)).toEqual([1, 1, 1, 1]);
-  });
-  it("never let a faded point cover another", () => {
-    expect(draw([0, 0, 0, 0], [255, 38]).filter(Boolean)).toEqual([1, 1, 1, 1]);
   });
 });
 

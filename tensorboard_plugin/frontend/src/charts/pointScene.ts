@@ -1,8 +1,9 @@
 // The large point view: deck.gl behind `new PointScene(target, handlers)`, `update(props)`, `destroy()`.
 
-import { Deck, OrthographicView, type OrthographicViewState } from "@deck.gl/core";
+import { Deck, OrthographicView, type Layer, type OrthographicViewState } from "@deck.gl/core";
 import { ScatterplotLayer } from "@deck.gl/layers";
 import type { Paint } from "../model/samples";
+import { DotsLayer, type Dots } from "./dotsLayer";
 import { boundsOf, fit, keepBounds, type Bounds } from "./bounds";
 import { pick } from "./pick";
 import { ease, Travel } from "./travel";
@@ -147,20 +148,17 @@ export class PointScene {
     this.deck.setProps({ viewState: view });
   }
 
-  private layers({ subject, paint, selected, hovered, ink }: PointProps, points: Float32Array): ScatterplotLayer[] {
-    const common = { radiusUnits: "pixels", lineWidthUnits: "pixels" } as const;
-    const samples = new ScatterplotLayer({
-      ...common,
+  private layers({ subject, paint, selected, hovered, ink }: PointProps, points: Float32Array): Layer[] {
+    const samples = new DotsLayer({
       id: `samples ${subject}`,
       data: { length: points.length / 2, attributes: { getPosition: { value: points, size: 2 }, ...attributesOf(paint) } },
     });
     // Misclassified ones lie on top of the others.
-    const wrong = new ScatterplotLayer({
-      ...common, id: `misclassified ${subject}`, data: this.misclassified.at(points, paint), stroked: true, getLineWidth: 2,
-    });
+    const wrong = new DotsLayer({ id: `misclassified ${subject}`, data: this.misclassified.at(points, paint) });
     const marked = (hovered === null ? selected : [...selected, hovered]).filter((i) => i < points.length / 2);
     const rings = new ScatterplotLayer({
-      ...common,
+      radiusUnits: "pixels",
+      lineWidthUnits: "pixels",
       id: `rings ${subject}`,
       data: marked.map((i) => ({ position: [points[2 * i]!, points[2 * i + 1]!] as [number, number], radius: paint.radius[i]! + 3.5 })),
       getPosition: (mark) => mark.position,
@@ -176,12 +174,12 @@ export class PointScene {
 }
 
 /** deck.gl uploads an attribute again when its description is another object: one per paint. */
-const described = new WeakMap<Paint, object>();
+const described = new WeakMap<Paint, Dots["attributes"]>();
 
-function attributesOf(paint: Paint): object {
+function attributesOf(paint: Paint): Dots["attributes"] {
   let attributes = described.get(paint);
   if (!attributes) {
-    attributes = { getFillColor: { value: paint.fill, size: 4 }, getRadius: { value: paint.radius, size: 1 } };
+    attributes = { getFillColor: { value: paint.fill, size: 4, normalized: true }, getRadius: { value: paint.radius, size: 1 } };
     described.set(paint, attributes);
   }
   return attributes;
