@@ -95,9 +95,15 @@ describe("what is chosen", () => {
     page.selectSample(7, false);
     expect(page.samples).toEqual([]);
   });
-  it("shows the newest run where the wanted one is not there", () => {
-    page.settings.run = "gone";
+  it("shows the newest run while the wanted one is not there, and stays once something was chosen in it", () => {
+    page.settings.run = "late";
     page.runs = [entry(1), entry(9, { run: "b" })];
+    expect(page.run?.run).toBe("b");
+    page.runs = [...page.runs, entry(0, { run: "late" })];
+    expect(page.run?.run).toBe("late");
+    page.settings.run = "never";
+    page.move(-1);
+    page.runs = [...page.runs, entry(0, { run: "never" })];
     expect(page.run?.run).toBe("b");
   });
 });

@@ -38,7 +38,9 @@ void main(void) {
   float inside = 1.0 - smoothstep(vRadius - 0.5, vRadius + 0.5, distance);
   if (inside <= 0.0) discard;
   float onRing = vLine.a > 0.0 ? smoothstep(vRadius - RING - 0.5, vRadius - RING + 0.5, distance) : 0.0;
-  fragColor = mix(vFill, vLine, onRing);
+  // A darker rim, so that points in a dense group can still be told apart.
+  float onRim = smoothstep(vRadius - 1.4, vRadius - 0.2, distance);
+  fragColor = mix(vec4(vFill.rgb * (1.0 - 0.35 * onRim), vFill.a), vLine, onRing);
   fragColor.a *= inside;
 }`;
 

@@ -92,6 +92,8 @@ export class Page {
   tab: Tab = $derived(this.tabs.includes(this.settings.tab) ? this.settings.tab : "overview");
 
   set<K extends keyof Settings>(name: K, value: Settings[K]): void {
+    // Whoever chooses something in a run stays with it, even if the run of the last visit turns up after all.
+    if (this.run && name !== "run") this.settings.run = this.run.run;
     this.settings[name] = value;
     saveSettings($state.snapshot(this.settings));
   }
