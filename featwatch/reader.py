@@ -18,6 +18,7 @@ from featwatch.eventfiles import event_files, exists, is_directory, join, list_d
 from featwatch.logindex import LogIndex, NotThere
 from featwatch.records import (
     KINDS,
+    Closing,
     Clustering,
     Embedding,
     EpochLog,
@@ -32,7 +33,7 @@ from featwatch.records import (
 )
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
-_NO_SNAPSHOT = frozenset({Session.kind, ProbeRecord.kind, EpochLog.kind, Journal.kind})
+_NO_SNAPSHOT = frozenset({Session.kind, ProbeRecord.kind, EpochLog.kind, Journal.kind, Closing.kind})
 
 
 class NotRecorded(KeyError):
@@ -124,7 +125,8 @@ class Run:
     @property
     def journal(self) -> list[dict[str, Any]]:
         """What was skipped, thinned, approximated or switched off, in the order in which it happened."""
-        entries = (dict(entry) for record in self._readable(Journal) for entry in record.entries)
+        records = sorted([*self._readable(Journal), *self._readable(Closing)], key=lambda record: record.epoch)
+        entries = (dict(entry) for record in records for entry in record.entries)
         # By content, for a journal repeats what it said at an earlier epoch.
         return list({json.dumps(entry, sort_keys=True): entry for entry in entries}.values())
 

@@ -20,7 +20,7 @@ from featwatch.predictions import predictions
 from featwatch.probe import Probe
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
-from featwatch.records import EpochLog, Journal, Session
+from featwatch.records import Closing, EpochLog, Journal, Session
 from featwatch.taps import TapPass, distance_error
 from featwatch.weights import filter_bias, filter_weights
 from featwatch.writers import Writer
@@ -57,9 +57,8 @@ class Recording:
         self._taps: dict[frozenset[Recorder], TapPass] = {}
         self._off: set[str] = set()                     # names of recorders that failed
         self._fatal: str = ""                           # the first failure, for `strict`
+        self._first_epoch = 0
         self._entries: list[dict[str, Any]] = []        # of the journal, not yet written
-        self._written: list[dict[str, Any]] = []        # … written at `_journal_epoch`
-        self._journal_epoch = -1
         self._lock = threading.Lock()
         self.seconds: dict[str, float] = {}             # of analysis, by recorder
         self._analyst: Analyst = (
@@ -69,6 +68,7 @@ class Recording:
 
     def open(self, first_epoch: int, *, epochs_planned: int, schedule: str) -> None:
         """Trace and compile the forward pass, and write what is known before the first snapshot."""
+        self._first_epoch = first_epoch
         taps = self._tap_pass(self._plan.recorders)
         self._writer.write(
             Session(
@@ -116,7 +116,7 @@ class Recording:
         """Record what Keras said of an epoch, and everything that was noted since the last one."""
         elapsed = time.time() - self._started
         self._writer.write(EpochLog(epoch=epoch, metrics=dict(metrics), elapsed_seconds=elapsed, blocked_seconds=blocked_seconds))
-        self._write_journal(epoch)
+        self._write_journal(Journal, epoch)
 
     def note(self, kind: str, text: str, **where: Any) -> None:
         """Put something into the journal; it is written with the next epoch."""
@@ -141,7 +141,7 @@ class Recording:
 
     def _close(self, epoch: int) -> None:
         self._analyst.close()
-        self._write_journal(epoch)
+        self._write_journal(Closing, max(epoch, self._first_epoch))
         self._writer.close()
 
     @property
@@ -197,16 +197,11 @@ class Recording:
         self.note("worker", text)
         notify(text)
 
-    def _write_journal(self, epoch: int) -> None:
+    def _write_journal(self, kind: type[Journal], epoch: int) -> None:
         with self._lock:
-            new, self._entries = self._entries, []
-            if not new:
-                return
-            # One record per epoch: a later one of the same epoch replaces the earlier in every reader.
-            self._written = [*self._written, *new] if epoch == self._journal_epoch else new
-            self._journal_epoch = epoch
-            entries = tuple(self._written)
-        self._writer.write(Journal(epoch=epoch, entries=entries))
+            entries, self._entries = tuple(self._entries), []
+        if entries:
+            self._writer.write(kind(epoch=epoch, entries=entries))
 
 
 def loss_of(model: Any, output: int) -> Any:

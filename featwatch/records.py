@@ -151,7 +151,7 @@ class EpochLog(Record):
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Journal(Record):
-    """What was skipped, thinned, approximated or switched off, in words, up to this epoch.
+    """What was skipped, thinned, approximated or switched off since the last epoch, in words.
 
     Each entry is a dict with `kind` ("thinned", "failed", "worker", "weights", "note"), `text`, and
     where they apply `epoch`, `layer` and `recorder`.
@@ -161,6 +161,16 @@ class Journal(Record):
     per_layer: ClassVar[bool] = False
 
     entries: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Closing(Journal):
+    """What was noted while a `fit` ended, after the journal of its last epoch.
+
+    A kind of its own: of two records of one kind and epoch, TensorBoard's loaders serve different ones.
+    """
+
+    kind: ClassVar[str] = "closing"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -263,5 +273,5 @@ class LayerHealth(Record):
 
 KINDS: dict[str, type[Record]] = {
     cls.kind: cls
-    for cls in (Session, ProbeRecord, EpochLog, Journal, Predictions, Embedding, Clustering, LayerSeparation, LayerHealth)
+    for cls in (Session, ProbeRecord, EpochLog, Journal, Closing, Predictions, Embedding, Clustering, LayerSeparation, LayerHealth)
 }

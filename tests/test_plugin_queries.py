@@ -1,9 +1,8 @@
-"""The plugin's answers over a provider in memory: generations, caches, many tabs, and fuzzed records."""
+"""The plugin's answers over a provider in memory: generations, caches, and many tabs."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,10 @@ from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGene
 from tensorboard_plugin_featwatch.source import Source
 
 from featwatch import wire
-from featwatch.records import Embedding, Journal, Record
+from featwatch.records import Closing, Embedding, Journal
+from tests.asked import RUN, STORY, Asked
 from tests.memory_provider import MemoryProvider
-from tests.plugin_client import decode_frame
 from tests.synthetic import Story
-
-RUN = "run-1/featwatch"
-STORY = Story(layers=2, epochs=4, samples=5, classes=2, filters=4)
 
 
 @pytest.fixture(autouse=True)
@@ -42,31 +38,6 @@ def provider() -> MemoryProvider:
     for record in (STORY.session(0, 1.0), STORY.probe(0), *(r for k in range(3) for r in STORY.records(k)), STORY.journal(1)):
         made.write(RUN, record)
     return made
-
-
-class Asked:
-    """Queries, asked about one run in the generation that it is in."""
-
-    def __init__(self, provider: MemoryProvider) -> None:
-        self.queries, self.source = Queries(), Source(provider, None, "")
-
-    def described(self) -> dict[str, Any]:
-        return next(run for run in self.queries.index(self.source)["runs"] if run["run"] == RUN)
-
-    def epochs(self, kind: str, layer: str = "") -> list[int]:
-        described = self.described()
-        return described["epochs"][described["series"][kind][layer]] if layer in described["series"].get(kind, {}) else []
-
-    def run(self) -> Any:
-        return self.queries.run(self.source, RUN, self.described()["generation"])
-
-    def numbers(self, after: float | None = None) -> tuple[float, dict[tuple[str, str], dict[str, Any]]]:
-        answer = self.queries.numbers(self.source, RUN, self.described()["generation"], after)
-        return answer["until"], {(one["kind"], one["layer"]): one for one in answer["series"]}
-
-    def frame(self, kind: str, epoch: int, *layers: str) -> tuple[dict[str, Any], list[Any], bool]:
-        frame = self.queries.records(self.source, RUN, self.described()["generation"], kind, epoch, layers)
-        return *decode_frame(frame.content), frame.final
 
 
 @pytest.fixture
@@ -303,6 +274,14 @@ def test_the_journal_is_merged(asked: Asked, provider: MemoryProvider) -> None:
     assert asked.run()["journal"] == [*STORY.journal(1).entries, note]
 
 
+def test_what_was_noted_as_a_fit_ended_follows_its_journal(asked: Asked, provider: MemoryProvider) -> None:
+    closing = {"kind": "worker", "text": "given up", "epoch": 1}
+    later = {"kind": "note", "text": "later", "epoch": 2}
+    provider.write(RUN, Closing(epoch=1, entries=(closing,)))
+    provider.write(RUN, Journal(epoch=2, entries=(later,)))
+    assert asked.run()["journal"] == [*STORY.journal(1).entries, closing, later]
+
+
 def test_unlabelled_probes_and_no_thumbnails(provider: MemoryProvider) -> None:
     bare = Story(layers=1, samples=3, thumbnails=False, labelled=False)
     provider.write(RUN, bare.session(0, 2.0))
@@ -356,59 +335,3 @@ def test_the_cache_keeps_to_its_size() -> None:
     assert cache.get("b") is None and cache.get("a") == b"12345" and cache.get("c") == b"123"
     cache.put("d", bytes(11))
     assert cache.get("d") is None and cache.get("a") is None
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-RECORDS: list[Record] = [STORY.session(0, 1.0), STORY.probe(0), STORY.journal(0), *STORY.records(0)]
-STORED = [(wire.tag_of(record.kind, record.layer), wire.encode(record), wire.encode_numbers(record)) for record in RECORDS]
-
-
-@settings(max_examples=150, deadline=None)
-@given(fuzz=st.data())
-def test_fuzzed_records_are_answered(fuzz: st.DataObject) -> None:
-    """Some blobs of an honest run are garbled: every answer is still proper JSON or a proper frame."""
-    provider = MemoryProvider()
-    victim = fuzz.draw(st.integers(0, len(STORED) - 1))
-    for place, (tag, blobs, text) in enumerate(STORED):
-        if place == victim:
-            blobs = fuzz.draw(_flipped_bits(blobs) | _other_header(blobs) | st.lists(st.binary(max_size=30), max_size=3))
-            text = fuzz.draw(st.just(text) | st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))
-        provider.put(RUN, tag, 0, blobs, text)
-    asked = Asked(provider)
-    described = asked.described()
-    generation = described["generation"]
-    json.dumps([described, asked.run(), asked.queries.numbers(asked.source, RUN, generation)], allow_nan=False)
-    for kind, layers in described["series"].items():
-        frame, damaged, _ = asked.frame(kind, 0)
-        assert len(frame) + len(damaged) == len(layers)
-        # Whoever is not the victim is whole.
-        assert {wire.tag_of(kind, one["layer"]) for one in damaged} <= {STORED[victim][0]}
-
-
-def _flipped_bits(blobs: list[bytes]) -> st.SearchStrategy[list[bytes]]:
-    def flip(place: tuple[int, int, int]) -> list[bytes]:
-        which, at, bit = place[0] % len(blobs), place[1], place[2]
-        blob = bytearray(blobs[which])
-        if blob:
-            blob[at % len(blob)] ^= 1 << bit
-        return [*blobs[:which], bytes(blob), *blobs[which + 1 :]]
-
-    return st.tuples(st.integers(0, 20), st.integers(0, 10**5), st.integers(0, 7)).map(flip)
-
-
-def _other_header(blobs: list[bytes]) -> st.SearchStrategy[list[bytes]]:
-    stated = json.loads(blobs[0])
-    stated.pop("#crc32", None)
-
-    def replace(change: tuple[str, str, Any]) -> list[bytes]:
-        where, name, value = change
-        inner = stated if where == "top" else stated["fields"]
-        changed = {**inner, name: value}
-        return [json.dumps(changed if where == "top" else {**stated, "fields": changed}).encode(), *blobs[1:]]
-
-    places = [*(("top", name) for name in stated), *(("fields", name) for name in stated["fields"])]
-    return st.tuples(st.sampled_from(places), JSON).map(lambda drawn: replace((*drawn[0], drawn[1])))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 import featwatch as fw
 from featwatch.errors import FeatwatchWarning
@@ -108,6 +109,22 @@ def test_weights_restored_at_the_end_are_noted_and_not_recorded(tmp_path: Path) 
     run = fw.load(tmp_path)
     assert run.epochs == [0, 1, 2]
     assert any(entry["kind"] == "weights" for entry in run.journal)
+
+
+def test_what_is_noted_as_a_fit_ends_has_a_record_of_its_own(tmp_path: Path) -> None:
+    """Of two records of one kind and epoch, TensorBoard's loaders would serve different ones."""
+    stopping = keras.callbacks.EarlyStopping("loss", patience=0, min_delta=100.0, restore_best_weights=True)
+    with pytest.warns(FeatwatchWarning, match="breaking"):
+        fit(sequential(), stopping, quick(tmp_path, recorders=[fw.FilterHealth(), Breaking()]), epochs=10)
+    directory = tmp_path / "featwatch"
+    tags = [
+        (event.step, value.tag)
+        for path in directory.glob("*tfevents*")
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+    ]
+    assert len(tags) == len(set(tags)) and (2, "closing") in tags
+    assert [entry["kind"] for entry in fw.load(tmp_path).journal] == ["failed", "weights"]
 
 
 def test_a_second_fit_continues_the_count(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from featwatch import wire
-from featwatch.records import Journal, ProbeRecord, Record, Session
+from featwatch.records import Closing, Journal, ProbeRecord, Record, Session
 from tensorboard_plugin_featwatch.blobs import BlobStore, Fetched, Gone
 from tensorboard_plugin_featwatch.catalogue import Catalogue
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped, shortened
@@ -21,7 +21,7 @@ from tensorboard_plugin_featwatch.source import Source
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 # Kinds whose record of an epoch may be written again while that epoch is the newest.
-REWRITTEN = frozenset({"session", "probe", "epoch", "journal"})
+REWRITTEN = frozenset({"session", "probe", "epoch", "journal", "closing"})
 
 
 class NotRecorded(LookupError):
@@ -143,8 +143,11 @@ class Queries:
 
     def _journal(self, source: Source, entry: RunEntry, problems: list[str]) -> list[Any]:
         """All entries in order, each once: a journal may repeat what an earlier one said."""
-        series = entry.series.get((Journal.kind, ""))
-        journals = self._decoded(source, entry, series, series.epochs.tolist(), problems) if series else []
+        journals: list[Record] = []
+        for kind in (Journal.kind, Closing.kind):
+            series = entry.series.get((kind, ""))
+            journals += self._decoded(source, entry, series, series.epochs.tolist(), problems) if series else []
+        journals.sort(key=lambda journal: journal.epoch)
         entries = [finite(item) for journal in journals for item in cast("Journal", journal).entries if _is_entry(item)]
         return list({json.dumps(item, sort_keys=True): item for item in entries}.values())
 
