@@ -145,6 +145,22 @@ describe("records with arrays", () => {
     expect(server.asked.at(-1)).not.toContain("conv1");
   });
 
+  it("that are damaged are listed, each once, for their session", async () => {
+    const frames = new Frames();
+    server.routes.records = () => {
+      const json = '{"records":[],"damaged":[{"layer":"conv1","reason":"checksum"}]}'.padEnd(72);
+      const bytes = new Uint8Array(8 + json.length);
+      bytes.set(new TextEncoder().encode("FWF1    " + json));
+      new DataView(bytes.buffer).setUint32(4, json.length, true);
+      return new Response(bytes);
+    };
+    for (const slot of ["one", "two"]) frames.ensure(slot, at, "health", 4, ["conv1"]);
+    await settle();
+    expect(frames.get(at, "health", 4, "conv1")).toEqual({ state: "damaged", reason: "checksum" });
+    expect(frames.damages(at)).toEqual(["health of conv1 at epoch 4: checksum"]);
+    expect(frames.damages({ run: "a", generation: "2" })).toEqual([]);
+  });
+
   it("while one request is under way only the latest wish is kept", async () => {
     let release = () => {};
     const gate = new Promise<void>((resolve) => (release = resolve));

@@ -15,6 +15,7 @@ interface Wanted {
 }
 
 const CACHE_BYTES = 128 * 2 ** 20;
+const MOST_DAMAGES = 100;
 
 export class Frames {
   private readonly cache = new Lru<Entry>(CACHE_BYTES);
@@ -22,6 +23,7 @@ export class Frames {
   private readonly busy = new Map<string, AbortController>();
   private readonly next = new Map<string, Wanted>();
   private version = $state(0);
+  private found: readonly { at: Address; sentence: string }[] = $state.raw([]);
 
   /** The record, or what is wrong with it; undefined while it is not there yet. */
   get(at: Address, kind: string, epoch: number, layer: string): Entry | undefined {
@@ -37,6 +39,15 @@ export class Frames {
     if (!missing.length) return void this.next.delete(name);
     this.next.set(name, { at, kind, epoch, layers: missing });
     if (!this.busy.has(name)) void this.work(name);
+  }
+
+  /** What turned out to be damaged in a session, in sentences. */
+  damages(at: Address): string[] {
+    return this.found.filter((damage) => damage.at.run === at.run && damage.at.generation === at.generation).map(({ sentence }) => sentence);
+  }
+
+  private note(at: Address, sentence: string): void {
+    if (!this.damages(at).includes(sentence)) this.found = [...this.found.slice(1 - MOST_DAMAGES), { at, sentence }];
   }
 
   /** Forgets wishes of another run or generation. */
@@ -76,6 +87,7 @@ export class Frames {
     }
     for (const { layer, reason } of frame.damaged) {
       this.cache.set(key(at, kind, epoch, layer), { state: "damaged", reason });
+      this.note(at, `${kind}${layer ? ` of ${layer}` : ""} at epoch ${epoch}: ${reason}`);
     }
     for (const layer of layers) this.missed(key(at, kind, epoch, layer), "the record is not in the answer");
     this.version++;
