@@ -13,6 +13,7 @@ describe("travelling points", () => {
     expect(travel.arrived).toBe(true);
     travel.set(there, 1000, 400);
     expect(travel.at(1000)).toEqual(here);
+    expect(travel.at(1100)[0]).toBeCloseTo(0.625); // eased: slow at first
     expect([...travel.at(1200)]).toEqual([5, 0, 4, 6]);
     expect(travel.at(1200)).not.toBe(travel.at(1201)); // deck.gl uploads what is another array
     expect(travel.at(1400)).toBe(there);

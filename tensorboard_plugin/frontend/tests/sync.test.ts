@@ -145,6 +145,14 @@ describe("records with arrays", () => {
     expect(server.asked.at(-1)).not.toContain("conv1");
   });
 
+  it("of the other layers come where one is refused", async () => {
+    server.routes.records = (query) => (query.getAll("layer").includes("bad") ? new Response("no such layer", { status: 400 }) : answer(query));
+    const frames = new Frames();
+    frames.ensure("view", at, "embedding", 1, ["conv1", "bad", "conv2"]);
+    await settle();
+    expect(["conv1", "bad", "conv2"].map((layer) => frames.get(at, "embedding", 1, layer)?.state)).toEqual(["ready", "damaged", "ready"]);
+  });
+
   it("that are damaged are listed, each once, for their session", async () => {
     const frames = new Frames();
     server.routes.records = () => {

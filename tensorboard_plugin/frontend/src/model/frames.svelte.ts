@@ -69,13 +69,21 @@ export class Frames {
       this.next.delete(name);
       const controller = new AbortController();
       this.busy.set(name, controller);
-      try {
-        await this.fetch(wanted, controller.signal);
-      } catch (error) {
-        if (!controller.signal.aborted) this.fail(wanted, error);
-      }
+      await this.attempt(wanted, controller.signal);
     }
     this.busy.delete(name);
+  }
+
+  private async attempt(wanted: Wanted, signal: AbortSignal): Promise<void> {
+    try {
+      await this.fetch(wanted, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      const refused = error instanceof HttpError && !error.stale;
+      if (!refused || wanted.layers.length < 2) return this.fail(wanted, error);
+      // One layer may be what is refused: the others are to be had.
+      for (const layer of wanted.layers) await this.attempt({ ...wanted, layers: [layer] }, signal);
+    }
   }
 
   private async fetch({ at, kind, epoch, layers }: Wanted, signal: AbortSignal): Promise<void> {
