@@ -1,5 +1,5 @@
-// Points as squares in a pixel buffer: thousands of them in a millisecond, which a canvas' own calls do not manage.
-
+// Points as tiny squares, rounded where they are larger, in a pixel buffer: thousands of them in a millisecond,
+// which a canvas' own calls do not manage.
 import type { Paint } from "../model/samples";
 
 export interface Window {
@@ -26,7 +26,12 @@ export function raster(
       const top = Math.round(height / 2 - (points[2 * i + 1]! - window.y) * window.scale - side / 2);
       // Comparisons with NaN are false: a point that is nowhere is not drawn.
       if (!(left >= 0 && top >= 0 && left + side <= width && top + side <= height)) continue;
-      for (let row = top; row < top + side; row++) pixels.fill(colours[i]!, row * width + left, row * width + left + side);
+      for (let row = 0; row < side; row++) {
+        // Without its corners a square of three pixels or more looks round.
+        const inset = side > 2 && (row === 0 || row === side - 1) ? 1 : 0;
+        const start = (top + row) * width + left;
+        pixels.fill(colours[i]!, start + inset, start + side - inset);
+      }
     }
   }
   return pixels;
