@@ -28,7 +28,7 @@ def digits(epochs: int = 20) -> Job:
     from featwatch.demo import small_net
 
     (x, y), (x_val, y_val) = data()
-    return Job(small_net(), x, y, x_val, y_val, epochs, 32)
+    return Job(small_net(), x, y, x_val, y_val, epochs, 16)
 
 
 def wbc(epochs: int = 3, images: int = 1000) -> Job:

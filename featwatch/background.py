@@ -20,8 +20,9 @@ from typing import Protocol
 from featwatch.errors import in_words
 from featwatch.recorders.pipeline import LayerTask, Memory, Outcome, analyse, remembered
 
-MAX_WAITING = 12                # snapshots, and …
-MAX_WAITING_BYTES = 256 << 20   # of arrays in them: each holds a sketch of every layer for every sample
+# What may wait for the worker, whichever is reached first.  The seconds bound how long the end of `fit` takes.
+MAX_WAITING_SECONDS = 30.0      # of analysis, by the time that the last snapshot took
+MAX_WAITING_BYTES = 256 << 20   # of arrays: a snapshot holds a sketch of every layer for every sample
 MAX_RESTARTS = 3                # of a worker that keeps dying
 STALLED_SECONDS = 300.0         # without any result, after which the end of `fit` no longer waits
 
@@ -89,6 +90,7 @@ class BackgroundAnalyst:
         self._current = 0               # layers of the snapshot being analysed that are not finished
         self._current_epoch = -1
         self._finished = 0
+        self._seconds = 0.0             # that the last snapshot took
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="featwatch-analyst", daemon=True)
@@ -103,7 +105,7 @@ class BackgroundAnalyst:
         dropped = []
         with self._changed:
             self._waiting.append((epoch, tasks))
-            while len(self._waiting) > 1 and (len(self._waiting) > MAX_WAITING or self._waiting_bytes() > MAX_WAITING_BYTES):
+            while len(self._waiting) > 1 and self._too_many():
                 epochs = [self._current_epoch, *(waiting for waiting, _ in self._waiting)]
                 gaps = [after - before for before, after in zip(epochs, epochs[2:], strict=False)]
                 index = gaps.index(min(gaps))
@@ -140,8 +142,11 @@ class BackgroundAnalyst:
         self._worker.close()
         self._thread.join(timeout=5.0)
 
-    def _waiting_bytes(self) -> int:
-        return sum(array.nbytes for _, tasks in self._waiting for task in tasks for array in task.snapshot.reductions.values())
+    def _too_many(self) -> bool:
+        if len(self._waiting) * self._seconds > MAX_WAITING_SECONDS:
+            return True
+        arrays = (array for _, tasks in self._waiting for task in tasks for array in task.snapshot.reductions.values())
+        return sum(array.nbytes for array in arrays) > MAX_WAITING_BYTES
 
     def _left(self) -> int:
         return self._current + sum(len(tasks) for _, tasks in self._waiting)
@@ -155,6 +160,7 @@ class BackgroundAnalyst:
                     return
                 self._current_epoch, tasks = self._waiting.popleft()
                 self._current = len(tasks)
+            started = time.monotonic()
             for task in tasks:
                 if self._is_closed():
                     return
@@ -163,6 +169,7 @@ class BackgroundAnalyst:
                     self._current -= 1
                     self._finished += 1
                     self._changed.notify_all()
+            self._seconds = time.monotonic() - started
 
     def _is_closed(self) -> bool:
         return self._closed

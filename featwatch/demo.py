@@ -57,20 +57,20 @@ def digits(seed: int = 0) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarr
 
 
 def small_net() -> Any:
-    """A compiled network of three convolutions and two dense layers, 30,000 parameters."""
+    """A compiled network of three convolutions and two dense layers, 94,000 parameters."""
     import keras
 
     layers = keras.layers
     model = keras.Sequential(
         [
             keras.Input((8, 8, 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
+            layers.Conv2D(32, 3, padding="same", activation="relu", name="conv1"),
             layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"),
             layers.MaxPooling2D(name="pool"),
             layers.Dropout(0.25, name="dropout"),
-            layers.Conv2D(32, 3, padding="same", activation="relu", name="conv3"),
+            layers.Conv2D(64, 3, padding="same", activation="relu", name="conv3"),
             layers.Flatten(name="flatten"),
-            layers.Dense(32, activation="relu", name="dense"),
+            layers.Dense(64, activation="relu", name="dense"),
             layers.Dropout(0.25, name="dropout_2"),
             layers.Dense(10, activation="softmax", name="scores"),
         ],
@@ -91,7 +91,7 @@ def _train(log_dir: str, epochs: int) -> tuple[float, float, float]:
     model = small_net()
     watch = fw.Watch(log_dir, fw.Probe(x_val, y_val, class_names=[str(digit) for digit in range(10)]))
     started = time.perf_counter()
-    history = model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, batch_size=32, verbose=2, callbacks=[watch])
+    history = model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, batch_size=16, verbose=2, callbacks=[watch])
     return history.history["val_accuracy"][-1], time.perf_counter() - started, watch.blocked_seconds
 
 

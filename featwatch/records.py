@@ -273,5 +273,8 @@ class LayerHealth(Record):
 
 KINDS: dict[str, type[Record]] = {
     cls.kind: cls
-    for cls in (Session, ProbeRecord, EpochLog, Journal, Closing, Predictions, Embedding, Clustering, LayerSeparation, LayerHealth)
-}
+    for cls in (
+        Session, ProbeRecord, EpochLog, Journal, Closing,
+        Predictions, Embedding, Clustering, LayerSeparation, LayerHealth,
+    )
+}  # fmt: skip

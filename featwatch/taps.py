@@ -105,7 +105,8 @@ class TapPass:
 
     def _build(self) -> Any:
         # A partial of its own: TensorFlow counts how often one piece of code is traced, over all watches, and warns of it.
-        return tf.function(functools.partial(self._trace), jit_compile=self._jit)
+        # Without autograph, as in Keras' own trainer: converting the code would take most of the tracing's time.
+        return tf.function(functools.partial(self._trace), jit_compile=self._jit, autograph=False)
 
     def _trace(self, batch: tf.Tensor) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
         wanted = {id(operation) for site in self._needs for operation in (site.layer, site.tapped)}

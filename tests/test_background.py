@@ -180,9 +180,10 @@ def test_a_worker_that_always_dies_is_given_up() -> None:
 
 
 def test_when_it_is_behind_it_thins_evenly_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "MAX_WAITING", 4)
+    monkeypatch.setattr(background, "MAX_WAITING_SECONDS", 4.5)
     box, executor = Box(), Manual()
     analyst = BackgroundAnalyst(box.deliver, box.troubles.append, lambda: executor)
+    analyst._seconds = 1.0
     dropped = analyst.submit(0, [task(0)])
     assert executor.running.wait(10)
     for epoch in range(1, 13):
