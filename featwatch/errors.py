@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
 import sys
 import warnings
-from collections.abc import Iterator
-
-import numpy as np
 
 
 class FeatwatchWarning(UserWarning):
@@ -35,14 +30,3 @@ def in_words(error: BaseException) -> str:
     """An exception as one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-@contextlib.contextmanager
-def global_rng_untouched() -> Iterator[None]:
-    """Put Python's and NumPy's global generators back as they were: training must not see that it was watched."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)

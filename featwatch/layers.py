@@ -128,7 +128,7 @@ def _walk(graph: Any, path: tuple[str, ...]) -> Iterator[Site]:
             yield from _walk(nested, (*path, operation.name))
             continue
         nodes = [node for node in _nodes(graph) if node.operation is operation]
-        if not nodes or len(nodes[0].output_tensors) != 1:
+        if not nodes or len(nodes[0].output_tensors) != 1 or len(nodes[0].output_tensors[0].shape) < 2:
             continue
         tapped, activation = _applied_activation(graph, operation, nodes[0])
         yield Site(operation, path, tapped, activation, len(nodes))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,9 +15,9 @@ import tensorflow as tf
 
 from featwatch import __version__
 from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Memories, Progress
-from featwatch.errors import notify
+from featwatch.errors import in_words, notify
 from featwatch.layers import Site
-from featwatch.plan import Plan
+from featwatch.passes import TapPasses
 from featwatch.predictions import predictions
 from featwatch.probe import Probe
 from featwatch.recorders.base import LayerSnapshot, Recorder
@@ -23,53 +25,49 @@ from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
 from featwatch.records import Closing, EpochLog, Journal, Session
 from featwatch.taps import TapPass, distance_error
 from featwatch.weights import filter_bias, filter_weights
-from featwatch.writers import Writer
+from featwatch.writers import MemoryWriter, Writer
 
 
 class Recording:
     """Records snapshots of one model until the `fit` ends.
 
     Arguments:
-        model, probe, plan: what is watched.
-        writer: where records go; closed by `finish`.
+        model, probe: what is watched, and by which samples.
+        passes: the plan, and the forward passes that read it.
         background: whether the analysis runs in a worker process.
         output: index of the model's output that holds the class scores; −1 = none does.
-        memory: what the analysis continues from.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        probe: Probe,
-        plan: Plan,
-        writer: Writer,
-        *,
-        background: bool,
-        output: int,
-        memory: Memories,
-    ) -> None:
+    def __init__(self, model: Any, probe: Probe, passes: TapPasses, *, background: bool, output: int) -> None:
         self._model = model
         self._probe = probe
-        self._plan = plan
-        self._writer = writer
+        self._passes = passes
+        self._plan = passes.plan
+        self._background = background
         self._output = output
+        self._writer: Writer = MemoryWriter()
+        self._analyst: Analyst = InlineAnalyst(self._deliver)
         self._started = time.time()
-        self._taps: dict[frozenset[Recorder], TapPass] = {}
+        self._first_epoch = 0
         self._off: set[str] = set()                     # names of recorders that failed
         self._fatal: str = ""                           # the first failure, for `strict`
-        self._first_epoch = 0
         self._entries: list[dict[str, Any]] = []        # of the journal, not yet written
         self._lock = threading.Lock()
-        self.seconds: dict[str, float] = {}             # of analysis, by recorder
-        self._analyst: Analyst = (
-            BackgroundAnalyst(self._deliver, self._trouble) if background else InlineAnalyst(self._deliver)
-        )
-        self._analyst.memory.update(memory)
+        self._for_worker = {recorder: _stripped(recorder) for recorder in self._plan.recorders}
 
-    def open(self, first_epoch: int, *, epochs_planned: int, schedule: str) -> None:
-        """Trace and compile the forward pass, and write what is known before the first snapshot."""
+    def open(
+        self, open_writer: Callable[[], Writer], first_epoch: int, *, memory: Memories, epochs_planned: int, schedule: str
+    ) -> None:
+        """Open the log and the worker, and write what is known before the first snapshot.
+
+        The forward pass is traced and compiled before: a log that is opened supersedes what is in it.
+        """
+        taps = self._passes.of(self._plan.recorders)
         self._first_epoch = first_epoch
-        taps = self._tap_pass(self._plan.recorders)
+        self._writer = open_writer()
+        if self._background:
+            self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
+        self._analyst.memory.update(memory)
         self._writer.write(
             Session(
                 epoch=first_epoch,
@@ -88,7 +86,7 @@ class Recording:
     def snapshot(self, epoch: int, due: Sequence[Recorder]) -> None:
         """Record the model as it is now.  Returns as soon as the rest is the worker's."""
         recorders = [recorder for recorder in self._plan.due_with_bases(due) if recorder.name not in self._off]
-        taps = self._tap_pass(recorders)
+        taps = self._passes.of(recorders)
         reading = taps.read(self._probe.batches())
         if self._output >= 0:
             scores, loss = reading.outputs[self._output], loss_of(self._model, self._output)
@@ -104,12 +102,12 @@ class Recording:
             here = tuple(recorder for recorder in mine if not recorder.in_worker)
             task = LayerTask(snapshot, here)
             self._deliver(task, analyse(task))
-            later = tuple(recorder for recorder in mine if recorder.in_worker)
+            later = tuple(self._for_worker[recorder] for recorder in mine if recorder.in_worker)
             if later:
                 tasks.append(LayerTask(snapshot, later))
         if tasks:
-            for dropped in self._analyst.submit(epoch, tasks):
-                names = ", ".join(sorted({recorder.name for task in tasks for recorder in task.recorders}))
+            for dropped, lost in self._analyst.submit(epoch, tasks):
+                names = ", ".join(dict.fromkeys(recorder.name for task in lost for recorder in task.recorders))
                 self.note("thinned", f"the analysis was behind: {names} left out epoch {dropped}", epoch=dropped)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float], blocked_seconds: float) -> None:
@@ -128,34 +126,40 @@ class Recording:
         return self._fatal
 
     def finish(self, epoch: int, progress: Progress | None) -> None:
-        """Wait for the analysis, write what is left, and let go of the worker and the log."""
-        if not self._analyst.finish(progress):
-            self.note("worker", "the analysis of the last snapshots was given up", epoch=epoch)
-            notify("the analysis of the last snapshots was given up; they are missing in the log")
-        self._close(epoch)
+        """Wait for the analysis, write what is left, and let go of the worker and the log.
 
-    def abandon(self, epoch: int) -> None:
-        """Let go of the worker and the log at once."""
-        self.note("worker", "the training was interrupted; the analysis that was still waiting was given up", epoch=epoch)
+        Raises KeyboardInterrupt where the user did not want to wait.
+        """
+        try:
+            if not self._analyst.finish(progress):
+                self.note("worker", "the analysis of the last snapshots was given up", epoch=epoch)
+                notify("the analysis of the last snapshots was given up; they are missing in the log")
+        except KeyboardInterrupt:
+            self.note("worker", "the analysis of the last snapshots was interrupted", epoch=epoch)
+            raise
+        finally:
+            self._close(epoch)
+
+    def abandon(self, epoch: int, reason: str) -> None:
+        """Let go of the worker and the log at once; `reason` goes into the journal."""
+        self.note("worker", f"{reason}; the analysis that was still waiting was given up", epoch=epoch)
         self._close(epoch)
 
     def _close(self, epoch: int) -> None:
-        self._analyst.close()
+        for step in (self._analyst.close, lambda: self._write_closing(epoch), self._writer.close):
+            with contextlib.suppress(Exception):        # each of them is to be tried
+                step()
+
+    def _write_closing(self, epoch: int) -> None:
+        dropped = getattr(self._writer, "dropped", 0)
+        if dropped:
+            self.note("dropped", f"{dropped} records were not written: the disk was too slow, or refused them")
         self._write_journal(Closing, max(epoch, self._first_epoch))
-        self._writer.close()
 
     @property
     def memory(self) -> Memories:
-        """What the next session's analysis continues from."""
+        """What the next `fit`'s analysis continues from."""
         return dict(self._analyst.memory)
-
-    def _tap_pass(self, recorders: Sequence[Recorder]) -> TapPass:
-        key = frozenset(recorders)
-        if key not in self._taps:
-            taps = TapPass(self._model, self._plan.needs(recorders))
-            taps.prepare(next(iter(self._probe.batches()))[0])
-            self._taps[key] = taps
-        return self._taps[key]
 
     def _layer_snapshot(self, epoch: int, site: Site, taps: TapPass, reduced: Mapping[str, Any]) -> LayerSnapshot:
         return LayerSnapshot(
@@ -174,12 +178,16 @@ class Recording:
         """Write what came of a layer.  Called by the training thread and by the analyst's."""
         epoch, layer = task.snapshot.epoch, task.snapshot.layer
         for outcome in outcomes:
-            self.seconds[outcome.recorder] = self.seconds.get(outcome.recorder, 0.0) + outcome.seconds
             if outcome.record is not None:
-                self._writer.write(outcome.record)
-            elif outcome.nothing and outcome.recorder not in self._off:
+                try:
+                    self._writer.write(outcome.record)
+                except Exception as error:      # a record that does not fit its own declaration
+                    outcome = Outcome(outcome.recorder, failure=in_words(error))
+            if outcome.recorder in self._off:
+                continue
+            if outcome.nothing:
                 self.note("note", f"{outcome.recorder}: {outcome.nothing}", epoch=epoch, layer=layer, recorder=outcome.recorder)
-            elif outcome.failure and outcome.recorder not in self._off:
+            elif outcome.failure:
                 self._switch_off(outcome, epoch, layer)
 
     def _switch_off(self, outcome: Outcome, epoch: int, layer: str) -> None:
@@ -202,6 +210,13 @@ class Recording:
             entries, self._entries = tuple(self._entries), []
         if entries:
             self._writer.write(kind(epoch=epoch, entries=entries))
+
+
+def _stripped(recorder: Recorder) -> Recorder:
+    """The recorder as the worker needs it: a predicate on layers would bring Keras along."""
+    copied = copy.copy(recorder)
+    copied.layers = copied.schedule = None
+    return copied
 
 
 def loss_of(model: Any, output: int) -> Any:

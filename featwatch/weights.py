@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -21,7 +22,7 @@ def filter_weights(layer: Any) -> np.ndarray | None:
     if isinstance(layer, _SEPARABLE):
         return _rows_of_last_axis(layer.pointwise_kernel)
     kernel = getattr(layer, "kernel", None)
-    if kernel is None:
+    if not _is_tensor(kernel):          # a layer of the user's may use the name for something else
         return None
     values = as_numpy(kernel)
     if isinstance(layer, _DEPTHWISE):  # (…, inputs, multiplier) -> one filter per pair
@@ -34,14 +35,23 @@ def filter_weights(layer: Any) -> np.ndarray | None:
 def filter_bias(layer: Any) -> np.ndarray | None:
     """(filters,) float32, or None where the layer has no bias."""
     bias = getattr(layer, "bias", None)
-    if bias is None or len(bias.shape) != 1:
-        return None
-    return as_numpy(bias)
+    return as_numpy(bias) if _is_tensor(bias) and len(bias.shape) == 1 else None
+
+
+def _is_tensor(value: Any) -> TypeGuard[Any]:
+    return isinstance(getattr(value, "value", value), (tf.Tensor, tf.Variable))
 
 
 def as_numpy(variable: Any) -> np.ndarray:
     """A Keras variable's value as float32.  Not by `np.array(variable)`: NumPy 2 warns of Keras' way to become an array."""
-    return np.asarray(variable.value.numpy(), np.float32)
+    value = getattr(variable, "value", variable)        # with LoRA, `layer.kernel` is a tensor
+    return np.asarray(value.numpy(), np.float32)
+
+
+def first_values(variable: Any, count: int) -> np.ndarray:
+    """At most `count` values of a variable, without copying the rest of it to the host."""
+    value = getattr(variable, "value", variable)
+    return np.asarray(tf.reshape(value, (-1,))[:count].numpy())
 
 
 def _rows_of_last_axis(kernel: Any) -> np.ndarray:

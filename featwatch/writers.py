@@ -20,7 +20,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from featwatch import wire
-from featwatch.records import Record
+from featwatch.errors import notify
+from featwatch.records import Journal, Record
 
 # Bytes that may wait for a stalled disk; what comes beyond that is dropped and counted.
 MAX_WAITING_BYTES = 256 << 20
@@ -111,11 +112,18 @@ class EventFileWriter:
         blobs = wire.encode(record)
         size = sum(map(len, blobs))
         with self._waiting_lock:
-            if self._failed or self._closed or self._waiting_bytes + size > MAX_WAITING_BYTES:
+            # The journal always has room: it tells of what had none.
+            room = self._waiting_bytes + size <= MAX_WAITING_BYTES or isinstance(record, Journal)
+            accepted = room and not self._failed and not self._closed
+            if accepted:
+                self._waiting_bytes += size
+            else:
                 self.dropped += 1
-                return
-            self._waiting_bytes += size
-        self._queue.put(("record", (record, blobs, size)))
+            first = self.dropped == 1
+        if accepted:
+            self._queue.put(("record", (record, blobs, size)))
+        elif first and not room:
+            notify("the disk is too slow for the log: records are left out, the journal says how many; training goes on")
 
     def flush(self, timeout: float | None = 60.0) -> None:
         """Return when all that was written before is in the file, or after `timeout` seconds."""
@@ -191,6 +199,10 @@ class EventFileWriter:
 
     def _unlock(self) -> None:
         if self._lock_file is not None:
+            import fcntl
+
+            # A process that was forked meanwhile holds the file open, too, and with it the lock.
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
             self._lock_file.close()
             self._lock_file = None
 

@@ -20,11 +20,13 @@ FLOORS = [  # the roof comes first
     {"cli"},
     {"demo"},
     {"watch"},
-    {"recording", "reader"},
-    {"background", "plan", "logindex"},
+    {"recording", "earlier"},
+    {"passes", "reader"},
+    {"background", "plan", "logindex", "arguments"},
+    {"worker"},
     {"recorders", "taps", "writers", "eventfiles"},
     {"analysis", "layers", "probe", "predictions", "wire"},
-    {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "errors"},
+    {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "errors", "progress"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -39,7 +41,8 @@ PLUGIN_FLOORS = [
 NARROWER = {
     "analysis": {"records"},
     "recorders": {"analysis", "records", "errors"},
-    "background": {"recorders", "analysis", "records", "errors"},
+    "background": {"worker", "recorders", "records", "errors"},
+    "worker": {"recorders", "analysis", "records", "errors"},
     "reader": {"logindex", "eventfiles", "wire", "records"},
     "wire": {"records"},
 }

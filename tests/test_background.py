@@ -7,17 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
 import numpy as np
 import pytest
 
-from featwatch import background
-from featwatch.background import BackgroundAnalyst, InlineAnalyst, start_worker
+from featwatch import background, worker
+from featwatch.background import BackgroundAnalyst, InlineAnalyst
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.recorders.pipeline import LayerTask, Outcome, analyse, in_order
 from featwatch.records import LayerInfo, LayerSeparation, Record
+from featwatch.worker import start_worker
 
 
 class Counting(Recorder):
@@ -167,7 +168,7 @@ def test_a_worker_killed_from_outside_is_started_again_and_loses_nothing(box_and
 
 def test_a_worker_that_always_dies_is_given_up() -> None:
     def broken() -> Executor:
-        raise background.BrokenExecutor("no processes here")
+        raise BrokenExecutor("no processes here")
 
     box = Box()
     analyst = BackgroundAnalyst(box.deliver, box.troubles.append, broken)
@@ -175,7 +176,7 @@ def test_a_worker_that_always_dies_is_given_up() -> None:
         analyst.submit(epoch, [task(epoch)])
     assert analyst.finish()
     analyst.close()
-    assert len(box.troubles) == background.MAX_RESTARTS + 1 and "switched off" in box.troubles[-1]
+    assert len(box.troubles) == worker.MAX_RESTARTS + 1 and "switched off" in box.troubles[-1]
     assert len(box.outcomes) == 6 and all(o.nothing for o in box.outcomes)
 
 
@@ -184,10 +185,10 @@ def test_when_it_is_behind_it_thins_evenly_and_keeps_the_newest(monkeypatch: pyt
     box, executor = Box(), Manual()
     analyst = BackgroundAnalyst(box.deliver, box.troubles.append, lambda: executor)
     analyst._seconds = 1.0
-    dropped = analyst.submit(0, [task(0)])
+    dropped = [lost for lost, _ in analyst.submit(0, [task(0)])]
     assert executor.running.wait(10)
     for epoch in range(1, 13):
-        dropped += analyst.submit(epoch, [task(epoch)])
+        dropped += [lost for lost, _ in analyst.submit(epoch, [task(epoch)])]
     executor.allow.set()
     assert analyst.finish()
     analyst.close()
@@ -200,10 +201,10 @@ def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(background, "MAX_WAITING_BYTES", 10)      # two snapshots of four bytes
     box, executor = Box(), Manual()
     analyst = BackgroundAnalyst(box.deliver, box.troubles.append, lambda: executor)
-    dropped = analyst.submit(0, [task(0)])
+    dropped = [lost for lost, _ in analyst.submit(0, [task(0)])]
     assert executor.running.wait(10)
     for epoch in range(1, 6):
-        dropped += analyst.submit(epoch, [task(epoch)])
+        dropped += [lost for lost, _ in analyst.submit(epoch, [task(epoch)])]
     analyst.close()
     assert len(dropped) == 3 and 5 not in dropped
 
@@ -238,17 +239,17 @@ def test_recorders_are_put_in_order_or_refused() -> None:
 def test_the_worker_dies_with_its_parent() -> None:
     script = """
 import os, signal
-from featwatch.background import start_worker
+from featwatch.worker import start_worker
 executor = start_worker()
 print(executor.submit(os.getpid).result(), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     parent = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    worker = int(parent.stdout)
+    child = int(parent.stdout)
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and _alive(worker):
+    while time.monotonic() < deadline and _alive(child):
         time.sleep(0.2)
-    assert not _alive(worker)
+    assert not _alive(child)
 
 
 def test_the_worker_knows_neither_keras_nor_tensorflow_and_has_one_thread() -> None:
@@ -262,7 +263,7 @@ def test_the_worker_knows_neither_keras_nor_tensorflow_and_has_one_thread() -> N
 
 
 def _what_is_loaded() -> dict[str, Any]:
-    background.prepare_analysis()
+    worker.prepare_analysis()
     loaded = [name for name in ("tensorflow", "keras") if sys.modules.get(name) is not None]
     return {"frameworks": loaded, "threads": os.environ["OMP_NUM_THREADS"], "polite": os.nice(0) >= 10}
 
