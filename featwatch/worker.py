@@ -29,6 +29,12 @@ _WORKER_ENVIRONMENT = {
 }
 
 
+_UNREADABLE = (
+    "its function cannot be loaded in the worker, which has neither Keras nor TensorFlow: "
+    "define it in a module that imports neither, or use Watch(..., background=False)"
+)
+
+
 class Worker:
     """An executor that is started again when its process dies, but not for ever."""
 
@@ -37,6 +43,7 @@ class Worker:
         self._trouble = trouble
         self._executor: Executor | None = None
         self._deaths = 0
+        self._unreadable: set[str] = set()      # names of recorders that cannot be loaded in the worker
         self._closed = False
 
     def warm_up(self) -> None:
@@ -46,6 +53,11 @@ class Worker:
             self._died(error)
 
     def run(self, task: LayerTask) -> list[Outcome]:
+        """What became of each recorder of the task.  Never raises."""
+        refused = [recorder for recorder in task.recorders if recorder.name in self._unreadable]
+        if refused:
+            others = tuple(recorder for recorder in task.recorders if recorder not in refused)
+            return _failed(refused, _UNREADABLE) + (self.run(replace(task, recorders=others)) if others else [])
         for _attempt in range(2):
             if self._closed or self._deaths > MAX_RESTARTS:
                 break
@@ -53,7 +65,7 @@ class Worker:
                 return self._ensure().submit(analyse, task).result()
             except BrokenExecutor as error:
                 if "un-serialize" in str(error):
-                    return self._unreadable(task)
+                    return self._without_functions(task)
                 self._died(error)
             except Exception as error:
                 if type(error).__name__ == "ShutdownExecutorError":     # loky's: the program is ending
@@ -76,16 +88,12 @@ class Worker:
             self._executor = self._start()
         return self._executor
 
-    def _unreadable(self, task: LayerTask) -> list[Outcome]:
+    def _without_functions(self, task: LayerTask) -> list[Outcome]:
         """The user's own functions cannot be loaded in the worker; recorders without any go on."""
         self._end()
         own = [recorder for recorder in task.recorders if any(map(callable, vars(recorder).values()))]
-        why = (
-            "its function cannot be loaded in the worker, which has neither Keras nor TensorFlow: "
-            "define it in a module that imports neither, or use Watch(..., background=False)"
-        )
-        others = tuple(recorder for recorder in task.recorders if recorder not in own)
-        return _failed(own or task.recorders, why) + (self.run(replace(task, recorders=others)) if own and others else [])
+        self._unreadable |= {recorder.name for recorder in own or task.recorders}
+        return self.run(task)
 
     def _died(self, error: Exception) -> None:
         self._end()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tensorboard import errors
 from tensorboard_plugin_featwatch import catalogue
 from tensorboard_plugin_featwatch.blobs import SizedCache
 from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGeneration
@@ -200,6 +201,26 @@ def test_damage_is_never_final(asked: Asked, provider: MemoryProvider) -> None:
     provider.series[RUN][f"embedding/{layer}"][1][1][1] = b"?"
     records, damaged, final = asked.frame("embedding", 1)
     assert [one["layer"] for one in damaged] == [layer] and len(records) == 1 and not final
+
+
+def test_a_record_that_tensorboard_refuses_to_deliver_spoils_no_other(
+    asked: Asked, provider: MemoryProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast loader does so with a layer's name that holds a quotation mark."""
+    refused = STORY.layer_infos[0].name
+    wanted = asked.source.read_series([RUN], [f"embedding/{refused}"], 100)[RUN][f"embedding/{refused}"]
+    keys = {value.blob_key for datum in wanted for value in datum.values}
+    deliver = provider.read_blob
+
+    def read_blob(*context: Any, blob_key: str) -> bytes:
+        if blob_key in keys:
+            raise errors.InvalidArgumentError("BadJson")
+        return deliver(*context, blob_key=blob_key)
+
+    monkeypatch.setattr(provider, "read_blob", read_blob)
+    frame, damaged, final = asked.frame("embedding", 1)
+    assert len(frame) == 1 and [one["layer"] for one in damaged] == [refused] and not final
+    assert "refuses" in damaged[0]["reason"]
 
 
 def test_blobs_are_fetched_once(asked: Asked, provider: MemoryProvider) -> None:

@@ -17,8 +17,8 @@ import pytest
 import featwatch as fw
 from featwatch.errors import FeatwatchWarning
 from featwatch.taps import TapPass
-from tests.fits import PROBE, Breaking, Interrupt, X, fit, ours, quick
-from tests.nets import compiled, layers, sequential
+from tests.fits import PROBE, Breaking, Interrupt, X, fit, ours, quick, there
+from tests.nets import compiled, keras_layout, layers, sequential
 
 
 def test_two_watches_do_not_write_into_one_directory(tmp_path: Path) -> None:
@@ -152,6 +152,16 @@ def test_a_worker_killed_in_the_middle_costs_one_warning(tmp_path: Path) -> None
     run = fw.load(tmp_path)
     assert [epoch for epoch in run.epochs if run.separation("conv", epoch)] == [0, 1, 2, 3, 4]
     assert any(entry["kind"] == "worker" for entry in run.journal)
+
+
+def test_a_layout_that_the_worker_cannot_load_costs_that_recorder_alone(tmp_path: Path) -> None:
+    recorders = [fw.Embeddings(layout=keras_layout), fw.Clusters(), fw.Separation(layers=lambda layer: layer.name == "conv")]
+    with pytest.warns(FeatwatchWarning, match="embeddings failed.*imports neither.*and with it clusters") as caught:
+        fit(sequential(), fw.Watch(tmp_path, PROBE, recorders=recorders), epochs=2)
+    assert ours(caught) == 1
+    run = fw.load(tmp_path)
+    assert [epoch for epoch in range(3) if there(run.separation, "conv", epoch)] == [0, 1, 2]
+    assert not there(run.embedding, "conv", 2)
 
 
 def test_a_diverged_training_goes_on_and_says_so(tmp_path: Path) -> None:

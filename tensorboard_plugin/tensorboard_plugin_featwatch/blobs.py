@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from tensorboard.errors import NotFoundError
+from tensorboard.errors import NotFoundError, PublicError
 
 from featwatch import wire
 from tensorboard_plugin_featwatch.entries import RunEntry, Series
@@ -137,6 +137,8 @@ def _read_blob(source: Source, key: str) -> bytes:
         blob = source.read_blob(key)
     except NotFoundError:
         raise wire.WireError("a part of the record is missing") from None
+    except PublicError as error:        # the fast loader refuses keys of tags with a quotation mark
+        raise wire.WireError(f"TensorBoard refuses to deliver it ({error})") from None
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise wire.WireError(f"a part of the record cannot be read ({type(error).__name__})") from None
     if not isinstance(blob, bytes):
