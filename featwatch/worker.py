@@ -47,8 +47,9 @@ class Worker:
         self._closed = False
 
     def warm_up(self) -> None:
+        """Return when the worker has imported and compiled what it needs: that is not a snapshot's time."""
         try:
-            self._ensure().submit(prepare_analysis)
+            self._ensure().submit(prepare_analysis).result()
         except Exception as error:
             self._died(error)
 
