@@ -89,7 +89,8 @@ def _train(log_dir: str, epochs: int) -> tuple[float, float, float]:
     keras.utils.set_random_seed(0)
     (x, y), (x_val, y_val) = digits()
     model = small_net()
-    watch = fw.Watch(log_dir, fw.Probe(x_val, y_val, class_names=[str(digit) for digit in range(10)]))
+    probe = fw.Probe(x_val, y_val, class_names=[str(digit) for digit in range(10)], size=400)
+    watch = fw.Watch(log_dir, probe)
     started = time.perf_counter()
     history = model.fit(x, y, validation_data=(x_val, y_val), epochs=epochs, batch_size=16, verbose=2, callbacks=[watch])
     return history.history["val_accuracy"][-1], time.perf_counter() - started, watch.blocked_seconds
