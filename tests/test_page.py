@@ -67,6 +67,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     logs, notes = tmp_path_factory.mktemp("logs"), tmp_path_factory.mktemp("notes")
     write_log(logs / "plain", layers=4, epochs=6, samples=300, filters=40, names=("stem", "conv2", "dense", "scores"))
     write_log(logs / "<img src=x onerror=alert(1)>", epochs=3, samples=50, layers=2, names=(HOSTILE, "conv"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("featwatch.wire.FORMAT", 2)
+        write_log(logs / "newer", epochs=1, samples=10, layers=1)
     write_log(logs / "unlabelled", epochs=2, samples=2, layers=2, labelled=False, thumbnails=False)
     with tensorboards({"one": [f"--logdir={logs}", "--path_prefix=/proxied/tb"]}, notes) as boards:
         yield boards["one"].address
@@ -198,6 +201,20 @@ def test_two_unlabelled_samples_without_pictures_are_shown(shown: str, open_tab)
     _choose_run(tab, "unlabelled")
     tab.at("tab-samples").click()
     tab.until(lambda s: s["points"] == 2)
+    assert tab.errors == []
+
+
+def test_a_newer_log_says_so_in_the_middle_of_the_page(shown: str, open_tab) -> None:  # type: ignore[no-untyped-def]
+    tab = open_tab(shown)
+    tab.until(lambda s: s["run"])
+    picker = tab.at("run-picker")
+    picker.select_option(picker.evaluate("e => [...e.options].find(o => o.value.includes('newer')).value"))
+    tab.until(lambda s: "newer" in s["run"])
+    empty = tab.at("empty-state")
+    empty.wait_for()
+    assert "written by a newer featwatch" in empty.inner_text()
+    box = empty.bounding_box()
+    assert box["x"] > 200 and box["width"] > 400
     assert tab.errors == []
 
 

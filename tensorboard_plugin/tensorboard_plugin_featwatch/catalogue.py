@@ -146,7 +146,9 @@ def _sorted_out(
         for tag, about in sorted(tags.items()):
             reason = _reason_to_refuse(tag, about)
             if reason:
-                problems.setdefault(run, []).append(reason)
+                said = problems.setdefault(run, [])
+                if reason not in said:      # what is true of the whole run is said once
+                    said.append(reason)
                 refused.add(run)
             elif about.max_step is not None:
                 signatures[run, tag] = (about.max_step, about.max_wall_time, about.max_length)
@@ -165,7 +167,10 @@ def _reason_to_refuse(tag: str, about: Any) -> str:
         return f"Records under {clipped(tag)} claim to have {about.max_length} parts and are not shown."
     version = _stated_format(about.plugin_content)
     if version > wire.FORMAT:
-        return f"Records under {clipped(tag)} are in format {version} of a newer featwatch; this one reads up to {wire.FORMAT}."
+        return (
+            f"Records in format {version} were written by a newer featwatch; this one reads up to format {wire.FORMAT}. "
+            "Update it where TensorBoard runs to see them."
+        )
     return ""
 
 
