@@ -23,12 +23,12 @@ class Job:
 
 
 def digits(epochs: int = 20) -> Job:
-    """The demonstration: a small convolutional network on scikit-learn's digits, 500 probe images."""
+    """The demonstration: a small convolutional network on scikit-learn's digits, 400 probe images."""
     from featwatch.demo import digits as data
     from featwatch.demo import small_net
 
     (x, y), (x_val, y_val) = data()
-    return Job(small_net(), x, y, x_val, y_val, epochs, 16)
+    return Job(small_net(), x, y, x_val[:400], y_val[:400], epochs, 16)
 
 
 def wbc(epochs: int = 3, images: int = 1000) -> Job:
