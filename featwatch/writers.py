@@ -237,7 +237,7 @@ def _after_existing(directory: str, now: float) -> tuple[int, float]:
         wall_time = max(wall_time, tf.io.gfile.stat(os.path.join(directory, name)).mtime_nsec / 1e9)
         with contextlib.suppress(ValueError, IndexError):
             stamp = max(stamp, int(name.split("tfevents.")[1].split(".")[0]) + 1)
-    return stamp, wall_time
+    return stamp, max(wall_time, float(stamp))      # also where copying changed the files' times
 
 
 def _lock(directory: str) -> Any:

@@ -238,10 +238,12 @@ def test_recorders_are_put_in_order_or_refused() -> None:
 
 def test_the_worker_dies_with_its_parent() -> None:
     script = """
-import os, signal
+import os, signal, time
 from featwatch.worker import start_worker
 executor = start_worker()
 print(executor.submit(os.getpid).result(), flush=True)
+executor.submit(time.sleep, 100)        # it is busy
+time.sleep(0.5)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     parent = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
