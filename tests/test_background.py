@@ -127,7 +127,7 @@ def test_each_layer_continues_from_its_own_last_record() -> None:
     analyst = InlineAnalyst(box.deliver)
     for epoch in range(3):
         assert analyst.submit(epoch, [task(epoch, layer="a"), task(epoch, layer="b", value=10)]) == []
-    found = {(o.record.layer, o.record.epoch): (o.record.samples, o.record.silhouette) for o in box.outcomes if o.record}  # type: ignore[attr-defined]
+    found = {(o.record.layer, o.record.epoch): (o.record.samples, o.record.silhouette) for o in box.outcomes if o.record}
     assert found[("a", 2)] == (3, 1.0) and found[("b", 2)] == (3, 10.0) and found[("a", 0)] == (1, 0.0)
 
 
@@ -137,7 +137,7 @@ def test_a_real_worker_gives_what_an_inline_one_gives(box_and_worker: tuple[Box,
         analyst.submit(epoch, [task(epoch)])
     seen: list[tuple[int, int]] = []
     assert analyst.finish(lambda done, total: seen.append((done, total)))
-    assert [o.record.samples for o in box.outcomes if o.record] == [1, 2, 3]  # type: ignore[attr-defined]
+    assert [o.record.samples for o in box.outcomes if o.record] == [1, 2, 3]
     assert seen[-1] == (3, 3) and all(done <= total for done, total in seen)
     assert box.troubles == []
 
@@ -159,7 +159,7 @@ def test_a_worker_killed_from_outside_is_started_again_and_loses_nothing(box_and
     box.troubles.clear()
     executor = analyst._worker._executor
     assert executor is not None
-    for pid in list(executor._processes):  # type: ignore[attr-defined]
+    for pid in list(executor._processes):
         os.kill(pid, signal.SIGKILL)
     analyst.submit(5, [task(5, layer="after")])
     assert analyst.finish()
@@ -259,7 +259,7 @@ def test_the_worker_knows_neither_keras_nor_tensorflow_and_has_one_thread() -> N
     try:
         found = executor.submit(_what_is_loaded).result(timeout=120)
     finally:
-        executor.shutdown(kill_workers=True)  # type: ignore[call-arg]
+        executor.shutdown(kill_workers=True)
     assert found == {"frameworks": [], "threads": "1", "polite": True}
 
 

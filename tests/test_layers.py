@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras
 import pytest
 
-from featwatch.layers import check_choice, choose, sites
+from featwatch.layers import LayerChoice, check_choice, choose, sites
 from tests.nets import functional, sequential
 
 layers = keras.layers
@@ -52,7 +52,10 @@ def test_activation_layers_are_named(layer: keras.Layer, name: str) -> None:
 
 def test_names_patterns_lists_and_predicates() -> None:
     model = functional()
-    names = lambda choice: [site.name for site in choose(model, choice)]  # noqa: E731
+
+    def names(choice: LayerChoice) -> list[str]:
+        return [site.name for site in choose(model, choice)]
+
     assert names("stem") == ["stem"]
     assert names("block/*") == ["block/inner", "block/gelu"]
     assert names(["last", "st*"]) == ["stem", "stem_relu", "last"]
@@ -80,14 +83,14 @@ def test_a_shared_layer_is_one_site() -> None:
 )
 def test_what_names_no_layer_is_refused(choice: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as caught:
-        choose(sequential(), choice)  # type: ignore[arg-type]
+        choose(sequential(), choice)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(("choice", "error"), [(7, TypeError), ("", TypeError), ([], ValueError), ([None], TypeError)])
 def test_a_choice_that_can_name_nothing_is_refused_before_there_is_a_model(choice: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="layers"):
-        check_choice(choice)  # type: ignore[arg-type]
+        check_choice(choice)
 
 
 def test_a_model_without_anything_to_watch_names_the_cure() -> None:
@@ -98,7 +101,7 @@ def test_a_model_without_anything_to_watch_names_the_cure() -> None:
 
 def test_a_subclassed_model_is_refused_with_the_cure() -> None:
     class Mine(keras.Model):
-        def call(self, x):  # type: ignore[no-untyped-def]
+        def call(self, x):
             return x
 
     with pytest.raises(TypeError, match="Mine is a subclassed model.*keras.Model"):

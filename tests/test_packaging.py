@@ -93,7 +93,7 @@ def contents(archive: Path) -> dict[str, bytes]:
             return {name: wheel.read(name) for name in wheel.namelist() if not name.endswith("/")}
     with tarfile.open(archive) as sdist:
         files = [member for member in sdist.getmembers() if member.isfile()]
-        return {member.name.partition("/")[2]: sdist.extractfile(member).read() for member in files}  # type: ignore[union-attr]
+        return {member.name.partition("/")[2]: sdist.extractfile(member).read() for member in files}
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_every_dependency_is_pinned() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
-    names = {re.match(r"[\w.-]+", requirement).group().lower() for requirement in asked} - {"featwatch"}  # type: ignore[union-attr]
+    names = {re.match(r"[\w.-]+", requirement).group().lower() for requirement in asked} - {"featwatch"}
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     assert names - pinned == set()
 

@@ -93,7 +93,7 @@ HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_a_running_fit_is_seen_within_four_seconds_and_the_playhead_stays(live, open_tab, loader: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_running_fit_is_seen_within_four_seconds_and_the_playhead_stays(live, open_tab, loader: str) -> None:
     logs, addresses = live
     tab = open_tab(addresses[loader])
     first = tab.until(lambda s: (s["newest"] or 0) >= 2 and s["points"] == 200 or tab.at("tab-samples").click(), 120)
@@ -123,7 +123,7 @@ def test_a_running_fit_is_seen_within_four_seconds_and_the_playhead_stays(live, 
     assert tab.errors == []
 
 
-def test_every_view_shows_the_run_light_and_dark(shown: str, open_tab) -> None:  # type: ignore[no-untyped-def]
+def test_every_view_shows_the_run_light_and_dark(shown: str, open_tab) -> None:
     tab = open_tab(shown)
     _choose_run(tab, "plain")
     heat = tab.at("heatmap")
@@ -161,7 +161,7 @@ def test_every_view_shows_the_run_light_and_dark(shown: str, open_tab) -> None: 
     assert tab.errors == []
 
 
-def test_playing_goes_to_the_end_and_a_sample_tells_its_facts(shown: str, open_tab) -> None:  # type: ignore[no-untyped-def]
+def test_playing_goes_to_the_end_and_a_sample_tells_its_facts(shown: str, open_tab) -> None:
     tab = open_tab(shown)
     _choose_run(tab, "plain")
     tab.at("tab-samples").click()
@@ -184,7 +184,7 @@ def test_playing_goes_to_the_end_and_a_sample_tells_its_facts(shown: str, open_t
     assert tab.errors == []
 
 
-def test_nothing_from_a_log_is_run_or_read_as_html(shown: str, open_tab) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_from_a_log_is_run_or_read_as_html(shown: str, open_tab) -> None:
     tab = open_tab(shown)
     _choose_run(tab, "onerror")
     tab.until(lambda s: s["newest"] is not None)
@@ -196,7 +196,7 @@ def test_nothing_from_a_log_is_run_or_read_as_html(shown: str, open_tab) -> None
     assert HOSTILE in tab.at(f"layer-row-{HOSTILE}").inner_text()
 
 
-def test_two_unlabelled_samples_without_pictures_are_shown(shown: str, open_tab) -> None:  # type: ignore[no-untyped-def]
+def test_two_unlabelled_samples_without_pictures_are_shown(shown: str, open_tab) -> None:
     tab = open_tab(shown)
     _choose_run(tab, "unlabelled")
     tab.at("tab-samples").click()
@@ -204,7 +204,7 @@ def test_two_unlabelled_samples_without_pictures_are_shown(shown: str, open_tab)
     assert tab.errors == []
 
 
-def test_a_newer_log_says_so_in_the_middle_of_the_page(shown: str, open_tab) -> None:  # type: ignore[no-untyped-def]
+def test_a_newer_log_says_so_in_the_middle_of_the_page(shown: str, open_tab) -> None:
     tab = open_tab(shown)
     tab.until(lambda s: s["run"])
     picker = tab.at("run-picker")
@@ -218,7 +218,7 @@ def test_a_newer_log_says_so_in_the_middle_of_the_page(shown: str, open_tab) -> 
     assert tab.errors == []
 
 
-def test_an_empty_log_says_how_to_attach_the_watch(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, open_tab) -> None:  # type: ignore[no-untyped-def]
+def test_an_empty_log_says_how_to_attach_the_watch(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, open_tab) -> None:
     with tensorboards({"one": [f"--logdir={tmp_path}"]}, tmp_path_factory.mktemp("notes")) as boards:
         tab = open_tab(boards["one"].address)
         tab.page.wait_for_timeout(1000)

@@ -204,7 +204,7 @@ def test_the_loader_reads_often_unless_told_otherwise() -> None:
 def test_the_loader_never_raises(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("tensorboard"), "propagate", True)
     loader = FeatwatchLoader()
-    loader.define_flags(None)  # type: ignore[arg-type]
+    loader.define_flags(None)
     loader.fix_flags(argparse.Namespace(samples_per_plugin=7))
     monkeypatch.setitem(sys.modules, "tensorboard_plugin_featwatch.plugin", None)
     assert loader.load(base_plugin.TBContext()) is None

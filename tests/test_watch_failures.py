@@ -140,10 +140,10 @@ def test_a_worker_killed_in_the_middle_costs_one_warning(tmp_path: Path) -> None
     class Kill(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if epoch == 1:
-                analyst = watch._recording._analyst  # type: ignore[union-attr]
-                while analyst._worker._executor is None or not analyst._worker._executor._processes:  # type: ignore[attr-defined]
+                analyst = watch._recording._analyst
+                while analyst._worker._executor is None or not analyst._worker._executor._processes:
                     pass
-                for pid in list(analyst._worker._executor._processes):  # type: ignore[attr-defined]
+                for pid in list(analyst._worker._executor._processes):
                     os.kill(pid, signal.SIGKILL)
 
     with pytest.warns(FeatwatchWarning, match="the analysis worker died and was started again") as caught:
@@ -207,7 +207,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be written.*choose a directory that can"):
         fw.Watch(tmp_path / "file" / "run", PROBE)
     with pytest.raises(TypeError, match="expected a path"):
-        fw.Watch(3, PROBE)  # type: ignore[arg-type]
+        fw.Watch(3, PROBE)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_a_disk_that_is_too_slow_costs_records_and_says_so(tmp_path: Path, monke
 
     def slow(self: EventFileWriter, *arguments: object) -> None:
         gate.wait(20)
-        put(self, *arguments)  # type: ignore[arg-type]
+        put(self, *arguments)
 
     monkeypatch.setattr(EventFileWriter, "_put_record", slow)
     writer = EventFileWriter(tmp_path, 0)
