@@ -118,6 +118,7 @@ class _Parked:
     """The loky worker of this process: it outlives a `fit`, so that fits in a loop need not warm up a new one each."""
 
     executor: Executor | None = None
+    remains: tuple[object, ...] = ()    # of the one that the program's end ended
 
 
 _parked = _Parked()
@@ -140,8 +141,14 @@ def start_worker() -> Executor:
 
 
 def end_idle_worker() -> None:
-    """End the worker that the last `fit` left, if there is one."""
-    _end(_parked.executor)
+    """End the worker that the last `fit` left, if there is one, as the program ends.
+
+    Waits for it and keeps its queues: whichever daemon thread the collector would free their locks in may
+    be stopped half-way, and loky's resource tracker would then speak of leaks on the terminal.
+    """
+    executor = _parked.executor
+    _parked.remains = tuple(vars(executor).values()) if executor is not None else ()
+    _end(executor, wait=True)
 
 
 def prepare_analysis() -> None:
@@ -171,13 +178,13 @@ def _failed(recorders: Sequence[Recorder], why: str) -> list[Outcome]:
     return [Outcome(recorder.name, failure=why) for recorder in recorders]
 
 
-def _end(executor: Executor | None) -> None:
+def _end(executor: Executor | None, wait: bool = False) -> None:
     if executor is None:
         return
     if executor is _parked.executor:
         _parked.executor = None
     try:
-        executor.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
+        executor.shutdown(wait=wait, kill_workers=True)  # type: ignore[call-arg]
     except TypeError:       # not loky's
         executor.shutdown(wait=False, cancel_futures=True)
     except Exception:

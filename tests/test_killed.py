@@ -71,7 +71,7 @@ def test_killed_in_the_middle_and_resumed(tmp_path: Path) -> None:
 
     resumed = start(log_dir, 2, 4, 0.0)
     out, err = resumed.communicate(timeout=120)
-    assert out.splitlines()[-1] == "trained" and "Warning" not in err, err[-2000:]
+    assert out.splitlines()[-1] == "trained" and "FeatwatchWarning" not in err, err[-2000:]
     run = fw.load(log_dir)
     assert run.epochs == [0, 1, 2, 3, 4] and run.problems == []
     assert all(_has(run, epoch) for epoch in run.epochs)
