@@ -38,7 +38,7 @@ class TapPasses:
             model = self._model()
             if model is None:
                 raise RuntimeError("the model is gone")
-            taps = TapPass(model, self.plan.needs(recorders))
+            taps = TapPass(model, self.plan.needs(recorders), len(self._probe))
             taps.prepare(next(iter(self._probe.batches()))[0])
             self._traced[key] = taps
         return self._traced[key]

@@ -2,8 +2,8 @@
 
 A recorder names the ones it needs in `Recorder.reductions`; the shared forward pass computes each
 needed one once per layer.  Every function takes `values`, (batch, …, filters) float32 with the
-filters last, and the layer's `Sketch`, and returns one row per sample.  The values are the layer's
-output; for functions called `input_…` they are what entered the layer.
+filters last, and what is known `about` the layer, and returns one row per sample.  The values are the
+layer's output; for functions called `input_…` they are what entered the layer.
 """
 
 from __future__ import annotations
@@ -47,8 +47,18 @@ class Sketch:
         return self.signs is None
 
 
-def features(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+@dataclass(frozen=True, eq=False)
+class About:
+    """What a reduction may need to know beside the values of one batch."""
+
+    sketch: Sketch
+    samples: int                        # in the probe
+    seed: int = 0
+
+
+def features(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, sketch.size): the flattened feature tensors, or their sketch."""
+    sketch = about.sketch
     flat = tf.reshape(values, (-1, sketch.features))
     if sketch.signs is None:
         return flat
@@ -57,38 +67,38 @@ def features(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
     return tf.reduce_sum(tf.reshape(signed, (-1, len(sketch.signs) // sketch.size, sketch.size)), axis=1)
 
 
-def neighbour_distance(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def neighbour_distance(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch,): exact squared distance of each sample's feature tensor to the one before it in the batch, cyclically."""
-    flat = tf.reshape(values, (-1, sketch.features))
+    flat = tf.reshape(values, (-1, about.sketch.features))
     return tf.reduce_sum(tf.square(flat - tf.roll(flat, 1, axis=0)), axis=1)
 
 
-def maximum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def maximum(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, filters): each filter's largest value over positions."""
     return tf.reduce_max(_positions(values), axis=1)
 
 
-def minimum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def minimum(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, filters): each filter's smallest value over positions."""
     return tf.reduce_min(_positions(values), axis=1)
 
 
-def mean(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def mean(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, filters): each filter's mean over positions."""
     return tf.reduce_mean(_positions(values), axis=1)
 
 
-def active(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def active(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, filters): the share of positions with a value above zero."""
     return tf.reduce_mean(tf.cast(_positions(values) > 0, tf.float32), axis=1)
 
 
-def input_minimum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def input_minimum(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch,): the smallest value that entered the layer."""
     return tf.reduce_min(values, axis=range(1, values.shape.rank))
 
 
-def input_maximum(values: tf.Tensor, sketch: Sketch) -> tf.Tensor:
+def input_maximum(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch,): the largest value that entered the layer."""
     return tf.reduce_max(values, axis=range(1, values.shape.rank))
 

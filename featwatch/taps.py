@@ -17,9 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from featwatch import reductions
-from featwatch.layers import Site, graph_of, nested_graph
+from featwatch.folds import FOLDS, Fold
+from featwatch.layers import Site, graph_of
 from featwatch.records import LayerInfo
-from featwatch.reductions import Sketch
+from featwatch.reductions import About, Sketch
+from featwatch.running import run
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
 
@@ -32,18 +34,34 @@ class Reading:
     outputs: list[np.ndarray]       # the model's outputs, flat, each (samples, …)
 
 
+class _Rows:
+    """The fold of reductions that are kept sample by sample."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._batches: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> None:
+        self._batches.append(values)
+
+    def result(self) -> dict[str, np.ndarray]:
+        return {self._name: np.concatenate(self._batches)}
+
+
 class TapPass:
     """Reads the reductions that are needed of some layers of a model, always with the weights of the moment.
 
     Arguments:
         model: a built functional or sequential model.
         needs: the names of the reductions wanted, by site.
+        samples: how many there are in the probe.
         seed: of the sketches' signs.
     """
 
-    def __init__(self, model: Any, needs: Mapping[Site, Iterable[str]], seed: int = 0) -> None:
+    def __init__(self, model: Any, needs: Mapping[Site, Iterable[str]], samples: int, seed: int = 0) -> None:
         self._graph = graph_of(model)
         self._needs = {site: tuple(names) for site, names in needs.items()}
+        self._samples = samples
         self._seed = seed
         self._sketches: dict[str, Sketch] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -70,19 +88,21 @@ class TapPass:
         Arguments:
             batches: pairs of a batch, always of one shape, and the number of its rows that count.
         """
-        parts: dict[str, dict[str, list[np.ndarray]]] = {site.name: {} for site in self._needs}
-        outputs: list[list[np.ndarray]] = []
+        parts: dict[str, dict[str, Fold]] = {site.name: {} for site in self._needs}
+        outputs: list[_Rows] = []
         for batch, count in batches:
             reduced, scores = self._function(tf.convert_to_tensor(batch))
             for name, by_reduction in reduced.items():
                 for reduction, values in by_reduction.items():
-                    parts[name].setdefault(reduction, []).append(values.numpy()[:count])
-            outputs = outputs or [[] for _ in scores]
+                    if reduction not in parts[name]:
+                        parts[name][reduction] = self._fold(name, reduction)
+                    parts[name][reduction].add(values.numpy()[:count])
+            outputs = outputs or [_Rows("") for _ in scores]
             for collected, values in zip(outputs, scores, strict=True):
-                collected.append(values.numpy()[:count])
+                collected.add(values.numpy()[:count])
         return Reading(
-            {name: {key: np.concatenate(rows) for key, rows in part.items()} for name, part in parts.items()},
-            [np.concatenate(rows) for rows in outputs],
+            {name: {key: rows for fold in part.values() for key, rows in fold.result().items()} for name, part in parts.items()},
+            [rows.result()[""] for rows in outputs],
         )
 
     def info(self, site: Site) -> LayerInfo:
@@ -103,6 +123,12 @@ class TapPass:
             note=f"called {site.calls} times; the first call is shown" if site.calls > 1 else "",
         )
 
+    def _fold(self, name: str, reduction: str) -> Fold:
+        return FOLDS[reduction](self._about(name)) if reduction in FOLDS else _Rows(reduction)
+
+    def _about(self, name: str) -> About:
+        return About(self._sketches[name], self._samples, self._seed)
+
     def _build(self) -> Any:
         # A partial of its own: TensorFlow counts how often one piece of code is traced, over all watches, and warns of it.
         # Without autograph, as in Keras' own trainer: converting the code would take most of the tracing's time.
@@ -113,7 +139,7 @@ class TapPass:
         entered: dict[int, tf.Tensor] = {}
         left: dict[int, tf.Tensor] = {}
         with keras.StatelessScope():
-            results = _run(self._graph, self._standardised(batch), wanted, entered, left)
+            results = run(self._graph, self._standardised(batch), wanted, entered, left)
         reduced = {
             site.name: self._reduce(site, entered.get(id(site.layer)), left[id(site.tapped)]) for site in self._needs
         }
@@ -136,10 +162,11 @@ class TapPass:
         names = set(self._needs[site]) - of_input
         if "features" in names and not sketch.exact:
             names.add("neighbour_distance")     # what the sketch's error is measured against
-        reduced = {name: getattr(reductions, name)(values, sketch) for name in sorted(names)}
+        about = self._about(site.name)
+        reduced = {name: getattr(reductions, name)(values, about) for name in sorted(names)}
         if entered is not None:     # layers of several inputs have no one input
             entering = tf.cast(entered, tf.float32)
-            reduced |= {name: getattr(reductions, name)(entering, sketch) for name in sorted(of_input)}
+            reduced |= {name: getattr(reductions, name)(entering, about) for name in sorted(of_input)}
         return reduced
 
 
@@ -161,27 +188,3 @@ def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
     true = np.sqrt(exact)
     apart = true > 0
     return float(np.sqrt(np.mean(np.square(sketched[apart] / true[apart] - 1)))) if apart.any() else 0.0
-
-
-def _run(graph: Any, inputs: Any, wanted: set[int], entered: dict[int, tf.Tensor], left: dict[int, tf.Tensor]) -> Any:
-    """Run a graph, nested ones included, and keep the first input and output of every wanted operation."""
-
-    def calling(operation: Any) -> Any:
-        nested = nested_graph(operation)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if nested is not None:
-                outputs = _run(nested, args[0] if args else next(iter(kwargs.values())), wanted, entered, left)
-                return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
-            if isinstance(operation, keras.Layer) and "training" in operation._call_context_args:
-                kwargs["training"] = False
-            outputs = operation(*args, **kwargs)
-            if id(operation) in wanted:
-                left.setdefault(id(operation), outputs)
-                if args and tf.is_tensor(args[0]):
-                    entered.setdefault(id(operation), args[0])
-            return outputs
-
-        return call
-
-    return graph._run_through_graph(inputs, operation_fn=calling)

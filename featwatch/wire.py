@@ -87,10 +87,14 @@ def encode(record: Record) -> list[bytes]:
     fields: dict[str, Any] = {}
     entries: list[dict[str, Any]] = []
     blobs: list[bytes] = []
-    _check_axes((field.name, np.shape(getattr(record, field.name)), field.metadata) for field in dataclasses.fields(record))
+    shapes = {field: np.shape(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    there = {field: shape for field, shape in shapes.items() if all(shape) or not field.metadata.get("optional")}
+    _check_axes((field.name, shape, field.metadata) for field, shape in there.items())
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
         if field.name in ("epoch", "layer"):
+            continue
+        if field.metadata.get("optional") and not np.size(value):
             continue
         if "dtype" in field.metadata:
             entry, blob = _encode_array(field.name, np.asarray(value), field.metadata)

@@ -24,8 +24,10 @@ FLOORS = [  # the roof comes first
     {"passes", "reader"},
     {"background", "plan", "logindex", "arguments"},
     {"worker"},
-    {"recorders", "taps", "writers", "eventfiles"},
-    {"analysis", "layers", "probe", "predictions", "wire"},
+    {"recorders", "taps", "writers", "eventfiles", "alerts"},
+    {"explain"},
+    {"running"},
+    {"analysis", "layers", "probe", "sources", "predictions", "wire", "folds"},
     {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "errors", "progress"},
 ]
 PLUGIN_FLOORS = [
@@ -39,8 +41,9 @@ PLUGIN_FLOORS = [
 
 # Where less is allowed than the floors would allow.
 NARROWER = {
+    "alerts": {"records", "errors"},
     "analysis": {"records"},
-    "recorders": {"analysis", "records", "errors"},
+    "recorders": {"analysis", "explain", "records", "errors"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
     "reader": {"logindex", "eventfiles", "wire", "records"},
@@ -54,7 +57,9 @@ THIRD_PARTY = {
     "recorders": {"numpy"},
 }
 FRAMEWORKS = {"tensorflow", "keras"}
-KNOWS_FRAMEWORKS = {"layers", "reductions", "taps", "weights", "plan", "recording", "watch", "writers", "demo"}
+KNOWS_FRAMEWORKS = {
+    "layers", "reductions", "folds", "running", "explain", "taps", "weights", "plan", "recording", "watch", "writers", "demo",
+}  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {"eventfiles"}  # remote paths are opened with TensorFlow's file systems, imported when one comes
 KNOWS_HTTP = {"plugin"}
 

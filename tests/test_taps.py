@@ -18,7 +18,7 @@ layers = keras.layers
 
 
 def read(model: keras.Model, probe: Probe, names: tuple[str, ...] = EVERYTHING) -> tuple[Reading, TapPass]:
-    taps = TapPass(model, {site: names for site in choose(model, None)})
+    taps = TapPass(model, {site: names for site in choose(model, None)}, 150)
     taps.prepare(next(iter(probe.batches()))[0])
     return taps.read(probe.batches()), taps
 

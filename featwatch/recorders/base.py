@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,7 +20,8 @@ class LayerSnapshot:
     epoch: int
     info: LayerInfo
     labels: np.ndarray                          # (samples,) int32, −1 = no label
-    reductions: Mapping[str, np.ndarray]        # name -> (samples, …) float32, see `featwatch.reductions`
+    reductions: Mapping[str, np.ndarray]        # name -> (samples, …), or what a fold gave: `featwatch.reductions`, `.folds`
+    step: int = -1                              # optimiser updates done; −1 = the snapshot was made on a schedule of epochs
     weights: np.ndarray | None = None           # (filters, weights per filter) float32
     bias: np.ndarray | None = None              # (filters,) float32
     distance_error: float = 0.0                 # relative RMS error of distances between the kept features
@@ -51,7 +52,7 @@ class Recorder(ABC):
 
     name: ClassVar[str]                         # as in `Session.recorders`
     produces: ClassVar[type[Record]]
-    reductions: ClassVar[tuple[str, ...]] = ()  # names of functions in `featwatch.reductions`
+    reductions: ClassVar[tuple[str, ...]] = ()  # names of functions in `featwatch.reductions`, and of `featwatch.folds.FOLDS`
     builds_on: ClassVar[tuple[type[Recorder], ...]] = ()
     remembers: ClassVar[tuple[str, ...]] = ()   # reductions that it wants again as `previous_reductions` at the next epoch
     input_range: ClassVar[bool] = False         # whether it wants `input_minimum` and `input_maximum`
@@ -59,6 +60,8 @@ class Recorder(ABC):
 
     layers: Any = None                          # its own choice of layers; None = the watch's
     schedule: Any = None                        # its own schedule; None = the watch's
+
+    explains: ClassVar[bool] = False            # whether it is an `ExplainingRecorder`
 
     @abstractmethod
     def analyse(self, snapshot: LayerSnapshot) -> Record | None:
@@ -82,3 +85,36 @@ class Recorder(ABC):
             where = f"layer {snapshot.layer!r} at epoch {snapshot.epoch}"
             raise NothingToSay(f"activations of {where} are not finite (did the training diverge?)")
         return arrays
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Look:
+    """The model itself at one epoch, for recorders that need its gradients."""
+
+    model: Any
+    probe: Any                                  # featwatch.Probe
+    epoch: int
+    step: int                                   # −1 on a schedule of epochs
+    sites: Mapping[str, Any]                    # name -> featwatch.layers.Site, of the recorder's layers in graph order
+    snapshots: Mapping[str, LayerSnapshot]      # of the same layers, with the recorder's reductions
+    state: dict[str, Any]                       # the recorder's own; kept while model, plan and probe are the same
+
+
+class ExplainingRecorder(Recorder):
+    """A recorder that needs the model: it runs in the training thread, within an allowance of seconds of its own.
+
+    Whatever it does to the model it must leave no trace of: no variable assigned, no layer's attribute changed
+    when it returns, no global random state moved.  It imports what needs TensorFlow inside `explain`, because
+    its file is loaded in the worker too.
+    """
+
+    in_worker = False
+    explains = True
+
+    @abstractmethod
+    def explain(self, look: Look) -> Iterator[Record | NothingToSay]:
+        """Records one by one as they are found, and what there is to say of layers that give none."""
+
+    def analyse(self, snapshot: LayerSnapshot) -> Record | None:
+        """Nothing: what there is to say comes from `explain`."""
+        return None

@@ -1,0 +1,28 @@
+"""What is recorded: one frozen dataclass for each kind of record.
+
+NumPy only: the log's reader, the analysis worker and the TensorBoard plugin import neither Keras nor
+TensorFlow.
+"""
+
+from __future__ import annotations
+
+from featwatch.records.alert import SEVERITIES, Alert
+from featwatch.records.base import Record, array, picture
+from featwatch.records.filters import CAUSES, FeatureImages, FilterExemplars, Histograms, LayerHealth
+from featwatch.records.samples import Clustering, Embedding, LayerSeparation, Predictions
+from featwatch.records.session import Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
+
+__all__ = [
+    "CAUSES", "KINDS", "SEVERITIES", "Alert", "Closing", "Clustering", "Embedding", "EpochLog", "FeatureImages",
+    "FilterExemplars", "Histograms", "Journal", "LayerHealth", "LayerInfo", "LayerSeparation", "Predictions", "ProbeRecord",
+    "Record", "Session", "array", "picture",
+]  # fmt: skip
+
+KINDS: dict[str, type[Record]] = {
+    cls.kind: cls
+    for cls in (
+        Session, ProbeRecord, EpochLog, Journal, Closing,
+        Predictions, Embedding, Clustering, LayerSeparation, LayerHealth,
+        Histograms, FilterExemplars, FeatureImages,
+    )
+}  # fmt: skip
