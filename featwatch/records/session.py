@@ -50,6 +50,12 @@ class LayerInfo:
     sketch: int                         # length of what was kept of it; equal to `features` where that is exact
     path: tuple[str, ...] = ()          # names of the nested models around it
     note: str = ""
+    # The receptive field of the layer's units at the model's input, per spatial axis of it: unit u sees from
+    # field_offset + u · field_stride on, field_size wide; that may reach beyond the input.  Empty = not known.
+    field_size: tuple[int, ...] = ()
+    field_stride: tuple[int, ...] = ()
+    field_offset: tuple[int, ...] = ()
+    field_kind: str = ""                # "exact", "superset", or why it is not known
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
