@@ -15,6 +15,8 @@ _PUBLIC = {
     "Probe": "featwatch.probe",
     "Watch": "featwatch.watch",
     "every": "featwatch.schedule",
+    "at": "featwatch.schedule",
+    "log_spaced": "featwatch.schedule",
     "load": "featwatch.reader",
     "Embeddings": "featwatch.recorders",
     "Clusters": "featwatch.recorders",
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from featwatch.recorders import Embeddings as Embeddings
     from featwatch.recorders import FilterHealth as FilterHealth
     from featwatch.recorders import Separation as Separation
+    from featwatch.schedule import at as at
     from featwatch.schedule import every as every
+    from featwatch.schedule import log_spaced as log_spaced
     from featwatch.watch import Watch as Watch
 
 
