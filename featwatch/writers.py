@@ -94,7 +94,9 @@ class EventFileWriter:
             self.path = os.path.join(self.directory, name)
             self._records = tf.io.TFRecordWriter(self.path)
             self._put_event(step=0, file_version="brain.Event:2")
-            # Without START the Python loader would serve what a resumed training replaces, too.
+            # Without START the Python loader would serve what a resumed training replaces, too.  It drops the events of
+            # ALL tags from that step on: what stands on another axis (steps) must be in a run directory of its own,
+            # <log_dir>/featwatch/steps, with a START of its own; its tags then need no prefix.
             self._put_event(step=first_step, session_log=_session_start())
             self._records.flush()
         except BaseException:
