@@ -3,7 +3,7 @@
 import type { RunEntry } from "../api/types";
 
 /** Kinds that are snapshots of the model; the others are bookkeeping. */
-export const SNAPSHOT_KINDS = ["predictions", "embedding", "clusters", "separation", "health"] as const;
+export const SNAPSHOT_KINDS = ["predictions", "embedding", "clusters", "separation", "health", "histograms"] as const;
 
 /** Epochs at which this kind of record of this layer was made, rising. */
 export function epochsOf(run: RunEntry | null, kind: string, layer: string): number[] {

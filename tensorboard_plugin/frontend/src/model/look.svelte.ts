@@ -66,16 +66,19 @@ export class Look {
   want(slot: string, kind: string, layers: string[], ahead = 0): void {
     const { page } = this;
     if (!page.run || page.epoch === null) return;
-    const ask = (name: string, epoch: number) => {
-      const there = layers.filter((layer) => page.recorded(kind, layer).includes(epoch));
-      if (there.length) page.frames.ensure(name, page.run!, kind, epoch, there);
-    };
-    ask(slot, page.epoch);
+    this.ask(slot, kind, layers, page.epoch);
     const at = page.epochs.indexOf(page.epoch);
     for (let i = ahead ? -1 : 1; i <= ahead; i++) {
       const next = page.epochs[at + i];
-      if (i && next !== undefined) ask(`${slot} ${i}`, next);
+      if (i && next !== undefined) this.ask(`${slot} ${i}`, kind, layers, next);
     }
+  }
+
+  /** Asks for the records of some layers at any epoch; one request at a time a slot. */
+  ask(slot: string, kind: string, layers: string[], epoch: number): void {
+    const { page } = this;
+    const there = layers.filter((layer) => page.recorded(kind, layer).includes(epoch));
+    if (page.run && there.length) page.frames.ensure(slot, page.run, kind, epoch, there);
   }
 
   /** The record at the chosen epoch; while that is on its way, the one before it; null where there is none. */

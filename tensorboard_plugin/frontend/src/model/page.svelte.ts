@@ -6,6 +6,9 @@ import { Frames } from "./frames.svelte";
 import { NumberTable } from "./numbers";
 import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./settings";
 
+/** A view is offered where any of these was recorded. */
+const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = { samples: ["embedding"], filters: ["health", "histograms"] };
+
 export class Page {
   readonly frames = new Frames();
   settings: Settings = $state(loadSettings());
@@ -44,7 +47,7 @@ export class Page {
     const names = new Set(listed.map((layer) => layer.name));
     const extra = new Set<string>();
     for (const [kind, series] of Object.entries(this.run?.series ?? {})) {
-      if (!["embedding", "separation", "health", "clusters"].includes(kind)) continue;
+      if (!["embedding", "separation", "health", "clusters", "histograms"].includes(kind)) continue;
       for (const layer of Object.keys(series)) if (layer && !names.has(layer)) extra.add(layer);
     }
     return [...listed, ...[...extra].map(unlisted)];
@@ -87,7 +90,7 @@ export class Page {
   );
 
   tabs: Tab[] = $derived(
-    TABS.filter((tab) => tab === "overview" || has(this.run, tab === "samples" ? "embedding" : "health")),
+    TABS.filter((tab) => tab === "overview" || TAB_KINDS[tab].some((kind) => has(this.run, kind))),
   );
   tab: Tab = $derived(this.tabs.includes(this.settings.tab) ? this.settings.tab : "overview");
 

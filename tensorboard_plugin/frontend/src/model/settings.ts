@@ -5,10 +5,17 @@ export const COLOURS = ["true", "predicted", "cluster"] as const;
 export const SIZES = ["certainty", "uncertainty", "uniform"] as const;
 export const METRICS = ["knn_accuracy", "silhouette", "dead"] as const;
 
+export const FILTER_VIEWS = ["health", "histograms", "maxima"] as const;
+export const HISTOGRAM_ORDERS = ["index", "maximum", "active", "mean", "similarity"] as const;
+export const MAXIMA_ORDERS = ["total", "highest", "index"] as const;
+
 export type Tab = (typeof TABS)[number];
 export type ColourBy = (typeof COLOURS)[number];
 export type SizeBy = (typeof SIZES)[number];
 export type Metric = (typeof METRICS)[number];
+export type FilterView = (typeof FILTER_VIEWS)[number];
+export type HistogramOrder = (typeof HISTOGRAM_ORDERS)[number];
+export type MaximaOrder = (typeof MAXIMA_ORDERS)[number];
 
 export interface Settings {
   run: string | null;
@@ -19,10 +26,14 @@ export interface Settings {
   colourBy: ColourBy;
   sizeBy: SizeBy;
   metric: Metric;
+  filterView: FilterView;
+  histogramOrder: HistogramOrder;
+  maximaOrder: MaximaOrder;
 }
 
 export const DEFAULTS: Settings = {
   run: null, layer: null, epoch: null, tab: "overview", colourBy: "true", sizeBy: "certainty", metric: "knn_accuracy",
+  filterView: "health", histogramOrder: "index", maximaOrder: "total",
 };
 
 const KEY = "featwatch.page.1";
@@ -48,6 +59,9 @@ export function parseSettings(stored: string | null): Settings {
     colourBy: oneOf(COLOURS, raw.colourBy, DEFAULTS.colourBy),
     sizeBy: oneOf(SIZES, raw.sizeBy, DEFAULTS.sizeBy),
     metric: oneOf(METRICS, raw.metric, DEFAULTS.metric),
+    filterView: oneOf(FILTER_VIEWS, raw.filterView, DEFAULTS.filterView),
+    histogramOrder: oneOf(HISTOGRAM_ORDERS, raw.histogramOrder, DEFAULTS.histogramOrder),
+    maximaOrder: oneOf(MAXIMA_ORDERS, raw.maximaOrder, DEFAULTS.maximaOrder),
   };
 }
 
