@@ -38,6 +38,7 @@ from featwatch.records import (
     Session,
 )
 from featwatch.writers import EventFileWriter
+from tests.synthetic_histograms import Filters, histograms
 
 SKETCH = 1021           # features above this are said to be sketched
 THUMBNAIL = 24          # pixels a side
@@ -57,7 +58,8 @@ class Story:
     thumbnails: bool = True
     labelled: bool = True
     model: str = "synthetic_cnn"
-    names: tuple[str, ...] = ()                 # layer names; made up where none are given
+    names: tuple[str, ...] = ()                 # layer names; made up where none are given; "…linear" has no ReLU
+    histograms: bool = False                    # whether they are recorded, too
 
     def rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, *key))
@@ -82,7 +84,8 @@ class Story:
             infos.append(
                 LayerInfo(
                     name=self.names[index] if index < len(self.names) else name, type=kind, shape=shape, filters=width,
-                    tapped=f"{name}_relu" if index == 1 else name, activation="softmax" if last else "relu",
+                    tapped=f"{name}_relu" if index == 1 else name,
+                    activation="softmax" if last else "linear" if "linear" in "".join(self.names[index : index + 1]) else "relu",
                     parameters=parameters, features=features, sketch=min(features, SKETCH),
                 )
             )  # fmt: skip
@@ -92,6 +95,11 @@ class Story:
     def labels(self) -> np.ndarray:
         """(samples,) int32: the class of each sample, balanced and shuffled."""
         return self.rng(1).permutation(np.arange(self.samples) % self.classes).astype(np.int32)
+
+    @property
+    def probe_labels(self) -> np.ndarray:
+        """(samples,) int32: the labels that the probe has; −1 where it has none."""
+        return self.labels if self.labelled else np.full(self.samples, -1, np.int32)
 
     @cached_property
     def difficulty(self) -> np.ndarray:
@@ -156,7 +164,7 @@ class Story:
     def probe(self, epoch: int) -> ProbeRecord:
         columns = min(COLUMNS, self.samples)
         return ProbeRecord(
-            epoch=epoch, labels=self.labels if self.labelled else np.full(self.samples, -1, np.int32),
+            epoch=epoch, labels=self.probe_labels,
             indices=np.sort(self.rng(6).choice(self.samples * 3, self.samples, replace=False)).astype(np.int64),
             class_names=tuple(str(number) for number in range(self.classes)) if self.labelled else (),
             source_size=self.samples * 3, thumbnails=self.sprite(columns) if self.thumbnails else b"",
@@ -261,7 +269,11 @@ class Story:
         yield self.epoch_log(epoch)
         yield self.predictions(epoch)
         for layer in range(self.layers):
-            yield self.health(layer, epoch)
+            health = self.health(layer, epoch)
+            yield health
+            if self.histograms:
+                filters = Filters(self.layer_infos[layer], self.samples, self.probe_labels, (self.seed, 12, layer))
+                yield histograms(health, filters, self.progress(epoch))
         if analysed:
             for layer in range(self.layers):
                 if self.labelled:
@@ -320,6 +332,7 @@ def write_log(
     thumbnails: bool = True,
     labelled: bool = True,
     names: tuple[str, ...] = (),
+    histograms: bool = False,
     first: int = 0,
     behind: int = 0,
     live: float = 0.0,
@@ -333,7 +346,7 @@ def write_log(
     """
     story = Story(
         layers=layers, epochs=epochs, samples=samples, classes=classes, filters=filters, seed=seed, thumbnails=thumbnails,
-        labelled=labelled, names=names,
+        labelled=labelled, names=names, histograms=histograms,
     )  # fmt: skip
     writer = EventFileWriter(log_dir, first, clock=clock)
     try:
@@ -362,6 +375,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--no-thumbnails", dest="thumbnails", action="store_false")
     parser.add_argument("--unlabelled", dest="labelled", action="store_false")
+    parser.add_argument("--histograms", action="store_true")
     parser.add_argument("--no-journal", dest="journal", action="store_false")
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS", help="append an epoch every so often")
     options = vars(parser.parse_args())
