@@ -82,8 +82,8 @@ describe("what a log says of itself", () => {
     expect(run.session!.layers.filter((layer) => layer.name === "a")).toHaveLength(1);
     expect(run.probe).toMatchObject({ labels: [1, -1, -1, -1], class_names: ["5", "<b>"], thumbnails: null });
     expect(run.journal).toEqual([{ kind: "note", text: "" }, { kind: "7", text: "t" }]);
-    expect(normaliseRun(null)).toEqual({ session: null, probe: null, journal: [], problems: [] });
-    expect(normaliseRun("x")).toEqual({ session: null, probe: null, journal: [], problems: [] });
+    expect(normaliseRun(null)).toEqual({ session: null, probe: null, journal: [], alerts: [], problems: [] });
+    expect(normaliseRun("x")).toEqual({ session: null, probe: null, journal: [], alerts: [], problems: [] });
   });
 });
 

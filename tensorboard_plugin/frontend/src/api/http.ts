@@ -1,8 +1,8 @@
 // The routes of `http_api.md` as functions.  Relative addresses: TensorBoard sets the page's base to the plugin's.
 
 import { decodeFrame } from "./frame";
-import { normaliseRun } from "./normalise";
-import type { Frame, IndexAnswer, NumbersAnswer, RunInfo } from "./types";
+import { normaliseIndex, normaliseNumbers, normaliseRun } from "./normalise";
+import type { Axis, Frame, IndexAnswer, NumbersAnswer, RunInfo } from "./types";
 
 export class HttpError extends Error {
   constructor(readonly status: number, message: string) {
@@ -17,7 +17,12 @@ export class HttpError extends Error {
 export interface Address {
   run: string;
   generation: string;
+  /** Where epochs are numbers of steps; epochs where it is not said. */
+  axis?: Axis;
 }
+
+const session = ({ run, generation }: Address) => ({ run, generation });
+const onAxis = ({ axis }: Address): Record<string, string> => (axis === "steps" ? { axis } : {});
 
 function url(route: string, parameters: Record<string, string | number | string[]>): string {
   const query = new URLSearchParams();
@@ -34,27 +39,27 @@ async function get(address: string, signal?: AbortSignal): Promise<Response> {
 }
 
 export async function fetchIndex(etag: string, signal?: AbortSignal): Promise<IndexAnswer> {
-  return (await get(url("index", { etag }), signal)).json();
+  return normaliseIndex(await (await get(url("index", { etag }), signal)).json());
 }
 
 export async function fetchRun(at: Address, signal?: AbortSignal): Promise<RunInfo> {
-  return normaliseRun(await (await get(url("run", { ...at }), signal)).json());
+  return normaliseRun(await (await get(url("run", session(at)), signal)).json());
 }
 
 export async function fetchNumbers(at: Address, after: number, signal?: AbortSignal): Promise<NumbersAnswer> {
-  return (await get(url("numbers", { ...at, after }), signal)).json();
+  return normaliseNumbers(await (await get(url("numbers", { ...session(at), ...onAxis(at), after }), signal)).json());
 }
 
 /** The records of one kind at one epoch; `layers` empty = of all layers. */
 export async function fetchRecords(
   at: Address, kind: string, epoch: number, layers: string[], signal?: AbortSignal,
 ): Promise<Frame> {
-  const response = await get(url("records", { ...at, kind, epoch, layer: layers }), signal);
+  const response = await get(url("records", { ...session(at), ...onAxis(at), kind, epoch, layer: layers }), signal);
   return decodeFrame(await response.arrayBuffer());
 }
 
 /** The probe's thumbnails as one decoded picture. */
 export async function fetchSprite(at: Address, signal?: AbortSignal): Promise<ImageBitmap> {
-  const response = await get(url("sprite", { ...at }), signal);
+  const response = await get(url("sprite", session(at)), signal);
   return createImageBitmap(await response.blob());
 }

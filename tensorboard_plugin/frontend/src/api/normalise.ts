@@ -1,17 +1,56 @@
 // What a session and a probe say of themselves comes from the log: bring it into the shape the views rely on.
 
-import type { JournalEntry, LayerInfo, ProbeInfo, RunInfo, SessionInfo } from "./types";
+import { alert } from "./alerts";
+import { list, numberOr, object, plain, text, whole, type Json } from "./plain";
+import type {
+  AxisContent, IndexAnswer, JournalEntry, LayerInfo, NumbersAnswer, ProbeInfo, RunEntry, RunInfo, SessionInfo,
+} from "./types";
 
-type Json = Record<string, unknown>;
+export { text } from "./plain";
 
-const object = (value: unknown): Json =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
-const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
-/** Not `String(value)`: JSON can hold an object whose `toString` is no function. */
-export const text = (value: unknown): string =>
-  typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? String(value) : "";
-const whole = (value: unknown, otherwise = 0): number =>
-  typeof value === "number" && Math.abs(value) < 2 ** 31 ? Math.trunc(value) : otherwise;
+/** The index, in which every series points at a rising list of epochs. */
+export function normaliseIndex(raw: unknown): IndexAnswer {
+  const answer = object(raw);
+  return {
+    etag: text(answer.etag),
+    ...(answer.version === undefined ? {} : { version: text(answer.version) }),
+    runs: Array.isArray(answer.runs) ? answer.runs.map((entry) => run(object(entry))).filter((entry) => entry.run) : null,
+  };
+}
+
+function run(raw: Json): RunEntry {
+  return {
+    run: text(raw.run),
+    name: text(raw.name) || text(raw.run),
+    generation: text(raw.generation),
+    updated: numberOr(raw.updated, 0),
+    ...axis(raw),
+    steps: raw.steps ? axis(object(raw.steps)) : null,
+    problems: list(raw.problems).map(text),
+  };
+}
+
+function axis(raw: Json): AxisContent {
+  const epochs = list(raw.epochs).map((rising) => list(rising).filter((epoch): epoch is number => Number.isInteger(epoch)));
+  const pointers = (layers: unknown) =>
+    Object.fromEntries(Object.entries(object(layers)).filter(([, which]) => epochs[which as number] !== undefined)) as Record<string, number>;
+  return { epochs, series: Object.fromEntries(Object.entries(object(raw.series)).map(([kind, layers]) => [kind, pointers(layers)])) };
+}
+
+/** Numbers, in which every column is as long as its epochs. */
+export function normaliseNumbers(raw: unknown): NumbersAnswer {
+  const answer = object(raw);
+  const series = list(answer.series).map((entry) => {
+    const one = object(entry);
+    const epochs = list(one.epochs).map((epoch) => numberOr(epoch, NaN));
+    const values = Object.entries(object(one.values)).map(([name, column]): [string, (number | null)[]] => {
+      const known = list(column);
+      return [name, epochs.map((_, i) => (typeof known[i] === "number" ? (known[i] as number) : null))];
+    });
+    return { kind: text(one.kind), layer: text(one.layer), epochs, values: Object.fromEntries(values) };
+  });
+  return { until: numberOr(answer.until, 0), series };
+}
 
 /** A run's answer in which every field is of the type it is declared to be. */
 export function normaliseRun(raw: unknown): RunInfo {
@@ -20,6 +59,7 @@ export function normaliseRun(raw: unknown): RunInfo {
     session: answer.session ? session(object(answer.session)) : null,
     probe: answer.probe ? probe(object(answer.probe)) : null,
     journal: list(answer.journal).map((entry) => journal(object(entry))),
+    alerts: list(answer.alerts).map((entry) => alert(object(entry))).filter((entry) => entry !== null),
     problems: list(answer.problems).map(text),
   };
 }
@@ -52,6 +92,10 @@ function layer(raw: Json): LayerInfo {
     sketch: whole(raw.sketch),
     path: list(raw.path).map(text),
     note: text(raw.note),
+    field_size: list(raw.field_size).map((n) => whole(n)),
+    field_stride: list(raw.field_stride).map((n) => whole(n)),
+    field_offset: list(raw.field_offset).map((n) => whole(n)),
+    field_kind: text(raw.field_kind),
   };
 }
 
@@ -66,6 +110,9 @@ function probe(raw: Json): ProbeInfo {
     labels,
     indices: list(raw.indices).map((n) => whole(n, -1)),
     thumbnails: width > 0 && height > 0 && columns > 0 ? { width, height, columns, note: text(sprite.note) } : null,
+    targets: Array.isArray(raw.targets) ? raw.targets.map((row) => list(row).map((n) => numberOr(n, NaN))) : null,
+    attributes: Object.fromEntries(Object.entries(object(raw.attributes)).map(([name, column]) => [name, list(column).map(plain)])),
+    notes: list(raw.notes).map(text),
   };
 }
 

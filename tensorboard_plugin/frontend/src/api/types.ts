@@ -9,7 +9,20 @@ export interface RunEntry {
   epochs: number[][];
   /** kind → layer ("" where it belongs to none) → index into `epochs`. */
   series: Record<string, Record<string, number>>;
+  /** What was recorded on a schedule of steps, in the same form; null or missing where nothing was. */
+  steps?: AxisContent | null;
   problems: string[];
+}
+
+/** Records stand at epochs, or at numbers of optimiser updates done. */
+export type Axis = "epochs" | "steps";
+
+/** What is recorded on one axis. */
+export type AxisContent = Pick<RunEntry, "epochs" | "series">;
+
+/** A run as one of its axes shows it: `epochs` and `series` are those of `axis`. */
+export interface RunView extends RunEntry {
+  axis: Axis;
 }
 
 export interface IndexAnswer {
@@ -31,6 +44,14 @@ export interface LayerInfo {
   sketch: number;
   path: string[];
   note: string;
+  /**
+   * The receptive field at the input, per spatial axis: unit u sees from offset + u · stride on, size wide.
+   * Empty where it is not known; `field_kind` says "exact", "superset", or why.
+   */
+  field_size: number[];
+  field_stride: number[];
+  field_offset: number[];
+  field_kind: string;
 }
 
 export interface SessionInfo {
@@ -60,6 +81,39 @@ export interface ProbeInfo {
   labels: number[];
   indices: number[];
   thumbnails: Thumbnails | null;
+  /** Of a regression: a row of numbers per sample, NaN where one is not known. */
+  targets: number[][] | null;
+  /** The user's columns, one value per sample each. */
+  attributes: Record<string, Plain[]>;
+  notes: string[];
+}
+
+/** A plain value of a log. */
+export type Plain = string | number | boolean | null;
+
+export const SEVERITIES = ["critical", "warning", "advice"] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+/** Something that has been wrong for several checks in a row. */
+export interface Alert {
+  id: string;
+  kind: string;
+  severity: Severity;
+  /** "" = the model as a whole. */
+  layer: string;
+  /** Of the layer, that it is about; empty = the layer as a whole. */
+  filters: number[];
+  since: number;
+  raised: number;
+  /** The epoch that `text` and `evidence` are of. */
+  updated: number;
+  /** The epoch at which it was gone; −1 = it still holds. */
+  resolved: number;
+  text: string;
+  suggestion: string;
+  evidence: Record<string, string>;
+  /** The page's view that shows it. */
+  view: string;
 }
 
 export interface JournalEntry {
@@ -74,6 +128,8 @@ export interface RunInfo {
   session: SessionInfo | null;
   probe: ProbeInfo | null;
   journal: JournalEntry[];
+  /** The newest state of each, the worst first. */
+  alerts: Alert[];
   problems: string[];
 }
 

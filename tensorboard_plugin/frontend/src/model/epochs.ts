@@ -1,24 +1,26 @@
 // Which epochs there are, and which of them are still being analysed.  Pure functions on an index entry.
 
-import type { RunEntry } from "../api/types";
+import type { AxisContent } from "../api/types";
 
 /** Kinds that are snapshots of the model; the others are bookkeeping. */
-export const SNAPSHOT_KINDS = ["predictions", "embedding", "clusters", "separation", "health", "histograms"] as const;
+export const SNAPSHOT_KINDS = [
+  "predictions", "embedding", "clusters", "separation", "health", "histograms", "exemplars", "feature_images",
+] as const;
 
 /** Epochs at which this kind of record of this layer was made, rising. */
-export function epochsOf(run: RunEntry | null, kind: string, layer: string): number[] {
+export function epochsOf(run: AxisContent | null, kind: string, layer: string): number[] {
   const series = run?.series[kind];
   const which = series && Object.hasOwn(series, layer) ? series[layer] : undefined;
   return which === undefined ? [] : (run?.epochs[which] ?? []);
 }
 
 /** Whether anything of this kind was recorded. */
-export function has(run: RunEntry | null, kind: string): boolean {
+export function has(run: AxisContent | null, kind: string): boolean {
   return Object.values(run?.series[kind] ?? {}).some((which) => (run?.epochs[which]?.length ?? 0) > 0);
 }
 
 /** Epochs with at least one snapshot record, rising. */
-export function snapshotEpochs(run: RunEntry | null): number[] {
+export function snapshotEpochs(run: AxisContent | null): number[] {
   const used = new Set<number>();
   for (const kind of SNAPSHOT_KINDS) for (const which of Object.values(run?.series[kind] ?? {})) used.add(which);
   const union = new Set<number>();
@@ -30,7 +32,7 @@ export function snapshotEpochs(run: RunEntry | null): number[] {
  * Newest epochs whose predictions are there while the layer's embedding is not: the analysis is behind by these.
  * Gaps further back are thinned snapshots, not pending ones.
  */
-export function pendingEpochs(run: RunEntry | null, layer: string, expected: boolean): number[] {
+export function pendingEpochs(run: AxisContent | null, layer: string, expected: boolean): number[] {
   if (!expected) return [];
   const embedded = epochsOf(run, "embedding", layer);
   const last = embedded.at(-1) ?? -1;

@@ -117,7 +117,7 @@ export class Frames {
 }
 
 function key(at: Address, kind: string, epoch: number, layer: string): string {
-  return [at.run, at.generation, kind, epoch, layer].join("\n");
+  return [at.run, at.generation, at.axis ?? "epochs", kind, epoch, layer].join("\n");
 }
 
 function weight(record: FrameRecord): number {

@@ -34,7 +34,7 @@ export class Look {
 
   colours: ColourBy[] = $derived(
     COLOURS.filter((by) =>
-      by === "true" ? this.labels !== null : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
+      by === "column" ? false : by === "true" ? this.labels !== null : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
     ),
   );
   colourBy: ColourBy = $derived(

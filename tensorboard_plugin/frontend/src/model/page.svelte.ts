@@ -1,13 +1,14 @@
 // The page's state: which run, epoch and layer are looked at, what of them is known, and what is selected.
 
-import type { LayerInfo, RunEntry, RunInfo } from "../api/types";
+import type { Axis, LayerInfo, RunEntry, RunInfo, RunView } from "../api/types";
+import { axesOf, chosenAxis, onAxis } from "./axis";
 import { epochsOf, has, nearest, pendingEpochs, snapshotEpochs, step } from "./epochs";
 import { Frames } from "./frames.svelte";
 import { NumberTable } from "./numbers";
 import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./settings";
 
 /** A view is offered where any of these was recorded. */
-const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = { samples: ["embedding"], filters: ["health", "histograms"] };
+const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = { samples: ["embedding"], filters: ["health", "histograms"], features: ["feature_images", "exemplars"] };
 
 export class Page {
   readonly frames = new Frames();
@@ -18,8 +19,9 @@ export class Page {
   version = $state("");
   runs: RunEntry[] | null = $state.raw(null);
   info: RunInfo | null = $state.raw(null);
-  numbers: NumberTable = $state.raw(new NumberTable());
-  /** Rises with every answer merged into `numbers`. */
+  /** Of each axis; Keras' own numbers and what watching costs stand on the one of epochs. */
+  tables: Record<Axis, NumberTable> = $state.raw({ epochs: new NumberTable(), steps: new NumberTable() });
+  /** Rises with every answer merged into `tables`. */
   numbersVersion = $state(0);
   sprite: ImageBitmap | null = $state.raw(null);
   playing = $state(false);
@@ -33,13 +35,23 @@ export class Page {
   filters: readonly number[] = $state.raw([]);
   hoveredFilter: number | null = $state(null);
 
+  /** Where the playhead was left on the axis that is not shown. */
+  private readonly left: Record<Axis, number | null> = { epochs: null, steps: null };
   /** Newest epoch that the user has seen; what came since is behind the "newer" pill. */
   private seen = $state(-1);
 
-  run: RunEntry | null = $derived.by(() => {
+  /** The run with both axes, as the index lists it. */
+  entry: RunEntry | null = $derived.by(() => {
     const runs = this.runs ?? [];
     return runs.find((entry) => entry.run === this.settings.run) ?? newestRun(runs);
   });
+  axes: Axis[] = $derived(axesOf(this.entry));
+  axis: Axis = $derived(chosenAxis(this.entry, this.settings.axis));
+  /** What the playhead counts. */
+  unit: "epoch" | "step" = $derived(this.axis === "steps" ? "step" : "epoch");
+  /** The run as the chosen axis shows it. */
+  run: RunView | null = $derived(this.entry && onAxis(this.entry, this.axis));
+  numbers: NumberTable = $derived(this.tables[this.axis]);
 
   /** Layers in graph order; those that the session does not list but the log holds come last. */
   layers: LayerInfo[] = $derived.by(() => {
@@ -47,7 +59,7 @@ export class Page {
     const names = new Set(listed.map((layer) => layer.name));
     const extra = new Set<string>();
     for (const [kind, series] of Object.entries(this.run?.series ?? {})) {
-      if (!["embedding", "separation", "health", "clusters", "histograms"].includes(kind)) continue;
+      if (!["embedding", "separation", "health", "clusters", "histograms", "exemplars", "feature_images"].includes(kind)) continue;
       for (const layer of Object.keys(series)) if (layer && !names.has(layer)) extra.add(layer);
     }
     return [...listed, ...[...extra].map(unlisted)];
@@ -70,14 +82,15 @@ export class Page {
   /** The last planned epoch was recorded and analysed. */
   complete: boolean = $derived.by(() => {
     const planned = this.info?.session?.epochs_planned ?? -1;
-    return planned > 0 && (this.epochs.at(-1) ?? 0) >= planned && !this.pending.length;
+    const ended = epochsOf(this.entry, "epoch", "").at(-1) ?? snapshotEpochs(this.entry).at(-1) ?? 0;
+    return planned > 0 && ended >= planned && !this.pending.length;
   });
   /** Seconds since 1970, every few seconds. */
   now = $state(Date.now() / 1000);
   /** Nothing has come for far longer than an epoch takes: the training has stopped, or died. */
   quiet: boolean = $derived.by(() => {
     void this.numbersVersion;
-    const { epochs, values } = this.numbers.series("epoch", "", "elapsed_seconds");
+    const { epochs, values } = this.tables.epochs.series("epoch", "", "elapsed_seconds");
     const epochSeconds = epochs.length > 1 ? ((values.at(-1) ?? 0) - (values[0] ?? 0)) / (epochs.length - 1) : 0;
     return this.now - (this.run?.updated ?? 0) > Math.max(60, 5 * epochSeconds);
   });
@@ -132,8 +145,20 @@ export class Page {
 
   leaveRun(): void {
     this.clearSelection();
+    this.left.epochs = this.left.steps = null;
     this.playing = false;
     this.set("epoch", null);
+  }
+
+  /** Shows the other axis; the playhead goes back to where it stood there. */
+  selectAxis(axis: Axis): void {
+    if (axis === this.axis) return;
+    this.left[this.axis] = this.settings.epoch;
+    this.playing = false;
+    this.seen = -1;
+    this.set("axis", axis);
+    this.set("epoch", this.left[axis]);
+    this.markSeen();
   }
 
   goLive(): void {
@@ -184,5 +209,6 @@ function newestRun(runs: RunEntry[]): RunEntry | null {
 function unlisted(name: string): LayerInfo {
   return {
     name, type: "", shape: [], filters: 0, tapped: name, activation: "", parameters: 0, features: 0, sketch: 0, path: [], note: "",
+    field_size: [], field_stride: [], field_offset: [], field_kind: "",
   };
 }

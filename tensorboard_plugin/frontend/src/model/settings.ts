@@ -1,13 +1,19 @@
 // What the user chose, kept over reloads.  Names from the log are stored, never interpreted.
 
-export const TABS = ["overview", "samples", "filters"] as const;
-export const COLOURS = ["true", "predicted", "cluster"] as const;
+import type { Axis } from "../api/types";
+
+export const TABS = ["overview", "samples", "filters", "features"] as const;
+/** "column": one of the attributes or targets that came with the probe. */
+export const COLOURS = ["true", "predicted", "cluster", "column"] as const;
 export const SIZES = ["certainty", "uncertainty", "uniform"] as const;
 export const METRICS = ["knn_accuracy", "silhouette", "dead"] as const;
 
 export const FILTER_VIEWS = ["health", "histograms", "maxima"] as const;
 export const HISTOGRAM_ORDERS = ["index", "maximum", "active", "mean", "similarity"] as const;
 export const MAXIMA_ORDERS = ["total", "highest", "index"] as const;
+
+export const TILES = ["small", "medium", "large"] as const;
+export const ORDERS = ["index", "ratio", "similarity"] as const;
 
 export type Tab = (typeof TABS)[number];
 export type ColourBy = (typeof COLOURS)[number];
@@ -16,24 +22,32 @@ export type Metric = (typeof METRICS)[number];
 export type FilterView = (typeof FILTER_VIEWS)[number];
 export type HistogramOrder = (typeof HISTOGRAM_ORDERS)[number];
 export type MaximaOrder = (typeof MAXIMA_ORDERS)[number];
+export type Tile = (typeof TILES)[number];
+export type Order = (typeof ORDERS)[number];
 
 export interface Settings {
   run: string | null;
   layer: string | null;
   /** Where the playhead was left; null while it follows the newest epoch. */
   epoch: number | null;
+  /** null: by epoch where there are snapshots at epochs. */
+  axis: Axis | null;
   tab: Tab;
   colourBy: ColourBy;
+  /** The attribute or target to colour by. */
+  column: string | null;
   sizeBy: SizeBy;
   metric: Metric;
   filterView: FilterView;
   histogramOrder: HistogramOrder;
   maximaOrder: MaximaOrder;
+  tile: Tile;
+  order: Order;
 }
 
 export const DEFAULTS: Settings = {
-  run: null, layer: null, epoch: null, tab: "overview", colourBy: "true", sizeBy: "certainty", metric: "knn_accuracy",
-  filterView: "health", histogramOrder: "index", maximaOrder: "total",
+  run: null, layer: null, epoch: null, axis: null, tab: "overview", colourBy: "true", column: null, sizeBy: "certainty", metric: "knn_accuracy",
+  filterView: "health", histogramOrder: "index", maximaOrder: "total", tile: "medium", order: "index",
 };
 
 const KEY = "featwatch.page.1";
@@ -55,13 +69,17 @@ export function parseSettings(stored: string | null): Settings {
     run: typeof raw.run === "string" ? raw.run : null,
     layer: typeof raw.layer === "string" ? raw.layer : null,
     epoch: Number.isInteger(raw.epoch) ? (raw.epoch as number) : null,
+    axis: raw.axis === "steps" || raw.axis === "epochs" ? raw.axis : null,
     tab: oneOf(TABS, raw.tab, DEFAULTS.tab),
     colourBy: oneOf(COLOURS, raw.colourBy, DEFAULTS.colourBy),
+    column: typeof raw.column === "string" ? raw.column : null,
     sizeBy: oneOf(SIZES, raw.sizeBy, DEFAULTS.sizeBy),
     metric: oneOf(METRICS, raw.metric, DEFAULTS.metric),
     filterView: oneOf(FILTER_VIEWS, raw.filterView, DEFAULTS.filterView),
     histogramOrder: oneOf(HISTOGRAM_ORDERS, raw.histogramOrder, DEFAULTS.histogramOrder),
     maximaOrder: oneOf(MAXIMA_ORDERS, raw.maximaOrder, DEFAULTS.maximaOrder),
+    tile: oneOf(TILES, raw.tile, DEFAULTS.tile),
+    order: oneOf(ORDERS, raw.order, DEFAULTS.order),
   };
 }
 

@@ -1,14 +1,15 @@
 // Keeps the page's state up to date with the log: index first, then what is new of the run that is shown.
 
 import { fetchIndex, fetchNumbers, fetchRun, fetchSprite, HttpError } from "../api/http";
-import type { RunEntry } from "../api/types";
+import type { Axis, RunEntry, RunView } from "../api/types";
+import { epochsOf } from "./epochs";
 import { NumberTable } from "./numbers";
 import type { Page } from "./page.svelte";
 
 export class Sync {
   private etag = "";
   /** What of the shown run was fetched last. */
-  private done = { run: "", generation: "", updated: NaN, described: "" };
+  private done = { run: "", generation: "", axis: "epochs" as Axis, updated: NaN, described: "" };
   private working: AbortController | null = null;
 
   constructor(private readonly page: Page) {}
@@ -44,8 +45,10 @@ export class Sync {
     const run = page.run;
     if (!run) return;
     const moved = run.run !== done.run || run.generation !== done.generation;
+    const turned = run.axis !== done.axis;
     if (moved) this.reset(run);
-    else if (run.updated === done.updated || this.working) return;
+    else if (!turned && (run.updated === done.updated || this.working)) return;
+    else if (turned) this.turn(run);
     const controller = (this.working = new AbortController());
     try {
       await this.fetch(run, controller.signal);
@@ -57,31 +60,40 @@ export class Sync {
     }
   }
 
-  private reset(run: RunEntry): void {
+  /** The other axis is shown: what was under way is of the one before. */
+  private turn(run: RunView): void {
+    this.working?.abort();
+    this.page.frames.abort();
+    this.done = { ...this.done, axis: run.axis };
+  }
+
+  private reset(run: RunView): void {
     const { page } = this;
     this.working?.abort();
     page.frames.abort();
     // The run that was shown is gone: what was chosen in it means nothing in the one shown instead.
     if (this.done.run && this.done.run !== run.run && page.settings.run !== run.run) page.leaveRun();
-    this.done = { run: run.run, generation: run.generation, updated: NaN, described: "" };
+    this.done = { run: run.run, generation: run.generation, axis: run.axis, updated: NaN, described: "" };
     page.info = null;
     page.sprite = null;
-    page.numbers = new NumberTable();
+    page.tables = { epochs: new NumberTable(), steps: new NumberTable() };
     page.numbersVersion++;
   }
 
-  private async fetch(run: RunEntry, signal: AbortSignal): Promise<void> {
+  private async fetch(run: RunView, signal: AbortSignal): Promise<void> {
     const { page } = this;
+    const entry = page.entry ?? run;
     const at = { run: run.run, generation: run.generation };
-    const described = JSON.stringify([run.series.journal, run.series.session, run.series.probe, run.problems].concat(
-      Object.values(run.series.journal ?? {}).map((which) => run.epochs[which]?.length ?? 0) as never,
-    ));
-    const [answer, info] = await Promise.all([
-      fetchNumbers(at, page.numbers.until, signal),
+    const newest = ["journal", "closing"].map((kind) => epochsOf(entry, kind, "").at(-1) ?? -1);
+    const described = JSON.stringify([entry.series.session, entry.series.probe, entry.problems, newest]);
+    const { tables } = page;
+    const axes: Axis[] = run.axis === "epochs" ? ["epochs"] : ["epochs", "steps"];
+    const [answers, info] = await Promise.all([
+      Promise.all(axes.map(async (axis) => ({ axis, answer: await fetchNumbers({ ...at, axis }, tables[axis].until, signal) }))),
       described === this.done.described ? null : fetchRun(at, signal),
     ]);
     if (signal.aborted) return;
-    page.numbers.merge(answer);
+    for (const { axis, answer } of answers) tables[axis].merge(answer);
     page.numbersVersion++;
     if (!info) return;
     this.done.described = described;
