@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from featwatch.drawing import drawn
 from featwatch.labels import as_class_names, as_labels
 from featwatch.records import ProbeRecord
+from featwatch.sources import input_arrays, samples_of
+from featwatch.structures import described, is_nested, leaves, mapped
 from featwatch.thumbnails import Sprite, sprite_of
 
-_CHECKED_AT_ONCE = 1 << 24          # values: bounds the memory that looking for NaN takes
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What one input of a probe is like."""
+
+    shape: tuple[int, ...]              # of one sample
+    dtype: str                          # as Keras says it: "float32", "int64", "bool", "string", …
+
+    def __str__(self) -> str:
+        return f"{self.shape} {self.dtype}"
 
 
 class Probe:
@@ -21,7 +34,8 @@ class Probe:
 
     Parameters
     ----------
-    x: (samples, …), numbers.  An array, or what NumPy can turn into one: nested lists, tensors.  The
+    x: (samples, …), numbers or strings.  An array, or what NumPy can turn into one: nested lists, tensors.
+        For a model of several inputs a dict or tuple of such arrays, nested as the model's inputs are.  The
         probe keeps a copy of its samples, in the dtype of `x`: what is done to `x` later does not reach it.
     y: (samples,) class numbers, −1 = no label; or (samples, 1); or one-hot (samples, classes); or
         strings, one per sample.  None: no labels.
@@ -62,39 +76,55 @@ class Probe:
         self.seed = _integer("seed", seed, least=0)
         self.batch_size = _integer("batch_size", batch_size, least=1)
 
-        source = _samples("x", x)
-        _refuse_non_finite(source)
-        labels, names = (None, as_class_names(class_names)) if y is None else as_labels(y, len(source), class_names)
-        pictures = None if images is None else _samples("images", images)
-        if pictures is not None and len(pictures) != len(source):
-            raise ValueError(f"images holds {len(pictures)} samples and x {len(source)}; pass one image per sample")
+        source = input_arrays(x, y)
+        samples = len(leaves(source)[0][1])
+        labels, names = (None, as_class_names(class_names)) if y is None else as_labels(y, samples, class_names)
+        pictures = None if images is None else samples_of("images", images)
+        if pictures is not None and len(pictures) != samples:
+            raise ValueError(f"images holds {len(pictures)} samples and x {samples}; pass one image per sample")
 
-        self.source_size = len(source)
+        self.source_size = samples
         self.class_names: tuple[str, ...] = names
-        self.indices = _choose(labels, len(source), self.size, self.seed)       # (samples,) int64, ascending
-        self.x = _frozen(source[self.indices].astype(source.dtype.newbyteorder("="), copy=False))
+        strata = np.zeros(samples, np.int32) if labels is None else labels
+        self.indices = _frozen(drawn(strata, self.size, self.seed))             # (samples,) int64, ascending
+        self.x = mapped(lambda array: _frozen(_native(array[self.indices])), source)
         self.y = None if labels is None else _frozen(labels[self.indices])      # (samples,) int32, or None
         self.labels = _frozen(np.full(len(self.indices), -1, np.int32)) if self.y is None else self.y
+        self.notes: tuple[str, ...] = ()
         self._images = None if pictures is None else _frozen(pictures[self.indices])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __repr__(self) -> str:
-        drawn = "" if len(self) == self.source_size else f" of {self.source_size:,}"
-        return f"<Probe: {len(self):,}{drawn} samples of shape {self.x.shape[1:]}, {self.x.dtype}>"
+        part = "" if len(self) == self.source_size else f" of {self.source_size:,}"
+        what = described(self.spec, str) if is_nested(self.spec) else f"shape {self.spec.shape}, {self.spec.dtype}"
+        return f"<Probe: {len(self):,}{part} samples of {what}>"
 
-    def batches(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The samples in order as (batch, count), every batch exactly (batch_size, …), of which `count` are real.
+    @property
+    def spec(self) -> Any:
+        """An `InputSpec`, in the structure of `x`: shape without the samples' axis, and dtype, of each input."""
+        return mapped(lambda array: InputSpec(array.shape[1:], "string" if array.dtype == object else array.dtype.name), self.x)
 
-        The last batch is filled up by repeating its last sample, so that one traced graph serves them all.
+    @property
+    def classes_seen(self) -> int:
+        """The largest class number among the samples' labels, plus one; 0 where there are no labels."""
+        return int(self.labels.max()) + 1
+
+    def batches(self) -> Iterator[tuple[Any, int]]:
+        """The samples in order as (batch, count), of which `count` are real.
+
+        A batch has the structure of `x`, every array in it exactly (batch_size, …): the last batch is filled
+        up by repeating its last sample, so that one traced graph serves them all.
         """
         for start in range(0, len(self), self.batch_size):
-            batch = self.x[start : start + self.batch_size]
-            count = len(batch)
-            if count < self.batch_size:
-                batch = np.concatenate([batch, np.repeat(batch[-1:], self.batch_size - count, axis=0)])
-            yield batch, count
+            rows = np.minimum(np.arange(start, start + self.batch_size), len(self) - 1)
+            yield self._at(rows), min(self.batch_size, len(self) - start)
+
+    def _at(self, rows: np.ndarray) -> Any:
+        if len(self) >= rows[0] + len(rows):                                    # a view where nothing is repeated
+            return mapped(lambda array: array[rows[0] : rows[0] + len(rows)], self.x)
+        return mapped(lambda array: array[rows], self.x)
 
     def record(self, epoch: int) -> ProbeRecord:
         """What the log keeps of the probe: labels, names, and the samples' thumbnails."""
@@ -114,81 +144,15 @@ class Probe:
 
     @cached_property
     def _sprite(self) -> Sprite:
-        return sprite_of(self.x if self._images is None else self._images)
-
-
-def _samples(name: str, values: Any) -> np.ndarray:
-    """`values` as an array with at least one sample, or an error that says what would be right."""
-    if not isinstance(values, list) and not hasattr(values, "__array__"):
-        kind = type(values).__name__
-        raise TypeError(f"{name} is a {kind}, which is not supported yet: pass arrays, samples first, e.g. NumPy's")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} cannot become an array ({error}); its samples must have one shape") from None
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        raise TypeError(f"{name} has the dtype {array.dtype}; convert it to numbers first, e.g. {name}.astype('float32')")
-    if array.ndim < 2:
-        cure = f"for one number per sample pass {name}.reshape(-1, 1), for a single sample {name}[None]"
-        raise ValueError(f"{name} has the shape {array.shape}; samples come first, then their axes: {cure}")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty, its shape is {array.shape}; pass at least one sample")
-    return array
-
-
-def _refuse_non_finite(x: np.ndarray) -> None:
-    if x.dtype.kind in "biu":
-        return
-    count, first = 0, None
-    rows = max(1, _CHECKED_AT_ONCE * len(x) // x.size)
-    for start in range(0, len(x), rows):
-        bad = ~np.isfinite(x[start : start + rows])
-        here = int(np.count_nonzero(bad))
-        if here and first is None:
-            row, *rest = (int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-            first = (start + row, *rest)
-        count += here
-    if first is not None:
-        axes = tuple(range(1, x.ndim))
-        raise ValueError(
-            f"x holds {count:,} {'value' if count == 1 else 'values'} that {'is' if count == 1 else 'are'} NaN or infinite, "
-            f"the first at {list(first)}; leave such samples out, e.g. keep = np.isfinite(x).all(axis={axes}), "
-            "then x[keep] and y[keep]"
-        )
-
-
-def _choose(labels: np.ndarray | None, samples: int, size: int, seed: int) -> np.ndarray:
-    """(at most size,) int64, ascending: the rows of the source to keep."""
-    if samples <= size:
-        return _frozen(np.arange(samples, dtype=np.int64))
-    strata = np.zeros(samples, np.int32) if labels is None else labels
-    rng = np.random.default_rng(seed)           # its own: the global generators stay where they are
-    _, members_of, counts = np.unique(strata, return_inverse=True, return_counts=True)
-    shares = _proportional(counts, size)
-    by_class = np.split(np.argsort(members_of, kind="stable"), np.cumsum(counts)[:-1])
-    chosen = [rng.choice(rows, share, replace=False) for rows, share in zip(by_class, shares, strict=True)]
-    return _frozen(np.sort(np.concatenate(chosen)).astype(np.int64))
-
-
-def _proportional(counts: np.ndarray, size: int) -> np.ndarray:
-    """How many of `size` < sum(counts) seats each class gets: in proportion, at least one where there are enough.
-
-    Largest remainder (Hamilton), after the classes that would get less than one seat were given one.
-    """
-    seats = np.zeros(len(counts), np.int64)
-    free = np.ones(len(counts), bool)
-    if size >= len(counts):
-        while True:
-            rare = free & (counts * (size - seats.sum()) < counts[free].sum())
-            if not rare.any():
-                break
-            seats[rare], free[rare] = 1, False
-    left = size - int(seats.sum())
-    total = int(counts[free].sum())
-    whole, remainder = np.divmod(counts[free] * left, max(total, 1))
-    whole[np.argsort(-remainder, kind="stable")[: left - int(whole.sum())]] += 1
-    seats[free] = whole
-    return seats
+        if self._images is not None:
+            return sprite_of(self._images)
+        inputs = leaves(self.x, "x")
+        pictures = [(name, array) for name, array in inputs if array.ndim in (3, 4)] or inputs
+        name, array = pictures[0]
+        if array.dtype == object:
+            return Sprite(note="the samples are text")
+        sprite = sprite_of(array)
+        return replace(sprite, note=f"{name}: {sprite.note}") if len(inputs) > 1 else sprite
 
 
 def _integer(name: str, value: Any, *, least: int) -> int:
@@ -201,6 +165,10 @@ def _integer(name: str, value: Any, *, least: int) -> int:
     if number < least:
         raise ValueError(f"{name}={number}: expected at least {least}")
     return number
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
