@@ -27,8 +27,9 @@ FLOORS = [  # the roof comes first
     {"recorders", "taps", "writers", "eventfiles", "alerts"},
     {"explain"},
     {"running"},
-    {"analysis", "layers", "probe", "sources", "predictions", "wire", "folds"},
-    {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "errors", "progress"},
+    {"analysis", "layers", "probe", "predictions", "wire", "folds"},
+    {"sources"},
+    {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "structures", "drawing", "errors", "progress"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
