@@ -30,7 +30,7 @@ _counter = itertools.count()
 
 
 class Writer(Protocol):
-    def write(self, record: Record) -> None: ...
+    def write(self, record: Record) -> int: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
 
@@ -41,8 +41,9 @@ class MemoryWriter:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Record) -> int:
         self.records.append(record)
+        return 0
 
     def flush(self) -> None:
         pass
@@ -54,13 +55,14 @@ class MemoryWriter:
 class EventFileWriter:
     """Writes records into a new event file of `<log_dir>/featwatch/`.
 
-    Opening it announces a new session from `first_step` on: TensorBoard's loaders drop what older
-    files of the directory hold from that step on.  Wall times increase strictly over all files of a
-    directory, for they decide which of two records is the newer one.
+    Wall times increase strictly over all files of a directory, for they decide which of two records is
+    the newer one.  What a resumed training writes takes the place of what older files hold under the same
+    tag from the same epoch, or step, on: the data server sees to that by itself, TensorBoard's Python
+    loader is told so.
 
     Arguments:
         log_dir: the user's log directory; made if need be.
-        first_step: first epoch that will be written.
+        first_step: first epoch that will be written; marks the session for who reads the file's events.
         clock: seconds since 1970.
         on_error: called once, from the writing thread, with the exception that stopped the writing.
 
@@ -88,15 +90,17 @@ class EventFileWriter:
         self.bytes_written = 0
         tf.io.gfile.makedirs(self.directory)
         self._lock_file = _lock(self.directory)
+        self._to_replace: set[str] | None = None        # tags of this file that may replace older records; None = there are none
         try:
+            if _event_files(self.directory):
+                self._to_replace = set()
             stamp, self._last_wall_time = _after_existing(self.directory, clock())
             name = f"events.out.tfevents.{stamp:010d}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.{wire.PLUGIN}"
             self.path = os.path.join(self.directory, name)
             self._records = tf.io.TFRecordWriter(self.path)
-            self._put_event(step=0, file_version="brain.Event:2")
-            # Without START the Python loader would serve what a resumed training replaces, too.  It drops the events of
-            # ALL tags from that step on: what stands on another axis (steps) must be in a run directory of its own,
-            # <log_dir>/featwatch/steps, with a START of its own; its tags then need no prefix.
+            # From version 2 on, the Python loader takes START to replace everything from its step on; but epochs
+            # and steps share a file, and a training that resumes at epoch 4 has not undone step 200.
+            self._put_event(step=0, file_version="brain.Event:1")
             self._put_event(step=first_step, session_log=_session_start())
             self._records.flush()
         except BaseException:
@@ -109,8 +113,8 @@ class EventFileWriter:
         self._thread.start()
         atexit.register(self.close)     # a training that ended in an exception closes nothing
 
-    def write(self, record: Record) -> None:
-        """Queue a record.  Never blocks and never raises for the disk's sake."""
+    def write(self, record: Record) -> int:
+        """Queue a record; returns its size in bytes.  Never blocks and never raises for the disk's sake."""
         blobs = wire.encode(record)
         size = sum(map(len, blobs))
         with self._waiting_lock:
@@ -126,6 +130,7 @@ class EventFileWriter:
             self._queue.put(("record", (record, blobs, size)))
         elif first and not room:
             notify("the disk is too slow for the log: records are left out, the journal says how many; training goes on")
+        return size if accepted else 0
 
     def flush(self, timeout: float | None = 60.0) -> None:
         """Return when all that was written before is in the file, or after `timeout` seconds."""
@@ -180,7 +185,8 @@ class EventFileWriter:
         from tensorboard.plugins.scalar import summary_v2 as scalars
         from tensorboard.util import tensor_util
 
-        tag = wire.tag_of(record.kind, record.layer)
+        axis, position = wire.place_of(record)
+        tag = wire.tag_of(record.kind, record.layer, axis)
         values = [_value(tag, "DATA_CLASS_BLOB_SEQUENCE", tensor_util.make_tensor_proto(blobs))]
         numbers = record.numbers()
         if numbers:
@@ -188,8 +194,20 @@ class EventFileWriter:
             values.append(_value(wire.NUMBERS + tag, "DATA_CLASS_TENSOR", text))
         for name in record.headlines:
             if name in numbers:
-                values += scalars.scalar_pb(f"{name}/{record.layer or record.kind}", numbers[name]).value
-        self._put_event(step=record.epoch, summary=_summary(values))
+                name_there = f"{name}/{record.layer or record.kind}"
+                values += scalars.scalar_pb(wire.STEPS + name_there if axis == "steps" else name_there, numbers[name]).value
+        self._make_room(tag)
+        self._put_event(step=position, summary=_summary(values))
+
+    def _make_room(self, tag: str) -> None:
+        """Have the Python loader drop what the next event replaces, the first time that one of this tag comes.
+
+        It does so for the tags of an event that goes back: one with a lower step than the summary before it.
+        (`plugin_event_accumulator._CheckForOutOfOrderStepAndMaybePurge`)
+        """
+        if self._to_replace is not None and tag not in self._to_replace:
+            self._to_replace.add(tag)
+            self._put_event(step=wire.MAX_POSITION, summary=_summary([]))
 
     def _put_event(self, **fields: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
