@@ -22,15 +22,21 @@ _PUBLIC = {
     "Clusters": "featwatch.recorders",
     "Separation": "featwatch.recorders",
     "FilterHealth": "featwatch.recorders",
+    "ActivationHistograms": "featwatch.recorders",
+    "Exemplars": "featwatch.recorders",
 }
+_MODULES = ("alerts",)          # sub-packages that are named through the door: fw.alerts.DeadFilters
 
-__all__ = [*_PUBLIC, "__version__"]
+__all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
+    from featwatch import alerts as alerts
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load
+    from featwatch.recorders import ActivationHistograms as ActivationHistograms
     from featwatch.recorders import Clusters as Clusters
     from featwatch.recorders import Embeddings as Embeddings
+    from featwatch.recorders import Exemplars as Exemplars
     from featwatch.recorders import FilterHealth as FilterHealth
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at
@@ -44,6 +50,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_PUBLIC[name]), name)
         globals()[name] = value
         return value
+    if name in _MODULES:
+        return importlib.import_module(f"featwatch.{name}")
     raise AttributeError(f"module 'featwatch' has no attribute {name!r}")
 
 
