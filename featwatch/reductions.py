@@ -18,6 +18,9 @@ import tensorflow as tf
 # 1,024 buckets and 32 filters a filter would meet only itself in 32 of them.
 SKETCH_SIZE = 1021
 
+# Values of a filter up to which its histogram takes all of them; of more it takes a sample of at least that many.
+EXACT_VALUES = 100_000
+
 
 @dataclass(frozen=True, eq=False)
 class Sketch:
@@ -91,6 +94,38 @@ def mean(values: tf.Tensor, about: About) -> tf.Tensor:
 def active(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, filters): the share of positions with a value above zero."""
     return tf.reduce_mean(tf.cast(_positions(values) > 0, tf.float32), axis=1)
+
+
+def peak(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, filters) int32: where each filter's largest value is, as an index over positions in C order; the first of several.
+
+    0 where no value is the largest, because one is NaN.
+    """
+    flat = _positions(values)
+    places = tf.range(flat.shape[1], dtype=tf.int32)[None, :, None]
+    beyond = tf.constant(flat.shape[1], tf.int32)
+    # Two plain reductions: many times faster on a CPU than an argmax.
+    first = tf.reduce_min(tf.where(flat == tf.reduce_max(flat, axis=1, keepdims=True), places, beyond), axis=1)
+    return tf.where(first == beyond, 0, first)
+
+
+def sampled_values(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, kept, filters): the values at some positions, at all of them where the probe has `EXACT_VALUES` at most.
+
+    Which ones is random but fixed; each row of a batch takes its own, so that together they are spread
+    evenly over the map.
+    """
+    flat = _positions(values)
+    positions = flat.shape[1]
+    if about.samples * positions <= EXACT_VALUES:
+        return flat
+    kept = -(-EXACT_VALUES // about.samples)
+    order = np.random.default_rng((about.seed, positions)).permutation(positions)
+    rows = flat.shape[0] or 1       # where the batch's size is not known while tracing, all rows take the same
+    taken = order[np.arange(rows * kept).reshape(rows, kept) % positions]
+    if rows == 1:
+        return tf.gather(flat, taken[0], axis=1)
+    return tf.gather(flat, taken, axis=1, batch_dims=1)
 
 
 def input_minimum(values: tf.Tensor, about: About) -> tf.Tensor:

@@ -62,15 +62,16 @@ class Histograms(Record):
     kind: ClassVar[str] = "histograms"
 
     counts: np.ndarray = array("int32", "filters", "bins")
-    edges: np.ndarray = array("float64", "edges")               # (bins + 1,), ascending
-    minimum: np.ndarray = array("float32", "filters")           # exact, over all samples and positions
+    edges: np.ndarray = array("float64", "edges")               # (bins + 1,), ascending; bins are half open, [low, high)
+    minimum: np.ndarray = array("float32", "filters")           # exact, over all samples and positions; NaN = none was finite
     maximum: np.ndarray = array("float32", "filters")
     inputs: np.ndarray = array("int32", "inputs")               # some samples of the probe, stratified by class
     maxima: np.ndarray = array("float32", "inputs", "filters")  # each filter's largest value on each of them
     positions: int = 0                                          # of a sample, all of them
     positions_counted: int = 0                                  # of them, in `counts`
     values_per_filter: int = 0                                  # finite values in `counts`, per filter at most
-    exact: bool = True                                          # whether every value was counted
+    non_finite: int = 0                                         # values that would be in `counts` but were NaN or infinite
+    exact: bool = True                                          # whether every position was counted
     # Whether the probe has enough inputs (row H2), by comparing two halves of it:
     order_agreement: float = math.nan                           # Spearman correlation of the filters' order by maximum
     silent_agreement: float = math.nan                          # share of filters that are silent in both or in neither

@@ -55,6 +55,7 @@ class LayerInfo:
     field_size: tuple[int, ...] = ()
     field_stride: tuple[int, ...] = ()
     field_offset: tuple[int, ...] = ()
+    field_input: tuple[int, ...] = ()   # spatial shape of that input
     field_kind: str = ""                # "exact", "superset", or why it is not known
 
     def as_dict(self) -> dict[str, Any]:
