@@ -1,4 +1,4 @@
-"""Records <-> what is stored: a tag, an epoch, and a sequence of blobs.
+"""Records <-> what is stored: a tag, an epoch or a step, and a sequence of blobs.
 
 Blob 0 is a JSON header, the others are the record's arrays (little-endian, C order) or PNG files in
 the header's order.  The header carries the format's version, a CRC-32 of itself and, for every blob,
@@ -25,6 +25,9 @@ PLUGIN = "featwatch"
 FORMAT = 1
 RUN_DIRECTORY = "featwatch"         # below the user's log_dir: never a directory that another writer uses
 NUMBERS = "numbers/"                # prefix of the tags that hold a record's numbers as JSON text
+AXES = ("epochs", "steps")          # a record stands on one of them
+STEPS_DIRECTORY = "steps"           # below `RUN_DIRECTORY`: the records that were made on a schedule of steps
+MAX_POSITION = 1 << 53              # no honest epoch or step is larger, and browsers count no further
 MAX_ELEMENTS = 1 << 28              # no honest array is larger; a header that says so is damaged
 _SEAL = "#crc32"                    # last key of stored JSON: CRC-32, in hexadecimal, of the text with zeros in its place
 
@@ -76,6 +79,11 @@ def parse_tag(tag: str) -> tuple[str, str]:
     """(kind, layer) of a tag made by `tag_of`."""
     kind, _, layer = tag.partition("/")
     return kind, layer
+
+
+def place_of(record: Record) -> tuple[str, int]:
+    """The axis on which a record stands, and where: its step on "steps", its epoch on "epochs"."""
+    return ("steps", record.step) if record.step >= 0 else ("epochs", record.epoch)
 
 
 def encode(record: Record) -> list[bytes]:

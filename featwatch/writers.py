@@ -53,16 +53,17 @@ class MemoryWriter:
 
 
 class EventFileWriter:
-    """Writes records into a new event file of `<log_dir>/featwatch/`.
+    """Writes the records of one axis into a new event file: into `<log_dir>/featwatch/`, or `steps/` below it.
 
-    Wall times increase strictly over all files of a directory, for they decide which of two records is
-    the newer one.  What a resumed training writes takes the place of what older files hold under the same
-    tag from the same epoch, or step, on: the data server sees to that by itself, TensorBoard's Python
-    loader is told so.
+    Opening it announces a new session from `first_step` on: TensorBoard's loaders drop what older
+    files of the directory hold from that step on, whatever it is; so each axis has a directory of its
+    own.  Wall times increase strictly over all files of a directory, for they decide which of two
+    records is the newer one.
 
     Arguments:
         log_dir: the user's log directory; made if need be.
-        first_step: first epoch that will be written; marks the session for who reads the file's events.
+        first_step: first epoch, or optimiser step, that will be written.
+        axis: "epochs", for records that stand at their epoch, or "steps", for those that stand at their step.
         clock: seconds since 1970.
         on_error: called once, from the writing thread, with the exception that stopped the writing.
 
@@ -76,12 +77,14 @@ class EventFileWriter:
         log_dir: str | os.PathLike[str],
         first_step: int,
         *,
+        axis: str = "epochs",
         clock: Callable[[], float] = time.time,
         on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         import tensorflow as tf
 
-        self.directory = run_directory(log_dir)
+        self.directory = run_directory(log_dir, axis)
+        self._axis = axis
         self._clock = clock
         self._on_error = on_error
         self._failed = False
@@ -90,17 +93,13 @@ class EventFileWriter:
         self.bytes_written = 0
         tf.io.gfile.makedirs(self.directory)
         self._lock_file = _lock(self.directory)
-        self._to_replace: set[str] | None = None        # tags of this file that may replace older records; None = there are none
         try:
-            if _event_files(self.directory):
-                self._to_replace = set()
             stamp, self._last_wall_time = _after_existing(self.directory, clock())
             name = f"events.out.tfevents.{stamp:010d}.{socket.gethostname()}.{os.getpid()}.{next(_counter)}.{wire.PLUGIN}"
             self.path = os.path.join(self.directory, name)
             self._records = tf.io.TFRecordWriter(self.path)
-            # From version 2 on, the Python loader takes START to replace everything from its step on; but epochs
-            # and steps share a file, and a training that resumes at epoch 4 has not undone step 200.
-            self._put_event(step=0, file_version="brain.Event:1")
+            self._put_event(step=0, file_version="brain.Event:2")
+            # Without START the Python loader would serve what a resumed training replaces, too.
             self._put_event(step=first_step, session_log=_session_start())
             self._records.flush()
         except BaseException:
@@ -114,7 +113,12 @@ class EventFileWriter:
         atexit.register(self.close)     # a training that ended in an exception closes nothing
 
     def write(self, record: Record) -> int:
-        """Queue a record; returns its size in bytes.  Never blocks and never raises for the disk's sake."""
+        """Queue a record; returns its size in bytes.  Never blocks and never raises for the disk's sake.
+
+        Raises ValueError for a record that stands on the other axis, or holds what cannot be stored.
+        """
+        if wire.place_of(record)[0] != self._axis:
+            raise ValueError(f"a {record.kind!r} record with step={record.step} does not stand on the axis {self._axis!r}")
         blobs = wire.encode(record)
         size = sum(map(len, blobs))
         with self._waiting_lock:
@@ -185,8 +189,7 @@ class EventFileWriter:
         from tensorboard.plugins.scalar import summary_v2 as scalars
         from tensorboard.util import tensor_util
 
-        axis, position = wire.place_of(record)
-        tag = wire.tag_of(record.kind, record.layer, axis)
+        tag = wire.tag_of(record.kind, record.layer)
         values = [_value(tag, "DATA_CLASS_BLOB_SEQUENCE", tensor_util.make_tensor_proto(blobs))]
         numbers = record.numbers()
         if numbers:
@@ -194,20 +197,8 @@ class EventFileWriter:
             values.append(_value(wire.NUMBERS + tag, "DATA_CLASS_TENSOR", text))
         for name in record.headlines:
             if name in numbers:
-                name_there = f"{name}/{record.layer or record.kind}"
-                values += scalars.scalar_pb(wire.STEPS + name_there if axis == "steps" else name_there, numbers[name]).value
-        self._make_room(tag)
-        self._put_event(step=position, summary=_summary(values))
-
-    def _make_room(self, tag: str) -> None:
-        """Have the Python loader drop what the next event replaces, the first time that one of this tag comes.
-
-        It does so for the tags of an event that goes back: one with a lower step than the summary before it.
-        (`plugin_event_accumulator._CheckForOutOfOrderStepAndMaybePurge`)
-        """
-        if self._to_replace is not None and tag not in self._to_replace:
-            self._to_replace.add(tag)
-            self._put_event(step=wire.MAX_POSITION, summary=_summary([]))
+                values += scalars.scalar_pb(f"{name}/{record.layer or record.kind}", numbers[name]).value
+        self._put_event(step=wire.place_of(record)[1], summary=_summary(values))
 
     def _put_event(self, **fields: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -227,14 +218,15 @@ class EventFileWriter:
             self._lock_file = None
 
 
-def run_directory(log_dir: str | os.PathLike[str]) -> str:
-    """The directory that featwatch writes into: below `log_dir`, apart from every other writer's."""
-    return os.path.join(os.fspath(log_dir), wire.RUN_DIRECTORY)
+def run_directory(log_dir: str | os.PathLike[str], axis: str = "epochs") -> str:
+    """The directory that featwatch writes an axis into: below `log_dir`, apart from every other writer's."""
+    directory = os.path.join(os.fspath(log_dir), wire.RUN_DIRECTORY)
+    return os.path.join(directory, wire.STEPS_DIRECTORY) if axis == "steps" else directory
 
 
-def has_records(log_dir: str | os.PathLike[str]) -> bool:
-    """Whether an earlier training left an event file there."""
-    return bool(_event_files(run_directory(log_dir)))
+def has_records(log_dir: str | os.PathLike[str], axis: str = "epochs") -> bool:
+    """Whether an earlier training left an event file of this axis there."""
+    return bool(_event_files(run_directory(log_dir, axis)))
 
 
 def _event_files(directory: str) -> list[str]:
