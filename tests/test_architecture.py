@@ -26,8 +26,8 @@ FLOORS = [  # the roof comes first
     {"worker"},
     {"recorders", "taps", "writers", "eventfiles", "alerts"},
     {"explain"},
-    {"running"},
-    {"analysis", "layers", "probe", "predictions", "wire", "folds"},
+    {"running", "folds"},
+    {"analysis", "layers", "probe", "predictions", "wire"},
     {"sources"},
     {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "structures", "drawing", "errors", "progress"},
 ]
