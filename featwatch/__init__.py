@@ -30,6 +30,7 @@ _MODULES = ("alerts",)          # sub-packages that are named through the door: 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
+    from featwatch import explain as explain
     from featwatch import alerts as alerts
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load
@@ -51,6 +52,8 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if name in _MODULES:
+        return importlib.import_module(f"featwatch.{name}")
+    if name in _PACKAGES:
         return importlib.import_module(f"featwatch.{name}")
     raise AttributeError(f"module 'featwatch' has no attribute {name!r}")
 

@@ -1,0 +1,97 @@
+"""From what is wanted of some tensors of a graph back to what is wanted of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+
+from featwatch.explain.axes import Axis, Interval, NoSize
+from featwatch.explain.operations import reads
+from featwatch.graphs import graph_of, nodes_of
+
+T = TypeVar("T")
+# What is wanted of an operation's output, the rules of one of its inputs, and that one's shape -> what is wanted of it.
+Through = Callable[[T, tuple[Axis, ...], tuple[int | None, ...]], T | None]
+
+
+def back(graph: Any, wanted: dict[int, T], through: Through[T], both: Callable[[T, T], T]) -> dict[int, T]:
+    """What is wanted of a graph's inputs, by their identities, so that what is `wanted` of its tensors can be made."""
+    wanted = dict(wanted)
+
+    def want(tensor: Any, more: T | None) -> None:
+        if more is not None:
+            wanted[id(tensor)] = both(wanted[id(tensor)], more) if id(tensor) in wanted else more
+
+    for node in reversed(nodes_of(graph)):
+        if isinstance(node.operation, keras.layers.InputLayer):
+            continue
+        nested = graph_of(node.operation) if isinstance(node.operation, keras.Layer) else None
+        if nested is not None:
+            inner: dict[int, T] = {}
+            for outer, own in zip(node.output_tensors, keras.tree.flatten(nested.outputs), strict=True):
+                if id(outer) in wanted:
+                    more = wanted[id(outer)]
+                    inner[id(own)] = both(inner[id(own)], more) if id(own) in inner else more
+            if inner:
+                for key, more in outside_of(node, nested, back(nested, inner, through, both), both).items():
+                    wanted[key] = both(wanted[key], more) if key in wanted else more
+            continue
+        for given in node.output_tensors:
+            if id(given) not in wanted:
+                continue
+            shapes = [tuple(tensor.shape[1:]) for tensor in node.input_tensors]
+            for index, tensor in enumerate(node.input_tensors):
+                rules = reads(node.operation, tuple(given.shape[1:]), shapes, index)
+                want(tensor, through(wanted[id(given)], rules, shapes[index]))
+    return {id(tensor): wanted[id(tensor)] for tensor in keras.tree.flatten(graph.inputs) if id(tensor) in wanted}
+
+
+def outside_of(node: Any, graph: Any, wanted: dict[int, T], both: Callable[[T, T], T]) -> dict[int, T]:
+    """The same, by the identities of the tensors that a nested model was called with."""
+    outside: dict[int, T] = {}
+    for own, tensor in zip(keras.tree.flatten(graph.inputs), node.input_tensors, strict=True):
+        if id(own) in wanted:
+            more = wanted[id(own)]
+            outside[id(tensor)] = both(outside[id(tensor)], more) if id(tensor) in outside else more
+    return outside
+
+
+def hull_through(wanted: list[Interval], rules: tuple[Axis, ...], shape: tuple[int | None, ...]) -> list[Interval]:
+    nothing = (np.zeros(1, np.int64), np.zeros(1, np.int64))
+    given = wanted if len(wanted) == len(rules) else [nothing for _ in rules]
+    return [rule.hull(*interval) for rule, interval in zip(rules, given, strict=True)]
+
+
+def hull_of_both(one: list[Interval], other: list[Interval]) -> list[Interval]:
+    return [(np.minimum(a[0], b[0]), np.maximum(a[1], b[1])) for a, b in zip(one, other, strict=True)]
+
+
+@dataclass(eq=False)
+class Positions:
+    """A set of positions, the product of one set per axis; `exact` where all of them really take part."""
+
+    axes: list[np.ndarray]
+    exact: bool
+
+
+def positions_through(wanted: Positions, rules: tuple[Axis, ...], shape: tuple[int | None, ...]) -> Positions | None:
+    """None where nothing but padding is read."""
+    nothing = np.zeros(1, np.int64)
+    given = wanted.axes if len(wanted.axes) == len(rules) else [nothing for _ in rules]
+    axes = []
+    for rule, positions, size in zip(rules, given, shape, strict=True):
+        if size is None:
+            raise NoSize("the size of an axis is left open")
+        axes.append(rule.positions(positions, size))
+    if any(not len(positions) for positions in axes):
+        return None
+    return Positions(axes, wanted.exact and all(rule.exact for rule in rules))
+
+
+def positions_of_both(one: Positions, other: Positions) -> Positions:
+    axes = [np.union1d(a, b) for a, b in zip(one.axes, other.axes, strict=True)]
+    return Positions(axes, one.exact and other.exact)
