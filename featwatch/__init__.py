@@ -25,13 +25,13 @@ _PUBLIC = {
     "ActivationHistograms": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
 }
-_MODULES = ("alerts",)          # sub-packages that are named through the door: fw.alerts.DeadFilters
+_MODULES = ("alerts", "explain")          # sub-packages that are named through the door: fw.alerts.DeadFilters
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
-    from featwatch import explain as explain
     from featwatch import alerts as alerts
+    from featwatch import explain as explain
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load
     from featwatch.recorders import ActivationHistograms as ActivationHistograms
@@ -52,8 +52,6 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     if name in _MODULES:
-        return importlib.import_module(f"featwatch.{name}")
-    if name in _PACKAGES:
         return importlib.import_module(f"featwatch.{name}")
     raise AttributeError(f"module 'featwatch' has no attribute {name!r}")
 
