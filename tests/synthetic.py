@@ -37,7 +37,8 @@ from featwatch.records import (
     Record,
     Session,
 )
-from featwatch.writers import EventFileWriter
+from featwatch.writers import EventFileWriter, Writer
+from tests.synthetic_features import Features, Telling
 from tests.synthetic_histograms import Filters, histograms
 
 SKETCH = 1021           # features above this are said to be sketched
@@ -333,6 +334,7 @@ def write_log(
     labelled: bool = True,
     names: tuple[str, ...] = (),
     histograms: bool = False,
+    features: Features | None = None,
     first: int = 0,
     behind: int = 0,
     live: float = 0.0,
@@ -348,7 +350,8 @@ def write_log(
         layers=layers, epochs=epochs, samples=samples, classes=classes, filters=filters, seed=seed, thumbnails=thumbnails,
         labelled=labelled, names=names, histograms=histograms,
     )  # fmt: skip
-    writer = EventFileWriter(log_dir, first, clock=clock)
+    writer: Writer = EventFileWriter(log_dir, first, clock=clock)
+    writer = Telling(writer, story, features) if features else writer
     try:
         writer.write(story.session(first, clock()))
         writer.write(story.probe(first))
@@ -376,6 +379,7 @@ def main() -> None:
     parser.add_argument("--no-thumbnails", dest="thumbnails", action="store_false")
     parser.add_argument("--unlabelled", dest="labelled", action="store_false")
     parser.add_argument("--histograms", action="store_true")
+    parser.add_argument("--features", action="store_const", const=Features(), help="and alerts, cost, attributes")
     parser.add_argument("--no-journal", dest="journal", action="store_false")
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS", help="append an epoch every so often")
     options = vars(parser.parse_args())
