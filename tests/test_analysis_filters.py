@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featwatch.analysis.filters import causes, dead, energy, negative_fraction
+from featwatch.analysis.filters import (
+    causes,
+    dead,
+    energy,
+    finite_mean,
+    negative_fraction,
+    not_finite_activations,
+    not_finite_weights,
+)
 from featwatch.records import CAUSES
 
 
@@ -50,6 +58,36 @@ def test_any_other_activation_is_dead_when_it_never_varies(activation):
 def test_what_is_not_a_number_is_not_called_dead():
     for activation in ("relu", "tanh"):
         assert dead(np.array([math.nan]), np.array([math.nan]), activation)[0].tolist() == [False]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_which_filters_are_not_finite(value):
+    sound, bad = np.zeros((3, 4), np.float32), np.zeros((3, 4), np.float32)
+    bad[1, 2] = value
+    assert not_finite_activations(sound, sound, sound).tolist() == [False] * 4
+    assert not_finite_activations(bad, sound, sound).tolist() == [False, False, True, False]
+    assert not_finite_activations(sound, bad, sound).tolist() == [False, False, True, False]
+    # Of finite values the sum may be infinite, but it is NaN only where a value was not finite.
+    assert not_finite_activations(sound, sound, bad).tolist() == [False, False, math.isnan(value), False]
+    assert not_finite_weights(bad.T, None, 4).tolist() == [False, False, True, False]
+    assert not_finite_weights(None, bad[1], 4).tolist() == [False, False, True, False]
+    assert not_finite_weights(None, None, 4).tolist() == [False] * 4
+    np.testing.assert_array_equal(finite_mean(bad), [0, 0, math.nan, 0])
+
+
+def test_the_mean_adds_in_double_precision():
+    means = np.array([[3e38], [3e38], [1e38]], np.float32)
+    assert finite_mean(means)[0] == pytest.approx(7e38 / 3, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_and_bounds_that_are_not_finite_prove_nothing(value):
+    weights = np.array([[value, -1.0], [-1.0, -1.0]])
+    found = causes(np.array([True, True]), weights, None, "relu", direct=True, lowest=0.0, highest=1.0)
+    assert found.tolist() == ["unexplained", "negative weights"]
+    bias, bounds = np.array([0.0, -9.0]), {"lowest": math.nan, "highest": math.nan}
+    assert causes(np.array([True, True]), weights, bias, "relu", direct=True, **bounds).tolist() == ["unexplained"] * 2
 
 
 WEIGHTS = np.array([[0, 0], [-1, -2], [-1, -2], [1, 1], [1, 1], [1, -1]], np.float32)

@@ -129,7 +129,9 @@ def test_samples_without_labels_will_do(recorder: Recorder):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("recorder", [r for r in default_recorders() if r.reductions], ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "recorder", [r for r in default_recorders() if r.reductions and r.name != "filter_health"], ids=lambda r: r.name
+)
 def test_a_training_that_diverged_is_said_not_analysed(recorder: Recorder, value: float):
     given = snapshot()
     given.reductions[recorder.reductions[-1]][2, 5] = value
@@ -257,6 +259,45 @@ def test_health_explains_what_the_inputs_prove():
 def test_health_of_huge_weights_fits_the_record():
     record = fw.FilterHealth().analyse(snapshot(weights=np.full((FILTERS, 3), 1e30, np.float32)))
     assert np.isfinite(record.energy).all() and record.energy.dtype == np.float32
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["maximum", "minimum", "mean", "weights", "bias"])
+def test_health_of_a_training_that_diverged_says_which_filters_are_not_finite(where: str, value: float):
+    given, sound = snapshot(), fw.FilterHealth().analyse(snapshot())
+    if where in given.reductions:
+        given.reductions[where][7, 5] = value
+    else:
+        getattr(given, where)[5, ...] = value
+    record = fw.FilterHealth().analyse(given)
+    assert record.dead.tolist() == sound.dead.tolist() and record.cause.tolist() == sound.cause.tolist()
+    of_activations = {"active_fraction", "max_activation", "min_activation", "mean_activation"}
+    lost = {
+        "weights": {"energy", "negative_fraction"}, "bias": {"energy", "negative_fraction", "bias"},
+        # A mean over many positions may overflow where no value was infinite.
+        "mean": of_activations if math.isnan(value) else {"mean_activation"},
+    }.get(where, of_activations)  # fmt: skip
+    for name in (*of_activations, "energy", "negative_fraction", "bias"):
+        expected = getattr(sound, name).copy()
+        expected[5] = math.nan if name in lost else expected[5]
+        np.testing.assert_array_equal(getattr(record, name), expected, err_msg=name)
+    assert record.non_finite_weights == (where in ("weights", "bias"))
+    assert record.non_finite_activations == (len(lost) == 4)
+    assert math.isfinite(record.numbers()["active_fraction"])
+    assert_same(wire.decode(wire.encode(record)), record)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_health_of_a_layer_that_is_lost_altogether(value: float):
+    given = snapshot(weights=np.full((FILTERS, 3), value, np.float32), bias=None, input_minimum=value, input_maximum=value)
+    for name in ("maximum", "minimum", "mean"):
+        given.reductions[name][:] = value
+    record = fw.FilterHealth().analyse(given)
+    assert (record.non_finite_activations, record.non_finite_weights, record.dead_count) == (FILTERS, FILTERS, 0)
+    assert math.isnan(record.numbers()["active_fraction"])
+    assert set(record.cause) == {""} and np.isnan(record.energy).all()
 
 
 def test_health_of_a_layer_without_weights():

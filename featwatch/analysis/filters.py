@@ -21,6 +21,34 @@ def negative_fraction(weights: np.ndarray) -> np.ndarray:
     return (weights < 0).mean(axis=1)
 
 
+def not_finite_activations(maxima: np.ndarray, minima: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Which filters have NaN or infinity among their activations, (filters,) bool.
+
+    Each argument: (samples, filters), of the positions of each sample.  A device may pass over NaN when
+    it looks for a maximum, but not when it adds; and a sum may become infinite where no value was.
+    """
+    return ~(np.isfinite(maxima) & np.isfinite(minima) & ~np.isnan(means)).all(axis=0)
+
+
+def not_finite_weights(weights: np.ndarray | None, bias: np.ndarray | None, filters: int) -> np.ndarray:
+    """Which filters have NaN or infinity among their weights or in their bias, (filters,) bool.
+
+    `weights`: (filters, weights per filter).  `bias`: (filters,).  None = the layer has none.
+    """
+    finite = np.ones(filters, bool)
+    if weights is not None:
+        finite &= np.isfinite(weights).all(axis=1)
+    if bias is not None:
+        finite &= np.isfinite(bias)
+    return ~finite
+
+
+def finite_mean(means: np.ndarray) -> np.ndarray:
+    """Each filter's mean over samples, (filters,) float64, NaN where a sample's is not finite.  `means`: (samples, filters)."""
+    finite = np.isfinite(means)
+    return np.where(finite.all(axis=0), np.where(finite, means, 0).mean(axis=0, dtype=np.float64), np.nan)
+
+
 def dead(maximum: np.ndarray, minimum: np.ndarray, activation: str) -> tuple[np.ndarray, str]:
     """Which filters are dead (filters,) bool, and the test that was used, in words.
 
@@ -54,19 +82,23 @@ def causes(
 
     "no energy": every weight is 0.  For a rectifier directly behind the weights, with w·x ≤ U over all
     inputs x within the bounds: "negative weights" where no weight is positive, U ≤ 0 and bias ≤ 0 (no
-    input can lift it); "negative bias" where U > 0 and U + bias ≤ 0.
+    input can lift it); "negative bias" where U > 0 and U + bias ≤ 0.  Weights that are not finite, and
+    bounds that are NaN, prove nothing.
     """
     result = np.where(is_dead, "unexplained", "").astype("U16")
     if weights is None:
         return result
-    result[is_dead & ~weights.any(axis=1)] = "no energy"
+    provable = is_dead & ~not_finite_weights(weights, None, len(weights))
+    weights = np.where(provable[:, None], weights, 0)
+    result[provable & ~weights.any(axis=1)] = "no energy"
     if not direct or activation not in RECTIFIERS:
         return result
     offset = np.zeros(len(weights)) if bias is None else np.nan_to_num(bias.astype(np.float64))
     positive = np.maximum(weights, 0).sum(axis=1, dtype=np.float64)
     negative = np.minimum(weights, 0).sum(axis=1, dtype=np.float64)
+    highest, lowest = (np.inf if np.isnan(highest) else highest), (-np.inf if np.isnan(lowest) else lowest)
     reach = _times(positive, max(highest, 0.0)) + _times(negative, min(lowest, 0.0))
-    open_cases = result == "unexplained"
+    open_cases = provable & (result == "unexplained")
     result[open_cases & (positive == 0) & (reach <= 0) & (offset <= 0)] = "negative weights"
     result[open_cases & (reach > 0) & (reach + offset <= 0)] = "negative bias"
     return result

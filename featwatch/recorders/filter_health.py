@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.analysis.filters import causes, dead, energy, negative_fraction
+from featwatch.analysis.filters import (
+    causes,
+    dead,
+    energy,
+    finite_mean,
+    negative_fraction,
+    not_finite_activations,
+    not_finite_weights,
+)
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.records import LayerHealth
 
@@ -21,7 +29,11 @@ LARGEST = np.finfo(np.float32).max      # squares of huge weights go beyond what
 
 
 class FilterHealth(Recorder):
-    """Energy, share of negative weights, bias, activity, and the dead filters with the cause of death, for every filter."""
+    """Energy, share of negative weights, bias, activity, and the dead filters with the cause of death, for every filter.
+
+    A filter with NaN or infinity among its activations is counted as such, and what would be said of
+    them is NaN; likewise for weights.
+    """
 
     name = "filter_health"
     produces = LayerHealth
@@ -39,21 +51,23 @@ class FilterHealth(Recorder):
         self.schedule = schedule
 
     def analyse(self, snapshot: LayerSnapshot) -> LayerHealth:
-        maxima, minima, means, active = self.finite(snapshot)
-        maximum, minimum = maxima.max(axis=0), minima.min(axis=0)
-        unknown = np.full(len(maximum), np.nan, np.float32)
+        maxima, minima, means, active = (snapshot.reductions[name] for name in self.reductions)
         weights, bias, activation = snapshot.weights, snapshot.bias, snapshot.info.activation
+        diverged = not_finite_activations(maxima, minima, means)
+        broken = not_finite_weights(weights, bias, len(diverged))
+        maximum, minimum = _known(maxima.max(axis=0), diverged), _known(minima.min(axis=0), diverged)
+        unknown = np.full(len(diverged), np.nan, np.float32)
         is_dead, test = dead(maximum, minimum, activation)
         return LayerHealth(
             epoch=snapshot.epoch,
             layer=snapshot.layer,
-            energy=unknown if weights is None else np.minimum(energy(weights), LARGEST).astype(np.float32),
-            negative_fraction=unknown if weights is None else negative_fraction(weights).astype(np.float32),
-            bias=unknown if bias is None else bias,
-            active_fraction=active.mean(axis=0, dtype=np.float64).astype(np.float32),
+            energy=unknown if weights is None else _known(np.minimum(energy(weights), LARGEST), broken),
+            negative_fraction=unknown if weights is None else _known(negative_fraction(weights), broken),
+            bias=unknown if bias is None else _known(bias, ~np.isfinite(bias)),
+            active_fraction=_known(active.mean(axis=0, dtype=np.float64), diverged),
             max_activation=maximum,
             min_activation=minimum,
-            mean_activation=means.mean(axis=0, dtype=np.float64).astype(np.float32),
+            mean_activation=_known(finite_mean(means), diverged),
             dead=is_dead,
             cause=causes(
                 is_dead,
@@ -64,7 +78,14 @@ class FilterHealth(Recorder):
                 lowest=snapshot.input_minimum,
                 highest=snapshot.input_maximum,
             ),
-            group=np.full(len(maximum), -1, np.int32),
+            group=np.full(len(diverged), -1, np.int32),
             activation=activation,
             test=test,
+            non_finite_activations=int(diverged.sum()),
+            non_finite_weights=int(broken.sum()),
         )
+
+
+def _known(values: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """The values as float32, NaN where they are unknown."""
+    return np.where(unknown, np.nan, values).astype(np.float32)

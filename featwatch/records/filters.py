@@ -16,7 +16,11 @@ CAUSES = ("", "no energy", "negative weights", "negative bias", "unexplained")
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LayerHealth(Record):
-    """What each filter of a layer does over the probe set, and its weights (row H3)."""
+    """What each filter of a layer does over the probe set, and its weights (row H3).
+
+    Of a filter with NaN or infinity among its activations, what is said of them is NaN, and `dead` is
+    False; likewise for weights.
+    """
 
     kind: ClassVar[str] = "health"
     headlines: ClassVar[tuple[str, ...]] = ("dead_count",)
@@ -41,10 +45,11 @@ class LayerHealth(Record):
         return int(np.count_nonzero(self.dead))
 
     def numbers(self) -> dict[str, float]:
+        known = self.active_fraction[np.isfinite(self.active_fraction)]
         return {
             "filters": float(len(self.dead)),
             "dead_count": float(self.dead_count),
-            "active_fraction": float(np.mean(self.active_fraction)) if len(self.dead) else math.nan,
+            "active_fraction": float(np.mean(known)) if len(known) else math.nan,
             "non_finite_activations": float(self.non_finite_activations),
             "non_finite_weights": float(self.non_finite_weights),
         }
