@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from featwatch.errors import RefusedValue
 from featwatch.layers import check_choice
 from featwatch.recorders.base import Recorder
 from featwatch.writers import run_directory
@@ -21,7 +20,7 @@ def checked_recorders(recorders: Any) -> list[Recorder]:
         if isinstance(recorder, type) and issubclass(recorder, Recorder):
             raise TypeError(f"recorders: {recorder.__name__} is a class; make a recorder of it, featwatch.{recorder.__name__}()")
         if not isinstance(recorder, Recorder):
-            raise TypeError(f"recorders: {recorder!r} is none; there are FilterHealth, Embeddings, Clusters and Separation")
+            raise TypeError(f"recorders: {recorder!r} is none; make one of featwatch's, e.g. featwatch.FilterHealth()")
         check_choice(recorder.layers)
     if not recorders:
         raise ValueError("recorders=[] records nothing; leave it out for the default ones")
@@ -33,24 +32,6 @@ def checked_output(output: Any) -> int | str | None:
     if output is not None and (isinstance(output, bool) or not isinstance(output, (int, str))):
         raise TypeError(f"output={output!r}: expected the name or the index of an output of the model")
     return output
-
-
-def output_index(model: Any, output: int | str | None) -> int:
-    """Index among the model's outputs of the one with the class scores; −1 where there are several and none was named.
-
-    Raises RefusedValue where the model has no such output.
-    """
-    count = len(model.outputs)
-    names = list(getattr(model, "output_names", []))
-    if output is None:
-        return 0 if count == 1 else -1
-    if isinstance(output, str):
-        if output not in names:
-            raise RefusedValue(f"output={output!r}: the model {model.name!r} has the outputs {', '.join(names)}")
-        return names.index(output)
-    if not -count <= output < count:
-        raise RefusedValue(f"output={output}: the model {model.name!r} has {count} output{'s' if count > 1 else ''}")
-    return output % count
 
 
 def writable(log_dir: Any) -> str:

@@ -24,7 +24,7 @@ MAX_WAITING_BYTES = 256 << 20   # of arrays: a snapshot holds a sketch of every 
 STALLED_SECONDS = 300.0         # without any result, after which the end of `fit` no longer waits
 
 Deliver = Callable[[LayerTask, list[Outcome]], None]
-Snapshot = tuple[int, list[LayerTask]]      # epoch, and what is to be analysed of it
+Snapshot = tuple[float, list[LayerTask]]    # position in the training, and what is to be analysed of it
 Memories = dict[str, dict[str, Memory]]     # layer -> kind -> what its next task continues from
 Progress = Callable[[int, int], None]       # (layers finished, layers in all)
 
@@ -34,7 +34,7 @@ class Analyst(Protocol):
 
     memory: Memories
 
-    def submit(self, epoch: int, tasks: list[LayerTask]) -> list[Snapshot]: ...
+    def submit(self, position: float, tasks: list[LayerTask]) -> list[Snapshot]: ...
     def finish(self, progress: Progress | None = None) -> bool: ...
     def close(self) -> None: ...
 
@@ -46,7 +46,7 @@ class InlineAnalyst:
         self.memory: Memories = {}
         self._deliver = deliver
 
-    def submit(self, epoch: int, tasks: list[LayerTask]) -> list[Snapshot]:
+    def submit(self, position: float, tasks: list[LayerTask]) -> list[Snapshot]:
         """Analyse at once.  Nothing is ever dropped: returns no snapshots."""
         for task in tasks:
             task = _continued(task, self.memory)
@@ -80,7 +80,7 @@ class BackgroundAnalyst:
         self._worker = Worker(start or start_worker, trouble)
         self._waiting: deque[Snapshot] = deque()
         self._current = 0               # layers of the snapshot being analysed that are not finished
-        self._current_epoch = -1
+        self._current_position = -1.0
         self._finished = 0
         self._seconds = 0.0             # that the last snapshot took
         self._changed = threading.Condition()
@@ -88,7 +88,7 @@ class BackgroundAnalyst:
         self._thread = threading.Thread(target=self._run, name="featwatch-analyst", daemon=True)
         self._thread.start()
 
-    def submit(self, epoch: int, tasks: list[LayerTask]) -> list[Snapshot]:
+    def submit(self, position: float, tasks: list[LayerTask]) -> list[Snapshot]:
         """Queue a snapshot; returns the waiting ones that had to go for it.
 
         Of too many the one goes whose neighbours are closest, so that what remains is spread evenly.
@@ -96,10 +96,10 @@ class BackgroundAnalyst:
         """
         dropped = []
         with self._changed:
-            self._waiting.append((epoch, tasks))
+            self._waiting.append((position, tasks))
             while len(self._waiting) > 1 and self._too_many():
-                epochs = [self._current_epoch, *(waiting for waiting, _ in self._waiting)]
-                gaps = [after - before for before, after in zip(epochs, epochs[2:], strict=False)]
+                places = [self._current_position, *(waiting for waiting, _ in self._waiting)]
+                gaps = [after - before for before, after in zip(places, places[2:], strict=False)]
                 index = gaps.index(min(gaps))
                 dropped.append(self._waiting[index])
                 del self._waiting[index]
@@ -152,7 +152,7 @@ class BackgroundAnalyst:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if self._closed:
                     return
-                self._current_epoch, tasks = self._waiting.popleft()
+                self._current_position, tasks = self._waiting.popleft()
                 self._current = len(tasks)
             started = time.monotonic()
             for task in tasks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,14 +12,16 @@ from featwatch.background import Memories
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
 from featwatch.recorders.pipeline import Memory
+from featwatch.records import Alert
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """Layouts to start from, and Keras' metrics of the epoch at which the training resumes."""
+    """Layouts to start from, Keras' metrics of the epoch at which the training resumes, and the alerts that were open."""
 
     memory: Memories = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    alerts: Sequence[Alert] = ()
 
 
 def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
@@ -32,7 +34,8 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
         metrics: Mapping[str, float] = {}
         with contextlib.suppress(KeyError):
             metrics = run.metrics(epoch)
-        return Earlier(_layouts(run, epoch) if _same(run, probe) else {}, metrics)
+        alerts = [alert for alert in run.alerts if alert.open and alert.updated <= epoch]
+        return Earlier(_layouts(run, epoch) if _same(run, probe) else {}, metrics, alerts)
     return Earlier()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
+
+from featwatch.graphs import applied_activation, graph_of, nodes_of, operations_of, own_activation
 
 LayerChoice = str | Sequence[str] | Callable[[Any], bool] | None
 
@@ -20,57 +22,61 @@ _WATCHED_BY_DEFAULT = (
     keras.layers.SeparableConv1D, keras.layers.SeparableConv2D,
     keras.layers.Dense,
 )  # fmt: skip
-_NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization)
-_ACTIVATION_LAYERS = (
-    keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU,
-    keras.layers.ELU, keras.layers.Softmax,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A place in the network: a layer, the nested models around it, and the operation whose output stands for it."""
+    """A place in the network: a layer, the models and layers around it, and the operation whose output stands for it."""
 
     layer: Any                      # keras.Layer
-    path: tuple[str, ...]           # names of the nested models around it, outermost first
+    path: tuple[str, ...]           # names of the nested models and composite layers around it, outermost first
     tapped: Any                     # keras Operation: the activation that applies, or the layer itself
     activation: str                 # its name; "linear" where there is none
-    calls: int                      # how often its graph calls the layer
+    calls: int = 1                  # how often the model calls the layer
+    inside: bool = False            # whether it is within code of the user's own, where no graph leads: read by interception
+    number: int = 0                 # > 0 where several layers at one place have this name
 
     @property
     def name(self) -> str:
-        """Unique in the model: the layer's name below those of the nested models around it."""
-        return "/".join((*self.path, self.layer.name))
+        """Unique in the model: the layer's name below those of the models and layers around it."""
+        return "/".join((*self.path, self.layer.name)) + (f"#{self.number}" if self.number else "")
 
 
-def graph_of(model: Any) -> Any:
-    """The functional graph of a functional or sequential model.
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """What of a model can be watched."""
 
-    Raises:
-        TypeError: it is neither a functional nor a sequential model.
-        ValueError: it has not been built.
+    sites: list[Site]               # in graph order; within code of the user's own, in the order in which the layers were made
+    refused: dict[str, str]         # name of a layer that cannot be -> why
+
+
+def layers_of(model: Any) -> Layers:
+    """Every layer of a model, those of nested models and of the user's own composite layers included.
+
+    For what lies within the user's own code this is a guess, as long as nobody has called it: see `survey`.
     """
-    if isinstance(model, keras.Sequential):
-        if not model.built or model._functional is None:
-            raise ValueError(
-                f"the sequential model {model.name!r} is not built: "
-                "begin it with keras.Input(shape), or call model.build(...) before fit"
-            )
-        return model._functional
-    if not hasattr(model, "_run_through_graph"):
-        raise TypeError(
-            f"{type(model).__name__} is a subclassed model; featwatch reads functional and sequential models so far: "
-            "build it with keras.Model(inputs, outputs), or watch the functional part of it"
-        )
-    return model
+    refused: dict[str, str] = {}
+    graph = graph_of(model)
+    found = list(_of_graph(graph, (), False, refused) if graph is not None else _inside(model, (), refused))
+    names: dict[str, int] = {}
+    sites = []
+    for site in found:
+        count = names[site.name] = names.get(site.name, 0) + 1
+        sites.append(replace(site, number=count) if count > 1 else site)
+    return Layers(sites, refused)
 
 
 def sites(model: Any) -> list[Site]:
-    """Every layer of the model that gives one tensor, in graph order, those of nested models included."""
-    return list(_walk(graph_of(model), ()))
+    """Every layer of the model that gives one tensor, in graph order."""
+    return layers_of(model).sites
 
 
 def choose(model: Any, choice: LayerChoice) -> list[Site]:
+    """The layers of a model that `choice` names, in graph order.  Arguments and errors as of `pick`."""
+    return pick(layers_of(model), choice, model.name)
+
+
+def pick(layers: Layers, choice: LayerChoice, model_name: str) -> list[Site]:
     """The layers that `choice` names, in graph order.
 
     Arguments:
@@ -81,12 +87,13 @@ def choose(model: Any, choice: LayerChoice) -> list[Site]:
         ValueError: a name or pattern that matches nothing (the closest name is given), or nothing at all is chosen.
         TypeError: `choice` is none of these.
     """
-    every = sites(model)
+    every = layers.sites
     if choice is None:
-        chosen = [site for site in every if isinstance(site.layer, _WATCHED_BY_DEFAULT)]
+        chosen = [site for site in every if _watched_by_default(site.layer)]
         if not chosen:
-            cure = f": name the layers to watch, e.g. layers=[{every[0].name!r}]" if every else " and none that could be watched"
-            raise ValueError(f"the model {model.name!r} has no convolution and no dense layer{cure}")
+            why = "".join(f"; {name!r} cannot be: {reason}" for name, reason in list(layers.refused.items())[:3])
+            cure = f": name the layers to watch, e.g. layers=[{every[0].name!r}]" if every else " that could be watched" + why
+            raise ValueError(f"the model {model_name!r} has no convolution and no dense layer{cure}")
         return chosen
     if callable(choice):
         chosen = [site for site in every if choice(site.layer)]
@@ -99,6 +106,8 @@ def choose(model: Any, choice: LayerChoice) -> list[Site]:
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(f"layers: {pattern!r} is no name; give names or patterns as strings, or a predicate on the layer")
+        if pattern in layers.refused:
+            raise ValueError(f"layers: {pattern!r} cannot be watched: {layers.refused[pattern]}")
         if not any(_matches(site, pattern) for site in every):
             raise ValueError(_unknown(pattern, every))
     return [site for site in every if any(_matches(site, pattern) for pattern in patterns)]
@@ -117,81 +126,54 @@ def check_choice(choice: LayerChoice) -> None:
             raise TypeError(f"layers: {pattern!r} is no name; give names or patterns as strings, or a predicate on the layer")
 
 
-def _walk(graph: Any, path: tuple[str, ...]) -> Iterator[Site]:
-    seen: set[int] = set()
-    for operation in graph.operations:
-        if not isinstance(operation, keras.Layer) or isinstance(operation, keras.layers.InputLayer) or id(operation) in seen:
+def _of_graph(graph: Any, path: tuple[str, ...], inside: bool, refused: dict[str, str]) -> Iterator[Site]:
+    for operation in operations_of(graph):
+        if not isinstance(operation, keras.Layer):
             continue
-        seen.add(id(operation))
-        nested = nested_graph(operation)
+        nested = graph_of(operation)
         if nested is not None:
-            yield from _walk(nested, (*path, operation.name))
+            yield from _of_graph(nested, (*path, operation.name), inside, refused)
             continue
-        nodes = [node for node in _nodes(graph) if node.operation is operation]
-        if not nodes or len(nodes[0].output_tensors) != 1 or len(nodes[0].output_tensors[0].shape) < 2:
+        nodes = [node for node in nodes_of(graph) if node.operation is operation]
+        reason = _no_tensor(nodes[0].output_tensors) if nodes else "the model's output does not depend on it"
+        if reason:
+            refused["/".join((*path, operation.name))] = reason
+        else:
+            tapped, activation = applied_activation(graph, operation, nodes[0])
+            yield Site(operation, path, tapped, activation, len(nodes), inside)
+        if _is_composite(operation):
+            yield from _inside(operation, (*path, operation.name), refused)
+
+
+def _inside(layer: Any, path: tuple[str, ...], refused: dict[str, str]) -> Iterator[Site]:
+    """The layers that code of the user's own calls: nobody knows yet in which order, how often, and whether at all."""
+    for sub in dict.fromkeys(layer._layers):
+        nested = graph_of(sub)
+        if nested is not None:
+            yield from _of_graph(nested, (*path, sub.name), True, refused)
             continue
-        tapped, activation = _applied_activation(graph, operation, nodes[0])
-        yield Site(operation, path, tapped, activation, len(nodes))
+        yield Site(sub, path, sub, own_activation(sub) or "linear", inside=True)
+        if _is_composite(sub):
+            yield from _inside(sub, (*path, sub.name), refused)
 
 
-def nested_graph(operation: Any) -> Any:
-    """The graph of a functional or sequential model that is used as a layer, or None."""
-    if isinstance(operation, keras.Sequential):
-        return operation._functional
-    return operation if hasattr(operation, "_run_through_graph") else None
+def _is_composite(layer: Any) -> bool:
+    """Whether a layer is one of the user's own that calls others; Keras' own composites are watched as a whole."""
+    own = not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.Sequential)
+    return bool(own and layer._layers)
 
 
-def _nodes(graph: Any) -> list[Any]:
-    """The graph's calls of operations, inputs first."""
-    return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+def _no_tensor(tensors: Sequence[Any]) -> str:
+    """Why what a layer gives cannot be watched, or ""."""
+    if len(tensors) != 1:
+        return f"it gives {len(tensors)} tensors"
+    shape = tuple(tensors[0].shape)
+    return f"it gives one number per sample, its shape is {shape}" if len(shape) < 2 else ""
 
 
-def _applied_activation(graph: Any, layer: Any, node: Any) -> tuple[Any, str]:
-    """The operation after which the layer's activation has been applied, and that activation's name."""
-    own = getattr(layer, "activation", None)
-    if callable(own) and own is not keras.activations.linear:
-        return layer, _name_of(own)
-    if isinstance(layer, _ACTIVATION_LAYERS):
-        return layer, activation_name(layer)
-    following = _only_consumer(graph, node)
-    if following is not None and isinstance(following.operation, _NORMALISATIONS):
-        following = _only_consumer(graph, following)
-    if following is not None:
-        name = activation_name(following.operation)
-        if name:
-            return following.operation, name
-    return layer, "linear"
-
-
-def activation_name(operation: Any) -> str:
-    """The name of the activation function that an operation of the graph applies, or "" where it is something else."""
-    if isinstance(operation, keras.layers.Activation):
-        return _name_of(operation.activation)
-    if isinstance(operation, keras.layers.ReLU):
-        plain = not operation.negative_slope and not operation.threshold
-        return ("relu" if operation.max_value is None else "relu6") if plain else "leaky_relu"
-    if isinstance(operation, keras.layers.LeakyReLU):
-        return "leaky_relu"
-    if isinstance(operation, _ACTIVATION_LAYERS):
-        return type(operation).__name__.lower()
-    if isinstance(operation, keras.Layer):
-        return ""
-    # keras.ops.relu(x) and its like on symbolic tensors: an Operation of that name, in small letters.
-    name = "".join(("_" if c.isupper() and i else "") + c.lower() for i, c in enumerate(type(operation).__name__))
-    return name if hasattr(keras.activations, name) else ""
-
-
-def _only_consumer(graph: Any, node: Any) -> Any:
-    """The node that uses this node's output, if it is the only one and the output is not an output of the graph."""
-    tensor = node.output_tensors[0]
-    if any(tensor is output for output in graph.outputs):
-        return None
-    users = [other for other in _nodes(graph) if any(tensor is used for used in other.input_tensors)]
-    return users[0] if len(users) == 1 and len(users[0].output_tensors) == 1 else None
-
-
-def _name_of(function: Any) -> str:
-    return getattr(function, "__name__", type(function).__name__).lower()
+def _watched_by_default(layer: Any) -> bool:
+    each = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+    return isinstance(each, _WATCHED_BY_DEFAULT)
 
 
 def _matches(site: Site, pattern: str) -> bool:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from featwatch.layers import graph_of
+from featwatch.explain.fields import field_of
+from featwatch.graphs import graph_of
+from featwatch.layers import Site
 from featwatch.plan import Plan
 from featwatch.probe import Probe
 from featwatch.recorders.base import Recorder
+from featwatch.records import LayerInfo
 from featwatch.taps import TapPass
 
 
 class TapPasses:
-    """One traced pass for each set of recorders that are due together.
+    """One traced pass for each set of reductions that are needed together.
 
     Kept while model, plan and probe stay the same: TensorFlow gives the memory of a compiled function
     never back, and compiling takes seconds.
@@ -25,7 +29,9 @@ class TapPasses:
         self._model = weakref.ref(model)
         self._signature = _signature(model, plan)
         self._probe = probe
-        self._traced: dict[frozenset[Recorder], TapPass] = {}
+        self._traced: dict[frozenset[tuple[str, tuple[str, ...]]], TapPass] = {}
+        self._infos: dict[str, LayerInfo] = {}
+        self._states: dict[Recorder, dict[str, Any]] = {}
 
     def are_of(self, model: Any, plan: Plan) -> bool:
         """Whether they still serve this model and plan: the same layers, unchanged."""
@@ -33,18 +39,40 @@ class TapPasses:
 
     def of(self, recorders: Sequence[Recorder]) -> TapPass:
         """The pass that reads what these recorders need; traced and compiled at its first use."""
-        key = frozenset(recorders)
+        needs = self.plan.needs(recorders)
+        key = frozenset((site.name, names) for site, names in needs.items())
         if key not in self._traced:
             model = self._model()
             if model is None:
                 raise RuntimeError("the model is gone")
-            taps = TapPass(model, self.plan.needs(recorders), len(self._probe))
+            taps = TapPass(model, needs, len(self._probe))
             taps.prepare(next(iter(self._probe.batches()))[0])
+            if needs and len(taps.refused) == len(needs):
+                name, reason = next(iter(taps.refused.items()))
+                raise RuntimeError(f"no layer can be read; of {name!r}: {reason}")
             self._traced[key] = taps
         return self._traced[key]
+
+    def info(self, site: Site, taps: TapPass) -> LayerInfo:
+        """The description of a site that `taps` reads, its receptive field included."""
+        if site.name not in self._infos:
+            field = field_of(self._model(), site)
+            self._infos[site.name] = replace(
+                taps.info(site),
+                field_size=field.size,
+                field_stride=field.stride,
+                field_offset=field.offset,
+                field_kind=field.kind,
+            )
+        return self._infos[site.name]
+
+    def state_of(self, recorder: Recorder) -> dict[str, Any]:
+        """What a recorder that explains the model keeps from look to look."""
+        return self._states.setdefault(recorder, {})
 
 
 def _signature(model: Any, plan: Plan) -> tuple[object, ...]:
     watched = tuple((site.name, id(site.layer), id(site.tapped), plan.of_site(site, plan.recorders)) for site in plan.sites)
-    operations = tuple(id(operation) for operation in graph_of(model).operations)
+    graph = graph_of(model)
+    operations = tuple(id(operation) for operation in graph.operations) if graph is not None else ()
     return watched, operations, tuple(tuple(variable.shape) for variable in model.variables)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
-
-import keras
-import numpy as np
 
 from featwatch.errors import RefusedType, RefusedValue
-from featwatch.layers import LayerChoice, Site, choose, sites
-from featwatch.probe import Probe
+from featwatch.layers import LayerChoice, Layers, Site, pick
 from featwatch.recorders.base import Recorder
 
 
@@ -18,23 +13,23 @@ class Plan:
     """The sites of a model that are watched, by recorder.
 
     Arguments:
-        model: a built functional or sequential model.
+        found: the model's layers.
+        model_name: for error messages.
         recorders: in an order in which each comes after what it builds on.
         layers: the watch's own choice, for recorders that make none.
 
     Raises:
-        RefusedValue: a layer that does not exist.
-        RefusedType: a model that cannot be read.
+        RefusedValue: a layer that does not exist, or that cannot be watched.
     """
 
-    def __init__(self, model: Any, recorders: Sequence[Recorder], layers: LayerChoice) -> None:
+    def __init__(self, found: Layers, model_name: str, recorders: Sequence[Recorder], layers: LayerChoice) -> None:
         self.recorders = tuple(recorders)
+        self.refused = found.refused
         try:
-            every = sites(model)
             chosen = {}
             for recorder in self.recorders:
                 choice = recorder.layers if recorder.layers is not None else layers
-                chosen[recorder] = {site.name for site in choose(model, choice)}
+                chosen[recorder] = {site.name for site in pick(found, choice, model_name)}
         except ValueError as error:
             raise RefusedValue(str(error)) from None
         except TypeError as error:
@@ -43,7 +38,7 @@ class Plan:
             for base in self._bases(recorder):
                 chosen[base] |= chosen[recorder]
         watched = set().union(*chosen.values())
-        self.sites = tuple(site for site in every if site.name in watched)
+        self.sites = tuple(site for site in found.sites if site.name in watched)
         self._chosen = chosen
 
     def due_with_bases(self, due: Iterable[Recorder]) -> list[Recorder]:
@@ -80,22 +75,3 @@ class Plan:
 
     def _bases(self, recorder: Recorder) -> list[Recorder]:
         return [other for other in self.recorders if isinstance(other, recorder.builds_on)]
-
-
-def check_probe(model: Any, probe: Probe) -> None:
-    """Refuse a probe that the model cannot take.  Raises RefusedValue with the cure."""
-    inputs = keras.tree.flatten(model.inputs)
-    if len(inputs) != 1:
-        raise RefusedValue(
-            f"the model {model.name!r} takes {len(inputs)} inputs and a probe gives one; "
-            "models of several inputs are not supported yet"
-        )
-    expected, given = tuple(inputs[0].shape[1:]), tuple(probe.x.shape[1:])
-    if len(expected) == len(given) and all(want in (None, have) for want, have in zip(expected, given, strict=True)):
-        return
-    cure = "pass samples of the same shape and scaling as in training"
-    if expected == (*given, 1):
-        cure = "pass x[..., None]"
-    elif len(expected) == 1 and expected[0] == int(np.prod(given)):
-        cure = f"pass x.reshape(-1, {expected[0]})"
-    raise RefusedValue(f"the probe's samples have the shape {given} and the model {model.name!r} takes {expected}: {cure}")

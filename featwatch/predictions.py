@@ -62,6 +62,21 @@ def loss_name(loss: Any) -> str:
     return f"{text} {getattr(fn, '__name__', '')}".lower()
 
 
+def loss_of(model: Any, output: int, name: str = "") -> Any:
+    """The loss that belongs to one output of a compiled model, or None where that is not known."""
+    loss = getattr(model, "loss", None)
+    if isinstance(loss, dict):
+        return loss.get(name)
+    if isinstance(loss, (list, tuple)):
+        return loss[output] if output < len(loss) else None
+    return loss
+
+
+def holds_classes(loss: Any) -> bool:
+    """Whether a loss is one of classes."""
+    return any(part in loss_name(loss) for part in (*_MULTI_CLASS, *_BINARY))
+
+
 def _from_logits(loss: Any) -> bool:
     options = getattr(loss, "_fn_kwargs", None) or {}
     return bool(getattr(loss, "from_logits", options.get("from_logits", False)))

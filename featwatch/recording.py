@@ -7,25 +7,40 @@ import copy
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from featwatch import __version__
+from featwatch.alerts import AlertDesk, Detector
 from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Memories, Progress
+from featwatch.cost import Costs
 from featwatch.errors import in_words, notify
 from featwatch.layers import Site
-from featwatch.passes import TapPasses
-from featwatch.predictions import predictions
+from featwatch.predictions import loss_of, predictions
+from featwatch.preparation import Prepared
 from featwatch.probe import Probe
-from featwatch.recorders.base import LayerSnapshot, Recorder
+from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
 from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
-from featwatch.records import Closing, EpochLog, Journal, Session
-from featwatch.taps import TapPass, distance_error
+from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
+from featwatch.taps import Reading, TapPass, distance_error
 from featwatch.weights import filter_bias, filter_weights
-from featwatch.writers import MemoryWriter, Writer
+from featwatch.writers import Writer
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Setting:
+    """What a recording is told of the training."""
+
+    epoch: int                      # the first that it can record
+    step: int = -1                  # optimiser updates done by then; −1 = nothing is recorded by step
+    epochs_planned: int = -1        # −1 = not known
+    schedule: str = ""
+    memory: Memories = field(default_factory=dict)      # what the analysis continues from
+    alerts: Sequence[Alert] = ()                        # that are open
 
 
 class Recording:
@@ -33,88 +48,179 @@ class Recording:
 
     Arguments:
         model, probe: what is watched, and by which samples.
-        passes: the plan, and the forward passes that read it.
+        prepared: what is to be read of the model, and how.
+        writer: the open log.
         background: whether the analysis runs in a worker process.
-        output: index of the model's output that holds the class scores; −1 = none does.
+        detectors: what raises alerts.
+        costs: where to book what it costs.
     """
 
-    def __init__(self, model: Any, probe: Probe, passes: TapPasses, *, background: bool, output: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        probe: Probe,
+        prepared: Prepared,
+        writer: Writer,
+        *,
+        background: bool,
+        detectors: Sequence[Detector] = (),
+        costs: Costs | None = None,
+    ) -> None:
         self._model = model
         self._probe = probe
-        self._passes = passes
-        self._plan = passes.plan
+        self._passes = prepared.passes
+        self._plan = prepared.passes.plan
+        self._outputs = prepared.outputs
+        self._output = prepared.output
         self._background = background
-        self._output = output
-        self._writer: Writer = MemoryWriter()
+        self._detectors = detectors
+        self._costs = costs or Costs()
+        self._spent = Costs()                           # in this recording, for its log
+        self._writer = writer
         self._analyst: Analyst = InlineAnalyst(self._deliver)
+        self._desk = AlertDesk((), ())
         self._started = time.time()
         self._first_epoch = 0
         self._off: set[str] = set()                     # names of recorders that failed
         self._fatal: str = ""                           # the first failure, for `strict`
         self._entries: list[dict[str, Any]] = []        # of the journal, not yet written
         self._lock = threading.Lock()
+        self._names = {recorder.produces.kind: recorder.name for recorder in self._plan.recorders}
         self._for_worker = {recorder: _stripped(recorder) for recorder in self._plan.recorders}
 
-    def open(
-        self, open_writer: Callable[[], Writer], first_epoch: int, *, memory: Memories, epochs_planned: int, schedule: str
-    ) -> None:
-        """Open the log and the worker, and write what is known before the first snapshot.
-
-        The forward pass is traced and compiled before: a log that is opened supersedes what is in it.
-        """
+    def open(self, setting: Setting) -> None:
+        """Open the worker, and write what is known before the first snapshot."""
         taps = self._passes.of(self._plan.recorders)
-        self._first_epoch = first_epoch
-        self._writer = open_writer()
+        readable = [site for site in self._plan.sites if site.name not in taps.refused]
+        self._first_epoch = setting.epoch
         if self._background:
             self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
-        self._analyst.memory.update(memory)
-        self._writer.write(
-            Session(
-                epoch=first_epoch,
-                started=self._started,
-                layers=tuple(taps.info(site).as_dict() for site in self._plan.sites),
-                recorders={recorder.name: recorder.options() for recorder in self._plan.recorders},
-                schedule=schedule,
-                model=self._model.name,
-                epochs_planned=epochs_planned,
-                versions={"featwatch": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
-                tap=taps.how,
-            )
+        self._analyst.memory.update(setting.memory)
+        names = [site.name for site in readable]
+        self._desk = AlertDesk(self._detectors, names, opened=setting.alerts, trouble=self._trouble)
+        session = Session(
+            epoch=setting.epoch,
+            started=self._started,
+            layers=tuple(self._passes.info(site, taps).as_dict() for site in readable),
+            recorders={recorder.name: recorder.options() for recorder in self._plan.recorders},
+            schedule=setting.schedule,
+            model=self._model.name,
+            epochs_planned=setting.epochs_planned,
+            versions={"featwatch": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
+            tap=taps.how,
+            outputs=tuple(output.name for output in self._outputs),
+            output=self._outputs[self._output].name if self._output >= 0 else "",
         )
-        self._writer.write(self._probe.record(first_epoch))
+        self._write(session)
+        if setting.step >= 0:
+            self._write(replace(session, step=setting.step))
+        self._write(self._probe.record(setting.epoch))
+        for name, reason in taps.refused.items():
+            self.note("note", f"layer {name!r} cannot be watched: {reason}", epoch=setting.epoch, layer=name)
 
-    def snapshot(self, epoch: int, due: Sequence[Recorder]) -> None:
-        """Record the model as it is now.  Returns as soon as the rest is the worker's."""
+    def snapshot(self, epoch: int, due: Sequence[Recorder], *, step: int = -1, position: float | None = None) -> None:
+        """Record the model as it is now.  Returns as soon as the rest is the worker's.
+
+        Arguments:
+            step: optimiser updates done, where the snapshot is one by step.
+            position: how far the training is, on any scale; the epoch unless told.
+        """
         recorders = [recorder for recorder in self._plan.due_with_bases(due) if recorder.name not in self._off]
-        taps = self._passes.of(recorders)
-        reading = taps.read(self._probe.batches())
-        if self._output >= 0:
-            scores, loss = reading.outputs[self._output], loss_of(self._model, self._output)
-            predicted = predictions(scores, self._probe.labels, loss=loss, epoch=epoch)
-            if predicted is not None:
-                self._writer.write(predicted)
+        with self._booked("forward pass"):
+            taps = self._passes.of(recorders)
+            reading = taps.read(self._probe.batches())
+        with self._booked("predictions"):
+            self._predict(epoch, step, reading)
+        snapshots = {
+            site.name: self._layer_snapshot(epoch, step, site, taps, reading.layers[site.name])
+            for site in self._plan.sites
+            if site.name in reading.layers
+        }
         tasks = []
         for site in self._plan.sites:
-            mine = self._plan.of_site(site, recorders)
-            if not mine:
+            mine = [recorder for recorder in self._plan.of_site(site, recorders) if not recorder.explains]
+            if site.name not in snapshots or not mine:
                 continue
-            snapshot = self._layer_snapshot(epoch, site, taps, reading.layers[site.name])
             here = tuple(recorder for recorder in mine if not recorder.in_worker)
-            task = LayerTask(snapshot, here)
-            self._deliver(task, analyse(task))
+            task = LayerTask(snapshots[site.name], here)
+            self._deliver(task, analyse(task), blocked=True)
             later = tuple(self._for_worker[recorder] for recorder in mine if recorder.in_worker)
             if later:
-                tasks.append(LayerTask(snapshot, later))
+                tasks.append(LayerTask(snapshots[site.name], later))
         if tasks:
-            for dropped, lost in self._analyst.submit(epoch, tasks):
-                names = ", ".join(dict.fromkeys(recorder.name for task in lost for recorder in task.recorders))
-                self.note("thinned", f"the analysis was behind: {names} left out epoch {dropped}", epoch=dropped)
+            self._submit(epoch if position is None else position, tasks)
+        for recorder in recorders:
+            if isinstance(recorder, ExplainingRecorder):
+                self._explain(recorder, epoch, step, snapshots)
 
-    def log_epoch(self, epoch: int, metrics: Mapping[str, float], blocked_seconds: float) -> None:
-        """Record what Keras said of an epoch, and everything that was noted since the last one."""
-        elapsed = time.time() - self._started
-        self._writer.write(EpochLog(epoch=epoch, metrics=dict(metrics), elapsed_seconds=elapsed, blocked_seconds=blocked_seconds))
-        self._write_journal(Journal, epoch)
+    def _submit(self, position: float, tasks: list[LayerTask]) -> None:
+        began = time.perf_counter()
+        for _, lost in self._analyst.submit(position, tasks):
+            names = ", ".join(dict.fromkeys(recorder.name for task in lost for recorder in task.recorders))
+            dropped = lost[0].snapshot
+            where = f"epoch {dropped.epoch}" if dropped.step < 0 else f"step {dropped.step}"
+            self.note("thinned", f"the analysis was behind: {names} left out {where}", epoch=dropped.epoch)
+        if not self._background:
+            return
+        self._book("handing over", blocked=time.perf_counter() - began)
+
+    def _predict(self, epoch: int, step: int, reading: Reading) -> None:
+        if self._output < 0:
+            return
+        scores, loss = reading.outputs[self._output], loss_of(self._model, self._output, self._outputs[self._output].name)
+        predicted = predictions(scores, self._probe.labels, loss=loss, epoch=epoch)
+        if predicted is not None:
+            self._write(replace(predicted, step=step))
+
+    def _explain(self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: Mapping[str, LayerSnapshot]) -> None:
+        sites = {site.name: site for site in self._plan.sites if site.name in snapshots and self._plan.of_site(site, [recorder])}
+        look = Look(
+            model=self._model,
+            probe=self._probe,
+            epoch=epoch,
+            step=step,
+            sites=sites,
+            snapshots={name: snapshots[name] for name in sites},
+            state=self._passes.state_of(recorder),
+        )
+        layer = ""
+        with self._booked(recorder.name):
+            try:
+                for found in recorder.explain(look):
+                    if isinstance(found, NothingToSay):
+                        self._note_nothing(recorder.name, str(found), epoch, getattr(found, "layer", ""))
+                    else:
+                        layer = found.layer
+                        self._write(replace(found, step=step))
+            except Exception as error:
+                self._switch_off(Outcome(recorder.name, failure=in_words(error)), epoch, layer)
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float], blocked_seconds: float, *, step: int = -1) -> None:
+        """Record what Keras said of an epoch, or so far at a step, and everything that was noted since the last epoch."""
+        self._write(
+            EpochLog(
+                epoch=epoch,
+                step=step,
+                metrics=dict(metrics),
+                elapsed_seconds=time.time() - self._started,
+                blocked_seconds=blocked_seconds,
+                cost=self._spent.plain(),
+            )
+        )
+        if step < 0:
+            self._write_journal(Journal, epoch)
+
+    def alerts(self) -> list[Alert]:
+        """The alerts that are new, changed or resolved since the last call; they go into the journal."""
+        news = self._desk.drain()
+        for alert in news:
+            self.note("alert", alert.text, epoch=alert.updated, layer=alert.layer, alert=alert.as_dict())
+        return news
+
+    @property
+    def open_alerts(self) -> list[Alert]:
+        """The alerts that hold now."""
+        return self._desk.open
 
     def note(self, kind: str, text: str, **where: Any) -> None:
         """Put something into the journal; it is written with the next epoch."""
@@ -125,11 +231,8 @@ class Recording:
         """The first failure of a recorder, or ""."""
         return self._fatal
 
-    def finish(self, epoch: int, progress: Progress | None) -> None:
-        """Wait for the analysis, write what is left, and let go of the worker and the log.
-
-        Raises KeyboardInterrupt where the user did not want to wait.
-        """
+    def wait(self, epoch: int, progress: Progress | None) -> None:
+        """Return when everything is analysed.  Raises KeyboardInterrupt where the user did not want to wait."""
         try:
             if not self._analyst.finish(progress):
                 self.note("worker", "the analysis of the last snapshots was given up", epoch=epoch)
@@ -137,16 +240,15 @@ class Recording:
         except KeyboardInterrupt:
             self.note("worker", "the analysis of the last snapshots was interrupted", epoch=epoch)
             raise
-        finally:
-            self._close(epoch)
 
     def abandon(self, epoch: int, reason: str) -> None:
         """Let go of the worker and the log at once; `reason` goes into the journal."""
         self.note("worker", f"{reason}; the analysis that was still waiting was given up", epoch=epoch)
-        self._close(epoch)
+        self.close(epoch)
 
-    def _close(self, epoch: int) -> None:
-        for step in (self._analyst.close, lambda: self._write_closing(epoch), self._writer.close):
+    def close(self, epoch: int) -> None:
+        """Let go of the worker and the log."""
+        for step in (self._analyst.close, self.alerts, lambda: self._write_closing(epoch), self._writer.close):
             with contextlib.suppress(Exception):        # each of them is to be tried
                 step()
 
@@ -161,10 +263,11 @@ class Recording:
         """What the next `fit`'s analysis continues from."""
         return dict(self._analyst.memory)
 
-    def _layer_snapshot(self, epoch: int, site: Site, taps: TapPass, reduced: Mapping[str, Any]) -> LayerSnapshot:
+    def _layer_snapshot(self, epoch: int, step: int, site: Site, taps: TapPass, reduced: Mapping[str, Any]) -> LayerSnapshot:
         return LayerSnapshot(
             epoch=epoch,
-            info=taps.info(site),
+            step=step,
+            info=self._passes.info(site, taps),
             labels=self._probe.labels,
             reductions=reduced,
             weights=filter_weights(site.layer),
@@ -174,21 +277,44 @@ class Recording:
             input_maximum=float(reduced["input_maximum"].max()) if "input_maximum" in reduced else math.inf,
         )
 
-    def _deliver(self, task: LayerTask, outcomes: list[Outcome]) -> None:
+    def _deliver(self, task: LayerTask, outcomes: list[Outcome], blocked: bool = False) -> None:
         """Write what came of a layer.  Called by the training thread and by the analyst's."""
         epoch, layer = task.snapshot.epoch, task.snapshot.layer
         for outcome in outcomes:
+            waited = outcome.seconds if blocked or not self._background else 0.0
+            self._book(outcome.recorder, blocked=waited, computed=outcome.seconds)
             if outcome.record is not None:
                 try:
-                    self._writer.write(outcome.record)
+                    self._write(outcome.record)
                 except Exception as error:      # a record that does not fit its own declaration
                     outcome = Outcome(outcome.recorder, failure=in_words(error))
             if outcome.recorder in self._off:
                 continue
             if outcome.nothing:
-                self.note("note", f"{outcome.recorder}: {outcome.nothing}", epoch=epoch, layer=layer, recorder=outcome.recorder)
+                self._note_nothing(outcome.recorder, outcome.nothing, epoch, layer)
             elif outcome.failure:
                 self._switch_off(outcome, epoch, layer)
+
+    def _write(self, record: Record) -> None:
+        size = self._writer.write(record)
+        self._book(self._names.get(record.kind, "log"), size=size)
+        self._desk.see(record)
+
+    def _note_nothing(self, recorder: str, reason: str, epoch: int, layer: str) -> None:
+        self.note("note", f"{recorder}: {reason}", epoch=epoch, layer=layer, recorder=recorder)
+
+    @contextlib.contextmanager
+    def _booked(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - began
+            self._book(name, blocked=seconds, computed=seconds)
+
+    def _book(self, name: str, **cost: Any) -> None:
+        for costs in (self._costs, self._spent):
+            costs.add(name, **cost)
 
     def _switch_off(self, outcome: Outcome, epoch: int, layer: str) -> None:
         failed = next(recorder for recorder in self._plan.recorders if recorder.name == outcome.recorder)
@@ -209,7 +335,7 @@ class Recording:
         with self._lock:
             entries, self._entries = tuple(self._entries), []
         if entries:
-            self._writer.write(kind(epoch=epoch, entries=entries))
+            self._write(kind(epoch=epoch, entries=entries))
 
 
 def _stripped(recorder: Recorder) -> Recorder:
@@ -217,15 +343,3 @@ def _stripped(recorder: Recorder) -> Recorder:
     copied = copy.copy(recorder)
     copied.layers = copied.schedule = None
     return copied
-
-
-def loss_of(model: Any, output: int) -> Any:
-    """The loss that belongs to one output of a compiled model, or None where that is not known."""
-    loss = getattr(model, "loss", None)
-    if isinstance(loss, dict):
-        names = list(getattr(model, "output_names", []))
-        return loss.get(names[output]) if output < len(names) else None
-    if isinstance(loss, (list, tuple)):
-        return loss[output] if output < len(loss) else None
-    return loss
-

@@ -1,13 +1,9 @@
-"""One forward pass over the probe that reads every watched layer and reduces it on the device.
-
-The pass runs the model's own graph, operation by operation, inside one `tf.function`; it makes no
-layer and no model, so no name counter and no seed of the user's moves.  A `StatelessScope` catches
-whatever a layer would assign or add to its losses.
-"""
+"""One forward pass over the probe that reads every watched layer and reduces it on the device."""
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +14,11 @@ import tensorflow as tf
 
 from featwatch import reductions
 from featwatch.folds import FOLDS, Fold
-from featwatch.layers import Site, graph_of
+from featwatch.graphs import graph_of
+from featwatch.layers import Site
 from featwatch.records import LayerInfo
 from featwatch.reductions import About, Sketch
-from featwatch.running import run
+from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, run, unreadable
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
 
@@ -48,50 +45,87 @@ class _Rows:
         return {self._name: np.concatenate(self._batches)}
 
 
+@dataclass(frozen=True)
+class _Rung:
+    """One way to read the layers."""
+
+    way: str                # "graph" or "calls"
+    jit: bool = False
+    eager: bool = False
+
+    def __str__(self) -> str:
+        return self.way + (", jit" if self.jit else ", eager" if self.eager else "")
+
+
+_CALL_RUNGS = (_Rung("calls", jit=True), _Rung("calls"), _Rung("calls", eager=True))
+_GRAPH_RUNGS = (_Rung("graph", jit=True), _CALL_RUNGS[0], _Rung("graph"), *_CALL_RUNGS[1:])
+
+
 class TapPass:
     """Reads the reductions that are needed of some layers of a model, always with the weights of the moment.
 
+    It tries, in this order, the graph under jit, calls under jit, both without jit, and calls without
+    tracing; `how` says what worked.
+
     Arguments:
-        model: a built functional or sequential model.
+        model: a built model.
         needs: the names of the reductions wanted, by site.
         samples: how many there are in the probe.
         seed: of the sketches' signs.
     """
 
     def __init__(self, model: Any, needs: Mapping[Site, Iterable[str]], samples: int, seed: int = 0) -> None:
-        self._graph = graph_of(model)
+        self._model = weakref.ref(model)
         self._needs = {site: tuple(names) for site, names in needs.items()}
         self._samples = samples
         self._seed = seed
         self._sketches: dict[str, Sketch] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._jit = True
+        self._rungs = _GRAPH_RUNGS if graph_of(model) is not None else _CALL_RUNGS
+        self._rung = self._rungs[0]
         self._function = self._build()
+        self.refused: dict[str, str] = {}       # name of a layer that turned out not to be readable -> why
 
     @property
     def how(self) -> str:
-        """How the layers are read, for the record."""
-        return "graph, jit" if self._jit else "graph"
+        """How the layers are read, for the record: "graph" or "calls", then ", jit" or ", eager" where that is so."""
+        return str(self._rung)
 
-    def prepare(self, batch: np.ndarray) -> None:
-        """Trace and compile for batches of this shape; without jit where the model cannot be compiled so."""
-        try:
-            self._function(tf.convert_to_tensor(batch))
-        except (tf.errors.OpError, TypeError, ValueError, NotImplementedError):
-            self._jit = False
+    def prepare(self, batch: Any) -> None:
+        """Trace and compile for batches of this shape, on the first rung of the ladder that carries.
+
+        Raises:
+            WritesState: the model's code writes variables, so that looking at it would change the training.
+            Exception: what the model itself raised on the last rung.
+        """
+        compiles = True
+        for rung in self._rungs:
+            if rung.jit and not compiles:
+                continue
+            self._rung, self._function = rung, None
             self._function = self._build()
-            self._function(tf.convert_to_tensor(batch))
+            try:
+                self._call(batch)
+                return
+            except WritesState:
+                raise
+            except tf.errors.OpError:           # the compiler's, not Python's: the same code would fail again
+                compiles = False
+            except Exception:
+                if rung is self._rungs[-1]:
+                    raise
+        raise RuntimeError("the model cannot be run")
 
-    def read(self, batches: Iterable[tuple[np.ndarray, int]]) -> Reading:
+    def read(self, batches: Iterable[tuple[Any, int]]) -> Reading:
         """The reductions over all samples.
 
         Arguments:
             batches: pairs of a batch, always of one shape, and the number of its rows that count.
         """
-        parts: dict[str, dict[str, Fold]] = {site.name: {} for site in self._needs}
+        parts: dict[str, dict[str, Fold]] = {site.name: {} for site in self._needs if site.name not in self.refused}
         outputs: list[_Rows] = []
         for batch, count in batches:
-            reduced, scores = self._function(tf.convert_to_tensor(batch))
+            reduced, scores = self._call(batch)
             for name, by_reduction in reduced.items():
                 for reduction, values in by_reduction.items():
                     if reduction not in parts[name]:
@@ -106,21 +140,26 @@ class TapPass:
         )
 
     def info(self, site: Site) -> LayerInfo:
-        """The description of a site for the log.  Known once `prepare` has run."""
+        """The description of a site for the log.  Known once `prepare` has run, of sites that are not refused."""
         shape = self._shapes[site.name]
         sketch = self._sketches[site.name]
+        notes = []
+        if site.calls > 1:
+            notes.append(f"called {site.calls} times; the first call is shown")
+        if site.inside and site.tapped is site.layer and site.activation == "linear":
+            notes.append("no graph tells what follows it: its own output is shown, before any activation that the model applies")
         return LayerInfo(
             name=site.name,
             type=type(site.layer).__name__,
             shape=shape,
             filters=shape[-1],
-            tapped="/".join((*site.path, site.tapped.name)),
+            tapped=site.name if site.tapped is site.layer else "/".join((*site.path, site.tapped.name)),
             activation=site.activation,
-            parameters=int(site.layer.count_params()),
+            parameters=int(site.layer.count_params()) if site.layer.built else 0,
             features=sketch.features,
             sketch=sketch.size,
             path=site.path,
-            note=f"called {site.calls} times; the first call is shown" if site.calls > 1 else "",
+            note="; ".join(notes),
         )
 
     def _fold(self, name: str, reduction: str) -> Fold:
@@ -130,31 +169,38 @@ class TapPass:
         return About(self._sketches[name], self._samples, self._seed)
 
     def _build(self) -> Any:
+        if self._rung.eager:
+            return self._trace
         # A partial of its own: TensorFlow counts how often one piece of code is traced, over all watches, and warns of it.
         # Without autograph, as in Keras' own trainer: converting the code would take most of the tracing's time.
-        return tf.function(functools.partial(self._trace), jit_compile=self._jit, autograph=False)
+        return tf.function(functools.partial(self._trace), jit_compile=self._rung.jit, autograph=False)
 
-    def _trace(self, batch: tf.Tensor) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
-        wanted = {id(operation) for site in self._needs for operation in (site.layer, site.tapped)}
-        entered: dict[int, tf.Tensor] = {}
-        left: dict[int, tf.Tensor] = {}
-        with keras.StatelessScope():
-            results = run(self._graph, self._standardised(batch), wanted, entered, left)
-        reduced = {
-            site.name: self._reduce(site, entered.get(id(site.layer)), left[id(site.tapped)]) for site in self._needs
-        }
+    def _call(self, batch: Any) -> Any:
+        return self._function(keras.tree.map_structure(tf.convert_to_tensor, batch))
+
+    def _trace(self, batch: Any) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
+        model = self._model()
+        if model is None:
+            raise RuntimeError("the model is gone")
+        self.refused = {}
+        seen = Seen()
+        results = run(model, batch, self._needs, seen, self._rung.way)
+        reduced = {}
+        for site in self._needs:
+            reason = unreadable(site, seen)
+            if reason:
+                self.refused[site.name] = reason
+                continue
+            entered, left = seen.entered.get(id(site.layer)), first_tensor(seen.left[id(site.tapped)])
+            reduced[site.name] = self._reduce(site, entered, left)
+        if not self._rung.eager:
+            refuse_writes(tf.compat.v1.get_default_graph())
         return reduced, [tf.cast(output, tf.float32) for output in keras.tree.flatten(results)]
 
-    def _standardised(self, batch: tf.Tensor) -> tf.Tensor:
-        (expected,) = self._graph.inputs
-        return tf.cast(tf.reshape(batch, (-1, *batch.shape[1:])), expected.dtype)
-
-    def _reduce(self, site: Site, entered: tf.Tensor | None, values: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _reduce(self, site: Site, entered: Any, values: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.cast(values, tf.float32)
         if getattr(site.layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
             values = tf.experimental.numpy.moveaxis(values, 1, -1)
-        if None in values.shape[1:]:
-            raise ValueError(f"the output of {site.name!r} has the shape {tuple(values.shape)}; featwatch needs it fixed")
         shape = tuple(values.shape[1:])
         self._shapes[site.name] = shape
         sketch = self._sketches[site.name] = Sketch.of_length(int(np.prod(shape)), self._seed)
@@ -164,7 +210,7 @@ class TapPass:
             names.add("neighbour_distance")     # what the sketch's error is measured against
         about = self._about(site.name)
         reduced = {name: getattr(reductions, name)(values, about) for name in sorted(names)}
-        if entered is not None:     # layers of several inputs have no one input
+        if entered is not None and entered.dtype.is_floating:       # layers of several inputs have no one input
             entering = tf.cast(entered, tf.float32)
             reduced |= {name: getattr(reductions, name)(entering, about) for name in sorted(of_input)}
         return reduced

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from featwatch.arguments import checked_output, checked_recorders, output_index, writable
+from featwatch import interrupted
+from featwatch.agenda import Agenda
+from featwatch.alerts import Teller, checked_alerts
+from featwatch.arguments import checked_output, checked_recorders, writable
+from featwatch.cost import Cost, Costs
 from featwatch.earlier import Earlier, earlier
 from featwatch.errors import RefusedType, RefusedValue, in_words, notify
 from featwatch.layers import LayerChoice, check_choice
-from featwatch.passes import TapPasses
-from featwatch.plan import Plan, check_probe
+from featwatch.preparation import Prepared, prepare
 from featwatch.probe import Probe
 from featwatch.progress import Progress
 from featwatch.recorders import default_recorders
 from featwatch.recorders.base import Recorder
 from featwatch.recorders.pipeline import in_order
-from featwatch.recording import Recording
+from featwatch.recording import Recording, Setting
+from featwatch.records import Alert
 from featwatch.schedule import Schedule, as_schedule
-from featwatch.weights import first_values
+from featwatch.steps import StepCount
+from featwatch.weights import fingerprint
 from featwatch.writers import EventFileWriter, has_records, run_directory
-
-
-@dataclass(frozen=True, eq=False)
-class _Open:
-    """A recording that a `fit` of this process opened and has not finished."""
-
-    thread: int
-    watch: weakref.ref[Watch]
-    recording: Recording
-
-
-_open_recordings: dict[str, _Open] = {}      # by run directory
 
 
 class Watch(keras.callbacks.Callback):
@@ -60,13 +50,21 @@ class Watch(keras.callbacks.Callback):
             callback can use the same one. One training at a time writes into it; a resumed training
             continues it, one that starts over supersedes it.
         probe: the samples that are looked at every time.
-        layers: None for every convolution and dense layer, a name or pattern (`"conv*"`,
-            `"block/*"` for a nested model), a list of them, or a predicate on the layer.
-        recorders: what to record; None for `FilterHealth`, `Embeddings`, `Clusters` and `Separation`.
-        schedule: when, e.g. `fw.every(epochs=5)`, or a function of the epoch; None for every epoch.
-        budget, alerts, on_alert: not supported yet.
+        layers: None for every convolution and dense layer, those in layers and models of your own
+            included; a name or pattern (`"conv*"`, `"block/*"` for what is nested), a list of them, or a
+            predicate on the layer.
+        recorders: what to record; None for every recorder at its defaults.
+        schedule: when, for recorders that have no schedule of their own: `fw.every(epochs=5)`,
+            `fw.every(steps=200)`, `fw.at(0, 1, 10)`, `fw.log_spaced()`, or a function of the epoch; None for
+            every epoch.
+        budget: not supported yet.
+        alerts: what to raise alerts of: None for every detector of `featwatch.alerts`, a list of
+            detectors, or () for none.
+        on_alert: called with each alert that is raised, has changed or is resolved, at the end of an
+            epoch, in the training thread.
         background: whether to analyse in a worker process; False does it in the training thread.
-        output: name or index of the output that holds the class scores, where the model has several.
+        output: name or index of the output that holds the class scores, where the model has several;
+            None takes the only one whose loss is one of classes.
         strict: raise where otherwise a recorder would be switched off with a warning.
 
     Attributes:
@@ -86,8 +84,8 @@ class Watch(keras.callbacks.Callback):
         recorders: Sequence[Recorder] | None = None,
         schedule: Schedule | Callable[[int], bool] | None = None,
         budget: float | None = None,
-        alerts: Any = None,
-        on_alert: Callable[[Any], None] | None = None,
+        alerts: Sequence[Any] | None = None,
+        on_alert: Callable[[Alert], None] | None = None,
         background: bool = True,
         output: int | str | None = None,
         strict: bool = False,
@@ -98,9 +96,8 @@ class Watch(keras.callbacks.Callback):
                 f"Keras runs on the {keras.backend.backend()!r} backend; featwatch supports TensorFlow only, so far: "
                 "set KERAS_BACKEND=tensorflow before Keras is imported"
             )
-        for name, value in (("budget", budget), ("alerts", alerts), ("on_alert", on_alert)):
-            if value is not None:
-                raise ValueError(f"{name}={value!r}: not supported yet; leave it out")
+        if budget is not None:
+            raise ValueError(f"budget={budget!r}: not supported yet; leave it out")
         if not isinstance(probe, Probe):
             raise TypeError(f"probe is a {type(probe).__name__}; make one with featwatch.Probe(x_val, y_val)")
         for name, flag in (("background", background), ("strict", strict)):
@@ -109,11 +106,15 @@ class Watch(keras.callbacks.Callback):
         check_choice(layers)
         self._layers = layers
         self._recorders = in_order(checked_recorders(default_recorders() if recorders is None else recorders))
-        self._schedule = as_schedule(schedule)
-        self._schedules = {
-            recorder: self._schedule if recorder.schedule is None else as_schedule(recorder.schedule)
-            for recorder in self._recorders
-        }
+        own = as_schedule(schedule)
+        self._schedule = own
+        self._agenda = Agenda(
+            {each: own if each.schedule is None else as_schedule(each.schedule) for each in self._recorders}
+        )
+        if self._agenda.counts("steps"):        # a class with batch hooks would turn off asynchronous dispatch for everybody
+            self.on_train_batch_end = self._on_batch_end
+        self._detectors = checked_alerts(alerts)
+        self._teller = Teller(on_alert)
         self._output = checked_output(output)
         self._background = background
         self._strict = strict
@@ -121,74 +122,121 @@ class Watch(keras.callbacks.Callback):
         self.probe = probe
         self.blocked_seconds = 0.0
         self.finishing_seconds = 0.0
-        self._passes: TapPasses | None = None
-        self._plan: Plan | None = None
+        self._costs = Costs()
+        self._prepared: Prepared | None = None
         self._recording: Recording | None = None
+        self._opened = False                        # whether this fit has begun its first epoch
+        self._off = False                           # whether this fit is not watched, for what went wrong
         self._start_over()
 
     def _start_over(self) -> None:
         self._trained: Callable[[], Any] = lambda: None     # the model that the epochs are of
         self._epoch: int | None = None              # epochs trained; None before the first fit
         self._offset = 0                            # from Keras' epoch to ours
-        self._asked: dict[Recorder, int] = {}       # epoch at which each schedule was last asked
-        self._recorded: dict[Recorder, int] = {}    # last epoch with a snapshot
+        self._steps = StepCount()
+        self._agenda.start_over()
         self._earlier = Earlier()
         self._fingerprint = b""
 
+    @property
+    def cost(self) -> dict[str, Cost]:
+        """What watching has cost so far: for each recorder, and for what all of them share, seconds and bytes.
+
+        `blocked_seconds`: for which the training thread waited; `computed_seconds`: of work, wherever;
+        `bytes`: written to the log.
+        """
+        return self._costs.by_name()
+
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._abandon("the training was interrupted")
-        _release_interrupted(run_directory(self.log_dir))
-        self._plan = None
-        self._opened = False
-        with self._guarded("could not be set up"):
-            plan = Plan(self.model, self._recorders, self._layers)
-            check_probe(self.model, self.probe)
-            self._output_index = output_index(self.model, self._output)
-            if self._passes is None or not self._passes.are_of(self.model, plan):
-                self._passes = TapPasses(self.model, plan, self.probe)
-            self._plan = self._passes.plan
+        interrupted.release(run_directory(self.log_dir), "the training was interrupted")
+        self._opened = self._off = False
+        if self.model.built:
+            self._prepare()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Not in on_train_begin: BackupAndRestore moves the first epoch there.
+        self._steps.begin_epoch()
         if self._opened:
             return
         self._opened = True
         with self._guarded("could not be started") as started:
             now = self._first_epoch(epoch)
             self._epoch, self._offset = now, now - epoch
-            if self._plan is None:
+            self._steps.start(self.model.optimizer)
+            if self._off or not self.model.built:
                 return
-            due = [recorder for recorder in self._due(now, last=False) if self._recorded.get(recorder) != now]
-            self._open(now, now if due else now + 1)
+            due = self._agenda.due("epochs", now, last=False)
+            due_by_step = self._agenda.due("steps", self._steps.done, last=False)
+            self._open(now, now if due or due_by_step else now + 1)
+            self._warn_of_idle(now)
             if due:
                 self._snapshot(now, due)
                 self._log(now, self._earlier.metrics, started)
+            if due_by_step:
+                self._snapshot(now, due_by_step, step=self._steps.done)
+                self._log(now, self._earlier.metrics, started, step=self._steps.done)
+
+    def _on_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        step = self._steps.reach(batch)
+        if self._recording is None:
+            return
+        with self._guarded("failed") as started:
+            due = self._agenda.due("steps", step, last=False)
+            if due:
+                epoch = (self._epoch or 0) + 1
+                self._snapshot(epoch, due, step=step)
+                self._log(epoch, _numbers(logs), started, step=step)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         now = self._epoch = epoch + 1 + self._offset
+        if self._recording is None and not self._off:
+            self._late_start(now)
         if self._recording is None:
             return
         with self._guarded("failed") as started:
             last = epoch + 1 >= self._epochs_planned() or bool(getattr(self.model, "stop_training", False))
-            due = self._due(now, last)
+            due = self._agenda.due("epochs", now, last)
             if due:
                 self._snapshot(now, due)
-            self._fingerprint = _fingerprint(self.model)
+            self._fingerprint = fingerprint(self.model)
+            self._tell_alerts()
             self._log(now, _numbers(logs), started)
         self._raise_if_strict()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._recording is None or self._epoch is None:
             return
-        with self._guarded("could not be finished"):
+        with self._guarded("could not be finished") as started:
             # A callback after this one stopped the training: only now is it known which epoch was the last.
-            late = [recorder for recorder in self._due(self._epoch, last=True) if self._recorded.get(recorder) != self._epoch]
-            if not self._fingerprint or _fingerprint(self.model) == self._fingerprint:
+            late = self._agenda.due("epochs", self._epoch, last=True)
+            last_step = self._agenda.due("steps", self._steps.done, last=True)
+            if not self._fingerprint or fingerprint(self.model) == self._fingerprint:
                 if late:
                     self._snapshot(self._epoch, late)
+                if last_step:
+                    self._snapshot(self._epoch, last_step, step=self._steps.done)
+                    self._log(self._epoch, _numbers(logs), started, step=self._steps.done)
             else:
                 self._note_changed_weights(recorded=not late)
             self._finish(self._recording, self._epoch)
+
+    def _prepare(self) -> None:
+        """Find out what of the model is to be read, and how."""
+        with self._guarded("could not be set up"):
+            self._off = True
+            self._prepared = prepare(self.model, self.probe, self._recorders, self._layers, self._output, self._prepared)
+            self._off = False
+
+    def _late_start(self, now: int) -> None:
+        """The model was built by its first batch: nothing could be recorded before."""
+        self._prepare()
+        with self._guarded("could not be started"):
+            if self._off:
+                return
+            self._open(now, now)
+            if self._recording is not None:
+                self._recording.note("note", f"the model was built during epoch {now}: nothing is recorded before", epoch=now)
 
     def _first_epoch(self, epoch: int) -> int:
         """Epochs trained before this fit, of which Keras says that it begins with `epoch`."""
@@ -199,50 +247,81 @@ class Watch(keras.callbacks.Callback):
                 self._earlier = earlier(self.log_dir, epoch, self.probe)
             return epoch
         if 0 < epoch < self._epoch:                 # back to a checkpoint: what came after it is superseded
-            self._asked.clear()
-            self._recorded.clear()
+            self._agenda.start_over()
+            self._steps = StepCount()
             self._earlier = earlier(self.log_dir, epoch, self.probe)
             return epoch
         return max(epoch, self._epoch)              # Keras counts from 0 again, or goes on
 
     def _open(self, now: int, first_epoch: int) -> None:
-        def open_writer() -> EventFileWriter:
-            try:
-                return EventFileWriter(self.log_dir, first_epoch, on_error=_disk_trouble)
-            except ValueError as error:
-                raise RefusedValue(str(error)) from None
-
-        assert self._passes is not None
-        recording = Recording(self.model, self.probe, self._passes, background=self._background, output=self._output_index)
+        assert self._prepared is not None
+        self._prepared.passes.of(self._recorders)   # traced and compiled before: a log that is opened supersedes what is in it
         supersedes = first_epoch == 0 and has_records(self.log_dir)
-        planned = self._epochs_planned()
-        recording.open(
-            open_writer,
-            first_epoch,
-            memory=self._earlier.memory,
-            epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
-            schedule=str(self._schedule),
+        try:
+            writer = EventFileWriter(self.log_dir, first_epoch, on_error=_disk_trouble)
+        except ValueError as error:
+            raise RefusedValue(str(error)) from None
+        recording = Recording(
+            self.model,
+            self.probe,
+            self._prepared,
+            writer,
+            background=self._background,
+            detectors=self._detectors,
+            costs=self._costs,
         )
+        planned = self._epochs_planned()
         self._recording = recording
+        interrupted.opened(run_directory(self.log_dir), self, recording, self._abandon)
+        recording.open(
+            Setting(
+                epoch=first_epoch,
+                step=self._steps.done if self._agenda.counts("steps") else -1,
+                epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
+                schedule=str(self._schedule),
+                memory=self._earlier.memory,
+                alerts=self._earlier.alerts,
+            )
+        )
         if supersedes:
             notify(f"{run_directory(self.log_dir)!r} holds an earlier training; this one starts over and supersedes it")
-        _open_recordings[run_directory(self.log_dir)] = _Open(threading.get_ident(), weakref.ref(self), recording)
 
-    def _snapshot(self, epoch: int, due: list[Recorder]) -> None:
+    def _warn_of_idle(self, now: int) -> None:
+        planned = self._epochs_planned()
+        if planned == sys.maxsize:
+            return
+        steps = (self.params or {}).get("steps")
+        last = {"epochs": planned + self._offset}
+        if steps:
+            last["steps"] = self._steps.done + self._steps.updates(steps * (planned + self._offset - now))
+        for unit, first in (("epochs", now), ("steps", self._steps.done)):
+            idle = self._agenda.idle(unit, first, last[unit]) if unit in last else []
+            if idle:
+                names = ", ".join(recorder.name for recorder in idle)
+                notify(f"{names} will record nothing: its schedule names none of the {unit} {first} to {last[unit]}")
+
+    def _snapshot(self, epoch: int, due: list[Recorder], step: int = -1) -> None:
         assert self._recording is not None
-        self._recording.snapshot(epoch, due)
-        self._recorded |= dict.fromkeys(due, epoch)
+        counts = self._agenda.counts("steps")
+        self._recording.snapshot(epoch, due, step=step, position=self._steps.done if counts else epoch)
+        self._agenda.followed(due, epoch if step < 0 else step)
 
-    def _log(self, epoch: int, metrics: Mapping[str, float], started: float) -> None:
+    def _log(self, epoch: int, metrics: Mapping[str, float], started: float, step: int = -1) -> None:
         if self._recording is not None:
-            self._recording.log_epoch(epoch, metrics, time.perf_counter() - started)
+            self._recording.log_epoch(epoch, metrics, time.perf_counter() - started, step=step)
+
+    def _tell_alerts(self) -> None:
+        if self._recording is not None:
+            self._teller.tell(self._recording.alerts())
 
     def _finish(self, recording: Recording, epoch: int) -> None:
         progress = Progress() if (self.params or {}).get("verbose", 1) != 0 else None
         started = time.perf_counter()
         try:
-            recording.finish(epoch, progress)
+            recording.wait(epoch, progress)
+            self._tell_alerts()
         finally:
+            recording.close(epoch)
             self._let_go(recording)
             self.finishing_seconds += time.perf_counter() - started
             if progress is not None:
@@ -253,25 +332,14 @@ class Watch(keras.callbacks.Callback):
 
     def _let_go(self, recording: Recording) -> None:
         self._recording = None
-        self._earlier = Earlier(memory=recording.memory)
-        directory = run_directory(self.log_dir)
-        held = _open_recordings.get(directory)
-        if held is not None and held.recording is recording:
-            del _open_recordings[directory]
+        self._earlier = Earlier(memory=recording.memory, alerts=recording.open_alerts)
+        interrupted.closed(run_directory(self.log_dir), recording)
 
     def _abandon(self, reason: str) -> None:
         recording = self._recording
         if recording is not None:
             self._let_go(recording)
             recording.abandon(self._epoch or 0, reason)
-
-    def _due(self, epoch: int, last: bool) -> list[Recorder]:
-        due = []
-        for recorder, schedule in self._schedules.items():
-            if schedule.due(self._asked.get(recorder), epoch, last):
-                due.append(recorder)
-            self._asked[recorder] = epoch
-        return due
 
     def _epochs_planned(self) -> int:
         return int((self.params or {}).get("epochs") or sys.maxsize)
@@ -297,9 +365,11 @@ class Watch(keras.callbacks.Callback):
         try:
             yield started
         except (RefusedValue, RefusedType):
+            with contextlib.suppress(Exception):
+                self._abandon("the watch was refused")
             raise
         except Exception as error:
-            self._plan = None
+            self._off = True
             with contextlib.suppress(Exception):
                 self._abandon(f"the watch {what}: {in_words(error)}")
             if self._strict:
@@ -309,37 +379,12 @@ class Watch(keras.callbacks.Callback):
             self.blocked_seconds += time.perf_counter() - started - (self.finishing_seconds - finishing)
 
 
-def _release_interrupted(directory: str) -> None:
-    """Let go of what an earlier `fit` of this thread left open when an exception or Ctrl-C ended it.
-
-    That is a recording into the same directory, and any whose watch nobody holds any more.
-    """
-    for place, held in list(_open_recordings.items()):
-        if held.thread != threading.get_ident():
-            continue
-        watch = held.watch()
-        if watch is None:
-            del _open_recordings[place]
-            held.recording.abandon(0, "the training was interrupted")
-        elif place == directory:
-            watch._abandon("the training was interrupted")
-
-
 def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
     numbers = {}
     for name, value in (logs or {}).items():
         with contextlib.suppress(TypeError, ValueError):
             numbers[str(name)] = float(value)
     return numbers
-
-
-def _fingerprint(model: Any) -> bytes:
-    """A hash of some values of the first and the last trainable variable: enough to see that weights were put back."""
-    variables = model.trainable_variables
-    digest = hashlib.blake2b(digest_size=8)
-    for variable in (variables[:1] + variables[-1:]) if variables else []:
-        digest.update(first_values(variable, 4096).tobytes())
-    return digest.digest()
 
 
 def _disk_trouble(error: Exception) -> None:

@@ -19,17 +19,22 @@ PLUGIN = ROOT / "tensorboard_plugin" / "tensorboard_plugin_featwatch"
 FLOORS = [  # the roof comes first
     {"cli"},
     {"demo"},
-    {"watch"},
+    {"watch", "snapshot"},
+    {"interrupted"},
     {"recording", "earlier"},
-    {"passes", "reader"},
-    {"background", "plan", "logindex", "arguments"},
+    {"preparation"},
+    {"passes", "agreement", "reader"},
+    {"background", "plan", "logindex", "arguments", "agenda"},
     {"worker"},
-    {"recorders", "taps", "writers", "eventfiles", "alerts"},
+    {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},
     {"explain"},
     {"running", "folds"},
-    {"analysis", "layers", "probe", "predictions", "wire"},
-    {"sources"},
-    {"records", "reductions", "weights", "schedule", "labels", "thumbnails", "structures", "drawing", "errors", "progress"},
+    {"analysis", "layers", "probe", "predictions", "wire", "journal", "gallery", "frames"},
+    {"sources", "graphs"},
+    {"streams"},
+    {"labels", "tfdata"},
+    {"records", "reductions", "weights", "schedule", "thumbnails", "structures", "drawing"},
+    {"cost", "steps", "errors", "progress"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -47,8 +52,11 @@ NARROWER = {
     "recorders": {"analysis", "explain", "records", "errors"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
-    "reader": {"logindex", "eventfiles", "wire", "records"},
+    "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames"},
     "wire": {"records"},
+    "journal": {"records"},
+    "gallery": {"records"},
+    "frames": {"records"},
 }
 THIRD_PARTY = {
     "records": {"numpy"},
@@ -59,9 +67,13 @@ THIRD_PARTY = {
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
-    "layers", "reductions", "folds", "running", "explain", "taps", "weights", "plan", "recording", "watch", "writers", "demo",
+    "agreement", "demo", "explain", "folds", "graphs", "layers", "plan", "recording", "reductions", "running",
+    "survey", "taps", "watch", "weights", "writers",
 }  # fmt: skip
-FRAMEWORKS_INSIDE_FUNCTIONS = {"eventfiles"}  # remote paths are opened with TensorFlow's file systems, imported when one comes
+FRAMEWORKS_INSIDE_FUNCTIONS = {
+    "eventfiles",  # remote paths are opened with TensorFlow's file systems, imported when one comes
+    "tfdata",  # a data set of TensorFlow's is read with TensorFlow
+}
 KNOWS_HTTP = {"plugin"}
 
 
@@ -162,7 +174,7 @@ def test_the_plugin_sees_wire_and_records_alone(module: str) -> None:
         assert package not in FRAMEWORKS, str(imported)
         assert package != "werkzeug" or module in KNOWS_HTTP, f"{imported}; HTTP ends at {sorted(KNOWS_HTTP)}"
         if package == "featwatch":
-            assert target in {"wire", "records", "__version__", ""}, str(imported)  # "": the door, for its version
+            assert target in {"wire", "records", "journal", "__version__", ""}, str(imported)  # "": the door, for its version
         if package == PLUGIN.name:
             assert floor_of(target, PLUGIN_FLOORS) > floor, f"{imported}, which is not below it"
 

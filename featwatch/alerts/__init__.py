@@ -9,22 +9,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from featwatch.alerts.collapse import Collapse
 from featwatch.alerts.dead_filters import DeadFilters
 from featwatch.alerts.desk import AlertDesk
 from featwatch.alerts.detector import Detector, Finding
 from featwatch.alerts.not_finite import NotFinite
+from featwatch.alerts.telling import Teller
+from featwatch.alerts.one_class import OneClass
 from featwatch.alerts.words import in_a_line
 from featwatch.records import Alert
 
 __all__ = [
-    "Alert", "AlertDesk", "DeadFilters", "Detector", "Finding", "NotFinite",
+    "Alert", "AlertDesk", "DeadFilters", "Detector", "Finding", "NotFinite", "Teller",
     "checked_alerts", "default_detectors", "in_a_line",
 ]  # fmt: skip
 
 
 def default_detectors() -> list[Detector]:
     """The detectors of a `Watch` that is given none, fresh ones."""
-    return [NotFinite(), DeadFilters()]
+    return [NotFinite(), Collapse(), OneClass(), DeadFilters()]
 
 
 def checked_alerts(alerts: Any) -> list[Detector]:

@@ -73,6 +73,8 @@ def _attempt(recorder: Recorder, snapshot: LayerSnapshot) -> Outcome:
         return Outcome(recorder.name, nothing=str(reason))
     except Exception as error:
         return Outcome(recorder.name, failure=in_words(error))
+    if record is not None and snapshot.step >= 0:
+        record = dataclasses.replace(record, step=snapshot.step)
     return Outcome(recorder.name, record=record)
 
 

@@ -1,0 +1,93 @@
+"""What the graph of a functional model tells: its operations, and which activation applies to a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+_NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization)
+_ACTIVATION_LAYERS = (
+    keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU,
+    keras.layers.ELU, keras.layers.Softmax,
+)  # fmt: skip
+
+
+def graph_of(model: Any) -> Any:
+    """The functional graph of a functional or sequential model, or None where there is none to run.
+
+    There is none in a subclassed model, in one whose `call` is the user's own, and before a model is built.
+    """
+    if isinstance(model, keras.Sequential):
+        return model._functional if type(model).call is keras.Sequential.call else None
+    own = hasattr(model, "_run_through_graph") and type(model).call is Functional.call
+    return model if own else None
+
+
+def operations_of(graph: Any) -> list[Any]:
+    """The graph's operations in graph order, each once, inputs left out."""
+    return [
+        operation
+        for operation in dict.fromkeys(graph.operations)
+        if not isinstance(operation, keras.layers.InputLayer)
+    ]
+
+
+def nodes_of(graph: Any) -> list[Any]:
+    """The graph's calls of operations, inputs first."""
+    return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
+
+
+def applied_activation(graph: Any, layer: Any, node: Any) -> tuple[Any, str]:
+    """The operation after which the layer's activation has been applied, and that activation's name."""
+    own = own_activation(layer)
+    if own:
+        return layer, own
+    following = _only_consumer(graph, node)
+    if following is not None and isinstance(following.operation, _NORMALISATIONS):
+        following = _only_consumer(graph, following)
+    if following is not None:
+        name = activation_name(following.operation)
+        if name:
+            return following.operation, name
+    return layer, "linear"
+
+
+def own_activation(layer: Any) -> str:
+    """The name of the activation that a layer itself applies last, or "" where it applies none."""
+    own = getattr(layer, "activation", None)
+    if isinstance(layer, _ACTIVATION_LAYERS):
+        return activation_name(layer)
+    return _name_of(own) if callable(own) and own is not keras.activations.linear else ""
+
+
+def activation_name(operation: Any) -> str:
+    """The name of the activation function that an operation of the graph applies, or "" where it is something else."""
+    if isinstance(operation, keras.layers.Activation):
+        return _name_of(operation.activation)
+    if isinstance(operation, keras.layers.ReLU):
+        plain = not operation.negative_slope and not operation.threshold
+        return ("relu" if operation.max_value is None else "relu6") if plain else "leaky_relu"
+    if isinstance(operation, keras.layers.LeakyReLU):
+        return "leaky_relu"
+    if isinstance(operation, _ACTIVATION_LAYERS):
+        return type(operation).__name__.lower()
+    if isinstance(operation, keras.Layer):
+        return ""
+    # keras.ops.relu(x) and its like on symbolic tensors: an Operation of that name, in small letters.
+    name = "".join(("_" if c.isupper() and i else "") + c.lower() for i, c in enumerate(type(operation).__name__))
+    return name if hasattr(keras.activations, name) else ""
+
+
+def _only_consumer(graph: Any, node: Any) -> Any:
+    """The node that uses this node's output, if it is the only one and the output is not an output of the graph."""
+    tensor = node.output_tensors[0]
+    if any(tensor is output for output in graph.outputs):
+        return None
+    users = [other for other in nodes_of(graph) if any(tensor is used for used in other.input_tensors)]
+    return users[0] if len(users) == 1 and len(users[0].output_tensors) == 1 else None
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__).lower()
