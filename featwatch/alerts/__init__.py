@@ -14,8 +14,8 @@ from featwatch.alerts.dead_filters import DeadFilters
 from featwatch.alerts.desk import AlertDesk
 from featwatch.alerts.detector import Detector, Finding
 from featwatch.alerts.not_finite import NotFinite
-from featwatch.alerts.telling import Teller
 from featwatch.alerts.one_class import OneClass
+from featwatch.alerts.telling import Teller
 from featwatch.alerts.words import in_a_line
 from featwatch.records import Alert
 
