@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
-import json
 import operator
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from featwatch import wire
+from featwatch import frames, gallery, journal, wire
 from featwatch.eventfiles import event_files, exists, is_directory, join, list_directory
 from featwatch.logindex import LogIndex, NotThere
 from featwatch.records import (
     KINDS,
+    Alert,
     Closing,
     Clustering,
     Embedding,
     EpochLog,
+    FeatureImages,
+    FilterExemplars,
+    Histograms,
     Journal,
     LayerHealth,
     LayerInfo,
@@ -61,45 +65,52 @@ def load(log_dir: str | os.PathLike[str]) -> Run:
     if not is_directory(path):
         raise ValueError(f"{path!r} is a file; pass the directory that Watch was given{_runs_in(os.path.dirname(path) or '.')}")
     inner = join(path, wire.RUN_DIRECTORY)
-    directory = inner if event_files(inner) else path
-    index = LogIndex(directory)
-    if not index.series() and not index.unknown:
+    directory = inner if _holds_records(inner) else path
+    axes = {"epochs": LogIndex(directory), "steps": LogIndex(join(directory, wire.STEPS_DIRECTORY), "steps")}
+    if not any(index.series() or index.unknown for index in axes.values()):
+        damages = [damage for index in axes.values() for damage in index.damages]
         raise ValueError(
             f"nothing of featwatch's was recorded in {path!r}{_runs_in(path)}; "
             "fw.Watch(log_dir, probe) writes there from the start of fit on"
-            + "".join(f"; {damage}" for damage in index.damages[:1])
+            + "".join(f"; {damage}" for damage in damages[:1])
         )
-    return Run(path, index)
+    return Run(path, axes)
 
 
 class Run:
     """What one training recorded.  Made by `load`; arrays are read from the log when they are asked for.
 
-    Superseded records (of a training that was resumed before them, or started over) are not shown.
-    Every accessor raises a KeyError that says what there is, and WireError (a ValueError) where the
-    record is there but damaged.
+    Records stand at epochs, or at optimiser steps where they were made on a schedule of steps; whoever asks
+    for one gives `epoch` or `step=`.  Superseded records (of a training that was resumed before them, or
+    started over) are not shown.  Every accessor raises a KeyError that says what there is, and WireError (a
+    ValueError) where the record is there but damaged.
     """
 
-    def __init__(self, log_dir: str, index: LogIndex) -> None:
+    def __init__(self, log_dir: str, axes: Mapping[str, LogIndex]) -> None:
         self.log_dir = log_dir
-        self._index = index
+        self._axes = axes
 
     def __repr__(self) -> str:
-        return f"<Run {self.log_dir!r}: {len(self.layers)} layers, epochs {_ranges(self.epochs) or 'none yet'}>"
+        steps = f", steps {_ranges(self.steps)}" if self.steps else ""
+        return f"<Run {self.log_dir!r}: {len(self.layers)} layers, epochs {_ranges(self.epochs) or 'none yet'}{steps}>"
 
     # What there is
 
     @cached_property
     def epochs(self) -> list[int]:
         """The epochs of which anything of the model was recorded, ascending."""
-        snapshots = [series for series in self._index.series() if series[0] not in _NO_SNAPSHOT]
-        return sorted({epoch for series in snapshots for epoch in self._index.epochs(*series)})
+        return self._snapshots("epochs")
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """The optimiser steps of which anything of the model was recorded, ascending: by schedules of steps alone."""
+        return self._snapshots("steps")
 
     @cached_property
     def layers(self) -> list[str]:
         """Names of the watched layers in graph order; last those that only records know."""
-        recorded = [layer for kind, layer in self._index.series() if kind not in _NO_SNAPSHOT and layer]
-        return list(dict.fromkeys([*self.layer_infos, *recorded]))
+        series = [one for index in self._axes.values() for one in index.series()]
+        return list(dict.fromkeys([*self.layer_infos, *(layer for kind, layer in series if kind not in _NO_SNAPSHOT and layer)]))
 
     @cached_property
     def layer_infos(self) -> dict[str, LayerInfo]:
@@ -122,110 +133,177 @@ class Run:
         """The samples that were looked at."""
         return self._newest(ProbeRecord)
 
-    @property
+    @cached_property
     def journal(self) -> list[dict[str, Any]]:
-        """What was skipped, thinned, approximated or switched off, in the order in which it happened."""
-        records = sorted([*self._readable(Journal), *self._readable(Closing)], key=lambda record: record.epoch)
-        entries = (dict(entry) for record in records for entry in record.entries)
-        # By content, for a journal repeats what it said at an earlier epoch.
-        return list({json.dumps(entry, sort_keys=True): entry for entry in entries}.values())
+        """What was skipped, thinned, approximated or switched off, in the order in which it happened; alerts are in `alerts`."""
+        return [dict(entry) for entry in journal.notes(self._entries)]
 
     @property
-    def alerts(self) -> list[Any]:
-        """Empty: this version has no detectors that could raise an alert."""
-        return []
+    def alerts(self) -> list[Alert]:
+        """What has been wrong for several checks in a row, each in its newest state: the worst first, then the oldest."""
+        return self._alerts[0]
+
+    @property
+    def cost(self) -> dict[str, dict[str, float]]:
+        """What watching had cost at the newest epoch: recorder -> "blocked_seconds", "computed_seconds", "bytes"."""
+        logs = self._readable(EpochLog)
+        return {name: dict(costs) for name, costs in logs[-1].cost.items()} if logs else {}
 
     @cached_property
     def problems(self) -> list[str]:
         """Sentences: what of the log could not be read, and why.  The first use reads the whole log."""
-        damages = [(damage.reason, str(damage)) for damage in self._index.damages]
-        unknown = [
-            (kind, f"{count:,} × unknown kind of record {kind!r}: written by a newer featwatch?")
-            for kind, count in self._index.unknown.items()
-        ]
         groups: dict[str, list[str]] = {}
-        for reason, sentence in [*damages, *unknown, *self._index.unreadable()]:
-            groups.setdefault(reason, []).append(sentence)
+        for index in self._axes.values():
+            damages = [(damage.reason, str(damage)) for damage in index.damages]
+            unknown = [
+                (kind, f"{count:,} × unknown kind of record {kind!r}: written by a newer featwatch?")
+                for kind, count in index.unknown.items()
+            ]
+            for reason, sentence in [*damages, *unknown, *index.unreadable()]:
+                groups.setdefault(reason, []).append(sentence)
+        for sentence in self._alerts[1]:
+            groups.setdefault(sentence, []).append(sentence)
         return [
             first + (f"; {len(others):,} more for the same reason" if others else "") for first, *others in groups.values()
         ]
 
     # The records
 
-    def embedding(self, layer: str, epoch: int) -> Embedding:
+    def embedding(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Embedding:
         """The layout of the probe by this layer's features."""
-        return self._record(Embedding, layer, epoch)
+        return self._record(Embedding, layer, epoch, step)
 
-    def clusters(self, layer: str, epoch: int) -> Clustering:
+    def clusters(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Clustering:
         """The clusters of that layout."""
-        return self._record(Clustering, layer, epoch)
+        return self._record(Clustering, layer, epoch, step)
 
-    def separation(self, layer: str, epoch: int) -> LayerSeparation:
+    def separation(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> LayerSeparation:
         """How well this layer separates the classes."""
-        return self._record(LayerSeparation, layer, epoch)
+        return self._record(LayerSeparation, layer, epoch, step)
 
-    def health(self, layer: str, epoch: int) -> LayerHealth:
+    def health(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> LayerHealth:
         """What each of the layer's filters does."""
-        return self._record(LayerHealth, layer, epoch)
+        return self._record(LayerHealth, layer, epoch, step)
 
-    def predictions(self, epoch: int) -> Predictions:
+    def histograms(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Histograms:
+        """Histograms of each filter's activations."""
+        return self._record(Histograms, layer, epoch, step)
+
+    def exemplars(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FilterExemplars:
+        """The samples that activate each filter most."""
+        return self._record(FilterExemplars, layer, epoch, step)
+
+    def feature_images(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FeatureImages:
+        """Images that maximise filters: each filter's newest up to then, `refreshed` says of when it is."""
+        newest = self._record(FeatureImages, layer, epoch, step)
+        axis, position = wire.place_of(newest)
+        before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if one < position]
+        return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
+
+    def predictions(self, epoch: int | None = None, *, step: int | None = None) -> Predictions:
         """The model's scores for the probe."""
-        return self._record(Predictions, "", epoch)
+        return self._record(Predictions, "", epoch, step)
 
-    def metrics(self, epoch: int) -> dict[str, float]:
+    def metrics(self, epoch: int | None = None, *, step: int | None = None) -> dict[str, float]:
         """What Keras reported of an epoch, by name: loss, accuracy, val_loss, …"""
-        return dict(self._record(EpochLog, "", epoch).metrics)
+        return dict(self._record(EpochLog, "", epoch, step).metrics)
 
-    def numbers(self, kind: str, layer: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def numbers(self, kind: str, layer: str, name: str, axis: str = "epochs") -> tuple[np.ndarray, np.ndarray]:
         """(n,) int64 epochs and (n,) float64 values of one number, e.g. ("separation", "conv1", "knn_accuracy").
 
-        `layer` is "" for what belongs to no layer, e.g. ("epoch", "", "val_loss").  Records that cannot be
-        read are left out; `problems` names them.
+        `layer` is "" for what belongs to no layer, e.g. ("epoch", "", "val_loss").  With `axis` "steps" steps
+        instead of epochs.  Records that cannot be read are left out; `problems` names them.
         """
         cls = KINDS.get(kind)
         if cls is None:
             raise NotRecorded(f"no records are called {kind!r}{_closest(kind, KINDS)}; there are {', '.join(KINDS)}")
-        if not self._index.epochs(kind, layer):
-            raise self._not_recorded(cls, layer, None)
-        rows = [(record.epoch, record.numbers()) for record in self._readable(cls, layer)]
-        found = [(epoch, numbers[name]) for epoch, numbers in rows if name in numbers]
+        if axis not in self._axes:
+            raise ValueError(f"axis={axis!r}: expected 'epochs' or 'steps'")
+        if not self._axes[axis].positions(kind, layer):
+            raise self._not_recorded(cls, layer, axis, None)
+        rows = [(wire.place_of(record)[1], record.numbers()) for record in self._readable(cls, layer, axis)]
+        found = [(position, numbers[name]) for position, numbers in rows if name in numbers]
         if not found:
             names = sorted({name for _, numbers in rows for name in numbers})
             raise NotRecorded(f"{kind!r} has no number called {name!r}{_closest(name, names)}; there are {', '.join(names)}")
-        return np.array([epoch for epoch, _ in found], np.int64), np.array([value for _, value in found], np.float64)
+        return np.array([position for position, _ in found], np.int64), np.array([value for _, value in found], np.float64)
 
-    def _record(self, cls: type[_AnyRecord], layer: str, epoch: int) -> _AnyRecord:
+    def to_frame(self, what: str, axis: str = "epochs") -> Any:
+        """A pandas DataFrame of what was recorded, one row for each combination of its first columns.
+
+        `what` is one of "health", "histograms" (by epoch, layer and filter), "separation", "clusters", "embeddings"
+        (by epoch and layer), "predictions", "epochs" (by epoch), "cost" (by epoch and recorder) and "alerts".
+        With `axis` "steps", what was recorded by step; the column `epoch` then says in which epoch that was.
+        Records that cannot be read are left out; `problems` names them.
+
+        Raises ValueError for another `what` or `axis`, KeyError where nothing of it was recorded, ImportError where
+        pandas is not installed.
+        """
+        if axis not in self._axes:
+            raise ValueError(f"axis={axis!r}: expected 'epochs' or 'steps'")
+        if what == "alerts":
+            return frames.of_alerts(self.alerts)
+        cls = frames.kind_of(what)
+        series = self._axes[axis].series()
+        layers = [layer for layer in (self.layers if cls.per_layer else [""]) if (cls.kind, layer) in series]
+        if not layers:
+            raise self._not_recorded(cls, "", axis, None)
+        return frames.of_records(what, axis, (record for layer in layers for record in self._readable(cls, layer, axis)))
+
+    def _snapshots(self, axis: str) -> list[int]:
+        index = self._axes[axis]
+        snapshots = [series for series in index.series() if series[0] not in _NO_SNAPSHOT]
+        return sorted({position for series in snapshots for position in index.positions(*series)})
+
+    @cached_property
+    def _entries(self) -> list[Mapping[str, Any]]:
+        return journal.entries([*self._readable(Journal), *self._readable(Closing)])
+
+    @cached_property
+    def _alerts(self) -> tuple[list[Alert], list[str]]:
+        return journal.alerts(self._entries)
+
+    def _record(self, cls: type[_AnyRecord], layer: str, epoch: int | None, step: int | None = None) -> _AnyRecord:
         if not isinstance(layer, str):
             raise TypeError(f"layer={layer!r}: expected a layer's name, the epoch comes after it")
+        if (epoch is None) == (step is None):
+            raise TypeError(f"epoch={epoch!r}, step={step!r}: expected one of the two")
+        axis, given = ("steps", step) if epoch is None else ("epochs", epoch)
         try:
-            number = operator.index(epoch)
+            position = operator.index(cast(int, given))
         except TypeError:
-            raise TypeError(f"epoch={epoch!r}: expected a whole number") from None
+            raise TypeError(f"{self._axes[axis].unit}={given!r}: expected a whole number") from None
         try:
-            return cast(_AnyRecord, self._index.read(cls.kind, layer, number))
+            return cast(_AnyRecord, self._axes[axis].read(cls.kind, layer, position))
         except NotThere:
-            raise self._not_recorded(cls, layer, number) from None
+            raise self._not_recorded(cls, layer, axis, position) from None
 
     def _newest(self, cls: type[_AnyRecord]) -> _AnyRecord:
-        epochs = self._index.epochs(cls.kind)
+        epochs = self._axes["epochs"].positions(cls.kind)
         if not epochs:
             raise NotRecorded(f"no {cls.kind!r} was recorded in {self.log_dir!r}")
         return self._record(cls, "", epochs[-1])
 
-    def _readable(self, cls: type[_AnyRecord], layer: str = "") -> list[_AnyRecord]:
-        """The records that can be read, by epoch; `problems` names the others."""
-        records = []
-        for epoch in self._index.epochs(cls.kind, layer):
-            try:
-                records.append(self._record(cls, layer, epoch))
-            except wire.WireError:
-                continue
-        return records
+    def _readable(self, cls: type[_AnyRecord], layer: str = "", axis: str = "epochs") -> list[_AnyRecord]:
+        """The records that can be read, by epoch or step; `problems` names the others."""
+        return list(self._each(cls, layer, axis, self._axes[axis].positions(cls.kind, layer)))
 
-    def _not_recorded(self, cls: type[Record], layer: str, epoch: int | None) -> NotRecorded:
-        recorded = {of: self._index.epochs(kind, of) for kind, of in self._index.series() if kind == cls.kind}
+    def _each(self, cls: type[_AnyRecord], layer: str, axis: str, positions: Iterable[int]) -> Iterator[_AnyRecord]:
+        """The records at these places, those that can be read, one by one."""
+        for position in positions:
+            with contextlib.suppress(wire.WireError):
+                yield cast(_AnyRecord, self._axes[axis].read(cls.kind, layer, position))
+
+    def _not_recorded(self, cls: type[Record], layer: str, axis: str, position: int | None) -> NotRecorded:
+        index = self._axes[axis]
+        recorded = {of: index.positions(kind, of) for kind, of in index.series() if kind == cls.kind}
         if not recorded:
-            kinds = dict.fromkeys(kind for kind, _ in self._index.series() if kind not in _NO_SNAPSHOT)
+            other = self._axes["epochs" if axis == "steps" else "steps"]
+            elsewhere = {place for kind, of in other.series() if kind == cls.kind for place in other.positions(kind, of)}
+            if elsewhere:
+                said = f"no {cls.kind!r} was recorded by {index.unit}; it was at {other.axis} {_ranges(sorted(elsewhere))}"
+                return NotRecorded(said)
+            kinds = dict.fromkeys(kind for kind, _ in index.series() if kind not in _NO_SNAPSHOT)
             return NotRecorded(f"no {cls.kind!r} was recorded; there are {', '.join(kinds) or 'no snapshots yet'}")
         if layer not in recorded and cls.per_layer:
             if layer in self.layers:
@@ -234,7 +312,11 @@ class Run:
         of = f" of {layer!r}" if layer else ""
         if layer not in recorded:
             return NotRecorded(f"{cls.kind!r} belongs to no layer, not to {layer!r}; pass \"\"")
-        return NotRecorded(f"no {cls.kind!r}{of} was recorded at epoch {epoch}; recorded at {_ranges(recorded[layer])}")
+        return NotRecorded(f"no {cls.kind!r}{of} was recorded at {index.unit} {position}; recorded at {_ranges(recorded[layer])}")
+
+
+def _holds_records(directory: str) -> bool:
+    return bool(event_files(directory) or event_files(join(directory, wire.STEPS_DIRECTORY)))
 
 
 def _layer_info(entry: Any) -> LayerInfo | None:
@@ -271,5 +353,5 @@ def _ranges(epochs: list[int], most: int = 8) -> str:
 def _runs_in(directory: str, most: int = 5) -> str:
     """"; runs in 'logs': run-1, run-2" where a directory holds runs of featwatch's, else nothing."""
     names = list_directory(directory) if is_directory(directory) else []
-    runs = [name for name in names if event_files(join(directory, name, wire.RUN_DIRECTORY))]
+    runs = [name for name in names if _holds_records(join(directory, name, wire.RUN_DIRECTORY))]
     return f"; runs in {directory!r}: {', '.join(runs[:most])}{', …' if len(runs) > most else ''}" if runs else ""

@@ -135,9 +135,9 @@ def rewritten(path: Path, change: Callable[[dict[str, object]], object]) -> None
     [
         ({"format": 2}, wire.NewerFormat, "written in format 2 by a newer featwatch; this one reads up to 1"),
         ({"kind": "health"}, wire.WireError, "lacks a field"),
-        ({"kind": "epoch"}, wire.WireError, "names another kind, layer or epoch"),
-        ({"layer": "d"}, wire.WireError, "names another kind, layer or epoch"),
-        ({"epoch": 77}, wire.WireError, "names another kind, layer or epoch"),
+        ({"kind": "epoch"}, wire.WireError, "names another kind, layer or place"),
+        ({"layer": "d"}, wire.WireError, "names another kind, layer or place"),
+        ({"epoch": 77}, wire.WireError, "names another kind, layer or place"),
     ],
     ids=str,
 )

@@ -200,11 +200,11 @@ def test_superseding_is_what_the_rule_says(events: list[tuple[bool, int, float]]
     """(is a session, epoch, wall time): a record is superseded iff a session was opened later at its epoch or before."""
     columns = _Column(), _Column()
     for is_session, epoch, wall_time in events:
-        columns[is_session].epoch.append(epoch)
+        columns[is_session].position.append(epoch)
         columns[is_session].wall_time.append(wall_time)
     replaced = _Superseded(columns[True])
     for is_session, column in enumerate(columns):
-        found = replaced(np.array(column.wall_time), np.array(column.epoch, np.int64))
+        found = replaced(np.array(column.wall_time), np.array(column.position, np.int64))
         expected = [
             any(opened and first <= epoch and time > wall_time for opened, first, time in events)
             for kind, epoch, wall_time in events
