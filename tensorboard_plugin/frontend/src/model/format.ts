@@ -26,6 +26,15 @@ export function seconds(value: Maybe): string {
   return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
 }
 
+/** An amount of data, in the unit that suits it. */
+export function bytes(value: Maybe): string {
+  if (!known(value)) return DASH;
+  if (value < 1000) return `${Math.round(value)} B`;
+  const unit = value < 1e6 ? 1 : value < 1e9 ? 2 : 3;
+  const scaled = value / 1000 ** unit;
+  return `${scaled.toFixed(scaled < 10 ? 1 : 0)} ${["B", "kB", "MB", "GB"][unit]}`;
+}
+
 /** How long ago, in the coarsest unit that still informs. */
 export function ago(elapsed: number): string {
   if (elapsed < 5) return "just now";

@@ -1,22 +1,43 @@
-// The keyboard: arrows step epochs and layers, space plays, Home and End, 1–3 choose a view, Esc clears.
+// The keyboard: arrows step epochs and layers, space plays, digits choose a view, brackets go through alerts.
 
+import { jumpBy } from "./alerts";
 import type { Page } from "./page.svelte";
+
+/** What the sheet of keys says. */
+export const KEYS: [keys: string[], what: string][] = [
+  [["←", "→"], "earlier or later"],
+  [["Home", "End"], "first, newest"],
+  [["Space"], "play, pause"],
+  [["L"], "follow what is newest"],
+  [["↑", "↓"], "layer before, layer after"],
+  [["k", "j"], "the same"],
+  [["/"], "find a layer"],
+  [["1", "…", "4"], "choose a view"],
+  [["[", "]"], "alert before, alert after"],
+  [["Esc"], "clear the selection"],
+  [["?"], "this sheet"],
+];
 
 /** Acts on a key; true where it was one of ours. */
 export function handleKey(page: Page, event: KeyboardEvent): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return false;
+  if (page.sheet) return (event.key === "Escape" || event.key === "?") && ((page.sheet = false), true);
   if (event.key === " " && isPressedByKey(event.target)) return false;
   const tab = page.tabs[Number(event.key) - 1];
   if (tab) return page.set("tab", tab), true;
   switch (event.key) {
     case "ArrowLeft": return (page.playing = false), page.move(-1), true;
     case "ArrowRight": return (page.playing = false), page.move(1), true;
-    case "ArrowUp": return page.moveLayer(-1), true;
-    case "ArrowDown": return page.moveLayer(1), true;
+    case "ArrowUp": case "k": return page.moveLayer(-1), true;
+    case "ArrowDown": case "j": return page.moveLayer(1), true;
     case "Home": return (page.playing = false), page.goTo(page.epochs[0] ?? null), true;
     case "End": return (page.playing = false), page.goTo(page.newest), true;
     case " ": return (page.playing = !page.playing), true;
     case "l": return page.goLive(), true;
+    case "[": return jumpBy(page, -1), true;
+    case "]": return jumpBy(page, 1), true;
+    case "/": return (page.finding = true), true;
+    case "?": return (page.sheet = true), true;
     case "Escape": return page.clearSelection(), true;
     default: return false;
   }

@@ -1,6 +1,6 @@
 // The page's state: which run, epoch and layer are looked at, what of them is known, and what is selected.
 
-import type { Axis, LayerInfo, RunEntry, RunInfo, RunView } from "../api/types";
+import type { Alert, Axis, LayerInfo, RunEntry, RunInfo, RunView } from "../api/types";
 import { axesOf, chosenAxis, onAxis } from "./axis";
 import { epochsOf, has, nearest, pendingEpochs, snapshotEpochs, step } from "./epochs";
 import { Frames } from "./frames.svelte";
@@ -27,6 +27,12 @@ export class Page {
   playing = $state(false);
   /** Which rail is unfolded where the page is too narrow to show both. */
   drawer: "layers" | "details" | null = $state(null);
+
+  /** The alert that was gone to last. */
+  alert: string | null = $state(null);
+  /** Whether the sheet of keys is open, and whether a layer is being looked for. */
+  sheet = $state(false);
+  finding = $state(false);
 
   /** Categories isolated by the legend, and the samples and filters that are selected or hovered. */
   isolated: ReadonlySet<number> = $state.raw(new Set<number>());
@@ -69,6 +75,8 @@ export class Page {
     this.layerNames.includes(this.settings.layer ?? "") ? this.settings.layer! : (this.layerNames.at(-1) ?? ""),
   );
   layerInfo: LayerInfo | null = $derived(this.layers.find((entry) => entry.name === this.layer) ?? null);
+
+  alerts: Alert[] = $derived(this.info?.alerts ?? []);
 
   epochs: number[] = $derived(snapshotEpochs(this.run));
   recordsEmbeddings: boolean = $derived(
@@ -189,6 +197,7 @@ export class Page {
     this.filters = [];
     this.isolated = new Set();
     this.hoveredSample = this.hoveredFilter = null;
+    this.alert = null;
   }
 
   /** Epochs at which a kind of record of the current layer exists. */

@@ -1,0 +1,88 @@
+// What is wrong, in order of consequence, and how to get to where it shows.
+
+import { SEVERITIES, type Alert, type Severity } from "../api/types";
+import type { Page } from "./page.svelte";
+import type { Tab } from "./settings";
+
+export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", warning: "Warning", advice: "Advice" };
+
+const rank = (alert: Alert): number => SEVERITIES.indexOf(alert.severity);
+
+/** Those that hold, the worst first; the order of the log among equals. */
+export const openAlerts = (alerts: readonly Alert[]): Alert[] =>
+  alerts.filter((alert) => alert.resolved < 0).sort((a, b) => rank(a) - rank(b));
+
+/** Those that are over, the last resolved first. */
+export const resolvedAlerts = (alerts: readonly Alert[]): Alert[] =>
+  alerts.filter((alert) => alert.resolved >= 0).sort((a, b) => b.resolved - a.resolved);
+
+/** What holds of a layer: how many, and how bad. */
+export interface LayerAlerts {
+  count: number;
+  worst: Severity;
+  texts: string[];
+}
+
+export function alertsByLayer(alerts: readonly Alert[]): Map<string, LayerAlerts> {
+  const found = new Map<string, LayerAlerts>();
+  for (const alert of openAlerts(alerts)) {
+    const entry = found.get(alert.layer) ?? { count: 0, worst: alert.severity, texts: [] };
+    entry.count++;
+    entry.texts.push(alert.text);
+    found.set(alert.layer, entry);
+  }
+  return found;
+}
+
+/** A mark of the timeline: something began, or had been seen often enough, at an epoch. */
+export interface AlertMark {
+  epoch: number;
+  /** Whether an alert was raised here; else one was first seen. */
+  raised: boolean;
+  severity: Severity;
+  texts: string[];
+}
+
+/** One mark an epoch and sort, of the worst that is there. */
+export function alertMarks(alerts: readonly Alert[]): AlertMark[] {
+  const marks = new Map<string, AlertMark>();
+  for (const alert of [...alerts].sort((a, b) => rank(a) - rank(b))) {
+    for (const raised of alert.since === alert.raised ? [true] : [false, true]) {
+      const epoch = raised ? alert.raised : alert.since;
+      const mark = marks.get(`${epoch} ${raised}`) ?? { epoch, raised, severity: alert.severity, texts: [] };
+      mark.texts.push(alert.text);
+      marks.set(`${epoch} ${raised}`, mark);
+    }
+  }
+  return [...marks.values()].sort((a, b) => a.epoch - b.epoch);
+}
+
+/** Shows what an alert is about: its layer, the epoch that it speaks of, the view, and the filters, selected. */
+export function jump(page: Page, alert: Alert): void {
+  page.playing = false;
+  page.alert = alert.id;
+  if (page.layerNames.includes(alert.layer)) page.selectLayer(alert.layer);
+  if (page.axis === "steps" && page.axes.includes("epochs")) page.selectAxis("epochs"); // alerts speak of epochs
+  if (page.axis === "epochs") page.goTo(alert.updated);
+  if (page.tabs.includes(alert.view as Tab)) page.set("tab", alert.view as Tab);
+  page.filters = page.layer === alert.layer ? [...alert.filters] : [];
+}
+
+/** The next or the previous open alert, round the end. */
+export function jumpBy(page: Page, delta: 1 | -1): void {
+  const open = openAlerts(page.alerts);
+  if (!open.length) return;
+  const at = open.findIndex((alert) => alert.id === page.alert);
+  const next = at < 0 ? (delta > 0 ? 0 : open.length - 1) : (at + delta + open.length) % open.length;
+  jump(page, open[next]!);
+}
+
+/** What is looked for, as far as what was recorded tells. */
+export function checks(has: (kind: string) => boolean): string[] {
+  return [
+    has("health") ? "dead filters" : "",
+    has("health") ? "NaN and infinity in activations and weights" : "",
+    has("separation") ? "collapse of separation" : "",
+    has("separation") ? "redundant layers" : "",
+  ].filter(Boolean);
+}
