@@ -25,7 +25,9 @@ class MemoryProvider:
         self.now = 100.0
 
     def write(self, run: str, record: Record) -> None:
-        self.put(run, wire.tag_of(record.kind, record.layer), record.epoch, wire.encode(record), wire.encode_numbers(record))
+        axis, place = wire.place_of(record)
+        where = f"{run}/{wire.STEPS_DIRECTORY}" if axis == "steps" else run
+        self.put(where, wire.tag_of(record.kind, record.layer), place, wire.encode(record), wire.encode_numbers(record))
 
     def put(self, run: str, tag: str, step: int, blobs: list[bytes], text: bytes = b"{}") -> None:
         self.now += 1

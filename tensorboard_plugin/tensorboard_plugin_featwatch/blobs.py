@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from tensorboard.errors import NotFoundError, PublicError
 
 from featwatch import wire
-from tensorboard_plugin_featwatch.entries import RunEntry, Series
+from tensorboard_plugin_featwatch.entries import Series
 from tensorboard_plugin_featwatch.source import EVERYTHING, NEWEST, Source
 
 THREADS = 16                    # RustBoard takes tens of milliseconds for a small blob, but any number at a time
@@ -66,13 +66,13 @@ class BlobStore:
             CACHE_KEYS, lambda keys: 1 + sum(len(references) for _, references in keys[1].values())
         )
 
-    def fetch(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
+    def fetch(self, source: Source, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
         """The blobs of each (series, epoch), which must be in the catalogue, or why there are none.
 
         Raises Gone where the log is no longer what the catalogue says.
         """
         # A record is identified by its wall time: after a resume the same keys name other blobs.
-        names = [(source.experiment, entry.run, series.tag, epoch, series.wall_time(epoch)) for series, epoch in wanted]
+        names = [(source.experiment, series.run, series.tag, epoch, series.wall_time(epoch)) for series, epoch in wanted]
         found: dict[Hashable, Fetched] = {}
         for name in names:
             cached = self._blobs.get(name)
@@ -80,10 +80,10 @@ class BlobStore:
                 found[name] = cached
         missing = [(name, series) for name, (series, _) in zip(names, wanted, strict=True) if name not in found]
         if missing:
-            keys = self._current_keys(source, entry, [(series, name[3]) for name, series in missing])
+            keys = self._current_keys(source, [(series, name[3]) for name, series in missing])
             futures = {}
             for name, series in missing:
-                wall_time, references = keys[series.tag].get(name[3], (None, ()))
+                wall_time, references = keys[series].get(name[3], (None, ()))
                 if wall_time != name[4]:
                     raise Gone(f"the record of epoch {name[3]} was replaced")
                 futures[name] = [self._pool.submit(_read_blob, source, key) for key in references]
@@ -97,36 +97,36 @@ class BlobStore:
                     self._blobs.put(name, blobs)
         return [found[name] for name in names]
 
-    def _current_keys(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> dict[str, Keys]:
-        """tag -> the keys of at least the wanted epochs, where they are still there."""
-        current: dict[str, Keys] = {}
+    def _current_keys(self, source: Source, wanted: Sequence[tuple[Series, int]]) -> dict[Series, Keys]:
+        """The keys of at least the wanted epochs of each series, where they are still there."""
+        current: dict[Series, Keys] = {}
         unknown = []
         for series, epoch in wanted:
-            cached = self._keys.get((source.experiment, entry.run, series.tag))
+            cached = self._keys.get((source.experiment, series.run, series.tag))
             if cached is not None and cached[0] == series.newest:
-                current[series.tag] = cached[1]
+                current[series] = cached[1]
             else:
                 unknown.append((series, epoch))
         # Who follows a training asks for the newest records again and again: that need not move every key there is.
         if unknown and all(epoch == series.epochs[-1] for series, epoch in unknown):
-            newest = _read_keys(source, entry.run, [series for series, _ in unknown], NEWEST)
+            newest = _read_keys(source, [series for series, _ in unknown], NEWEST)
             # Right after a resume the provider's newest record may be a superseded one.
-            current |= {series.tag: newest[series.tag] for series, epoch in unknown if epoch in newest[series.tag]}
-        rest = list(dict.fromkeys(series for series, _ in unknown if series.tag not in current))
+            current |= {series: newest[series] for series, epoch in unknown if epoch in newest[series]}
+        rest = list(dict.fromkeys(series for series, _ in unknown if series not in current))
         if rest:
-            read = _read_keys(source, entry.run, rest, EVERYTHING)
+            read = _read_keys(source, rest, EVERYTHING)
             for series in rest:
-                self._keys.put((source.experiment, entry.run, series.tag), (series.newest, read[series.tag]))
+                self._keys.put((source.experiment, series.run, series.tag), (series.newest, read[series]))
             current |= read
         return current
 
 
-def _read_keys(source: Source, run: str, wanted: Sequence[Series], downsample: int) -> dict[str, Keys]:
-    read = source.read_series([run], [series.tag for series in wanted], downsample).get(run, {})
+def _read_keys(source: Source, wanted: Sequence[Series], downsample: int) -> dict[Series, Keys]:
+    read = source.read_series({series.run for series in wanted}, [series.tag for series in wanted], downsample)
     return {
-        series.tag: {
+        series: {
             datum.step: (datum.wall_time, tuple(reference.blob_key for reference in datum.values))
-            for datum in read.get(series.tag, [])
+            for datum in read.get(series.run, {}).get(series.tag, [])
         }
         for series in wanted
     }

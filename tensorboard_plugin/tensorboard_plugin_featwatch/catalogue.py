@@ -20,7 +20,7 @@ import numpy as np
 import featwatch
 from featwatch import wire
 from featwatch.records import KINDS, Session
-from tensorboard_plugin_featwatch.entries import RunEntry, clipped, run_entry
+from tensorboard_plugin_featwatch.entries import RunEntry, clipped, run_entries
 from tensorboard_plugin_featwatch.source import Source
 
 LIFETIME_SECONDS = 0.5          # a look serves for so long …
@@ -117,7 +117,7 @@ class _Experiment:
         tags: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {run: {} for run in listing.keys() | problems.keys()}
         for (run, tag), (_, steps, wall_times) in read.items():
             tags[run][tag] = (steps, wall_times)
-        return _described({run: run_entry(run, tags[run], problems.get(run, ())) for run in sorted(tags)}, settled)
+        return _described(run_entries(tags, problems), settled)
 
 
 def _list(source: Source) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:

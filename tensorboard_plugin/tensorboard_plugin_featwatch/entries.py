@@ -10,26 +10,27 @@ import numpy as np
 
 from featwatch import wire
 
-MAX_EPOCH = 2**31
 MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """The records of one kind and layer that are in force.
+    """The records of one kind and layer, on one axis, that are in force.
 
     Epochs and wall times only, no blob keys: for a hundred layers times a thousand epochs those
     would be hundreds of megabytes.
     """
 
+    run: str                    # TensorBoard's: each axis is one of its own
+    axis: str                   # one of `wire.AXES`
     kind: str
     layer: str
     tag: str
-    epochs: np.ndarray          # (records,) int64, increasing
+    epochs: np.ndarray          # (records,) int64, increasing; steps on that axis
     wall_times: np.ndarray      # (records,) float64
 
     def wall_time(self, epoch: int) -> float | None:
-        """When the record of this epoch was written, or None."""
+        """When the record of this epoch, or step, was written, or None."""
         place = int(np.searchsorted(self.epochs, epoch))
         return float(self.wall_times[place]) if place < len(self.epochs) and self.epochs[place] == epoch else None
 
@@ -57,68 +58,109 @@ class Sessions:
         return epochs < self.first_epochs[np.searchsorted(self.wall_times, wall_times, side="right")]
 
     @property
-    def generation(self) -> str:
-        """Wall time of the newest session, so written that it reads back as the same number; "0" without any."""
-        return repr(float(self.wall_times[-1])) if len(self.wall_times) else "0"
+    def newest(self) -> float:
+        """Wall time of the newest session; 0 without any."""
+        return float(self.wall_times[-1]) if len(self.wall_times) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class RunEntry:
-    """One run: its sessions and its series."""
+    """One run: its sessions and its series, on both axes."""
 
     run: str
     name: str
-    sessions: Sessions
+    generation: str             # wall time of the newest session, so written that it reads back as the same number
     updated: float | None       # wall time of the newest record
-    series: Mapping[tuple[str, str], Series]
+    series: Mapping[str, Mapping[tuple[str, str], Series]]      # axis -> (kind, layer) -> series
     problems: tuple[str, ...]
 
-    @property
-    def generation(self) -> str:
-        return self.sessions.generation
-
-    def of_kind(self, kind: str) -> dict[str, Series]:
+    def of_kind(self, kind: str, axis: str = "epochs") -> dict[str, Series]:
         """Layer -> series."""
-        return {layer: series for (name, layer), series in self.series.items() if name == kind}
+        return {layer: series for (name, layer), series in self.series[axis].items() if name == kind}
+
+    def one(self, kind: str) -> Series | None:
+        """The series of a kind that belongs to no layer, by epoch."""
+        return self.series["epochs"].get((kind, ""))
 
     def described(self) -> dict[str, object]:
-        """The run as `/index` answers it; equal lists of epochs are listed once."""
-        lists: dict[bytes, int] = {}
-        epochs: list[list[int]] = []
-        places: dict[str, dict[str, int]] = {}
-        for (kind, layer), series in self.series.items():
-            place = lists.setdefault(series.epochs.tobytes(), len(epochs))
-            if place == len(epochs):
-                epochs.append(series.epochs.tolist())
-            places.setdefault(kind, {})[layer] = place
+        """The run as `/index` answers it."""
+        steps = _described(self.series["steps"]) if self.series["steps"] else None
         return {
             "run": self.run, "name": self.name, "generation": self.generation, "updated": self.updated,
-            "epochs": epochs, "series": places, "problems": list(self.problems),
+            **_described(self.series["epochs"]), "steps": steps, "problems": list(self.problems),
         }  # fmt: skip
 
 
-def run_entry(run: str, tags: Mapping[str, tuple[np.ndarray, np.ndarray]], problems: Iterable[str]) -> RunEntry:
-    """The entry of a run from the steps and wall times of each tag, whatever a hostile log put there."""
-    problems = list(problems)
-    sane = {}
-    for tag, (steps, wall_times) in sorted(tags.items()):
-        good = (steps >= 0) & (steps < MAX_EPOCH) & np.isfinite(wall_times)
-        if not good.all():
-            problems.append(f"{np.count_nonzero(~good)} records under {clipped(tag)} have an impossible epoch or time.")
-        order = np.argsort(steps[good], kind="stable")
-        sane[tag] = (steps[good][order], wall_times[good][order])
-    opened = sane.get(wire.tag_of("session"), (np.zeros(0, np.int64), np.zeros(0)))
-    sessions = Sessions.of(*opened)
-    if not len(opened[0]):
+def _described(series: Mapping[tuple[str, str], Series]) -> dict[str, object]:
+    """The series of an axis as `/index` answers them; equal lists of epochs are listed once."""
+    lists: dict[bytes, int] = {}
+    epochs: list[list[int]] = []
+    places: dict[str, dict[str, int]] = {}
+    for (kind, layer), one in series.items():
+        place = lists.setdefault(one.epochs.tobytes(), len(epochs))
+        if place == len(epochs):
+            epochs.append(one.epochs.tolist())
+        places.setdefault(kind, {})[layer] = place
+    return {"epochs": epochs, "series": places}
+
+
+Tags = Mapping[str, tuple[np.ndarray, np.ndarray]]      # tag -> steps and wall times of its events
+
+
+def run_entries(runs: Mapping[str, Tags], problems: Mapping[str, Iterable[str]]) -> dict[str, RunEntry]:
+    """Run -> its entry, sorted, from TensorBoard's runs and what could not be read of them.
+
+    TensorBoard's run `<run>/steps` is the run's axis of steps, where the run is there or is named as featwatch names one.
+    """
+    axes: dict[str, dict[str, str]] = {}
+    for run in sorted(runs.keys() | problems.keys()):
+        owner = _owner(run, runs)
+        axes.setdefault(run if owner is None else owner, {})["epochs" if owner is None else "steps"] = run
+    return {
+        run: _run_entry(run, {axis: (one, runs.get(one, {}), problems.get(one, ())) for axis, one in places.items()})
+        for run, places in sorted(axes.items())
+    }
+
+
+def _owner(run: str, runs: Mapping[str, Tags]) -> str | None:
+    """The run whose axis of steps this one is, or None."""
+    head, _, last = run.rpartition("/")
+    owner = head or "."
+    named = owner.rpartition("/")[2] == wire.RUN_DIRECTORY
+    return owner if last == wire.STEPS_DIRECTORY and (named or owner in runs) else None
+
+
+def _run_entry(run: str, axes: Mapping[str, tuple[str, Tags, Iterable[str]]]) -> RunEntry:
+    """The entry of a run from TensorBoard's run, tags and problems of each axis, whatever a hostile log put there."""
+    problems = [problem for _, _, of_axis in axes.values() for problem in of_axis]
+    series: dict[str, dict[tuple[str, str], Series]] = {axis: {} for axis in wire.AXES}
+    opened = 0.0
+    for axis, (place, tags, _) in axes.items():
+        sane = _sane(tags, axis, problems)
+        sessions = Sessions.of(*sane.get(wire.tag_of("session"), (np.zeros(0, np.int64), np.zeros(0))))
+        opened = max(opened, sessions.newest)
+        for tag, (epochs, wall_times) in sane.items():
+            valid = sessions.in_force(epochs, wall_times)
+            if valid.any():
+                kind, layer = wire.parse_tag(tag)
+                series[axis][kind, layer] = Series(place, axis, kind, layer, tag, epochs[valid], wall_times[valid])
+    if ("session", "") not in series["epochs"]:
         problems.append("No session is recorded: the log's beginning is missing or damaged.")
-    series = {}
-    for tag, (epochs, wall_times) in sane.items():
-        valid = sessions.in_force(epochs, wall_times)
-        if valid.any():
-            kind, layer = wire.parse_tag(tag)
-            series[kind, layer] = Series(kind, layer, tag, epochs[valid], wall_times[valid])
-    updated = max((one.newest for one in series.values()), default=None)
-    return RunEntry(run, _name(run), sessions, updated, series, shortened(problems))
+    updated = max((one.newest for of_axis in series.values() for one in of_axis.values()), default=None)
+    return RunEntry(run, _name(run), repr(opened) if opened else "0", updated, series, shortened(problems))
+
+
+def _sane(tags: Tags, axis: str, problems: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The tags with their events in order, those left out, with a problem, that no honest log holds."""
+    sane = {}
+    for tag, (epochs, wall_times) in sorted(tags.items()):
+        good = (epochs >= 0) & (epochs < wire.MAX_POSITION) & np.isfinite(wall_times)
+        if not good.all():
+            bad = np.count_nonzero(~good)
+            problems.append(f"{bad} records under {clipped(tag)} have an impossible {axis.removesuffix('s')} or time.")
+        order = np.argsort(epochs[good], kind="stable")
+        sane[tag] = (epochs[good][order], wall_times[good][order])
+    return sane
 
 
 def shortened(problems: Iterable[str]) -> tuple[str, ...]:

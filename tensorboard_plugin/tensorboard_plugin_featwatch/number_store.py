@@ -21,7 +21,7 @@ from tensorboard_plugin_featwatch.source import EVERYTHING, NEWEST, Source
 CACHE_VALUES = 16_000_000       # of 8 bytes: a hundred layers times a thousand epochs are a third of it
 RECORDS_PER_READ = 100_000      # texts in one answer of the data server, which may send 256 MiB
 MAX_NAMES = 200                 # an honest record has a dozen; each costs a column over all epochs
-WITHOUT_NUMBERS = ("session", "probe", "journal")     # nothing to chart
+WITHOUT_NUMBERS = ("session", "probe", "journal", "closing")      # nothing to chart
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +51,20 @@ class NumberStore:
             CACHE_VALUES, lambda one: (2 + len(one.columns)) * (1 + len(one.epochs))
         )
 
-    def of(self, source: Source, entry: RunEntry) -> list[tuple[Series, SeriesNumbers]]:
-        """Every series of the run that has numbers, with them."""
-        series = [one for one in entry.series.values() if one.kind not in WITHOUT_NUMBERS]
-        known = {one.tag: self._cache.get((source.experiment, entry.run, one.tag)) for one in series}
+    def of(self, source: Source, entry: RunEntry, axis: str = "epochs") -> list[tuple[Series, SeriesNumbers]]:
+        """Every series of the run's axis that has numbers, with them."""
+        series = [one for one in entry.series[axis].values() if one.kind not in WITHOUT_NUMBERS]
+        known = {one.tag: self._cache.get((source.experiment, one.run, one.tag)) for one in series}
         found = {one.tag: numbers for one in series if (numbers := known[one.tag]) and numbers.state == _state(entry, one)}
         grown = [one for one in series if one.tag not in found and _grew_by_one(known[one.tag], entry, one)]
-        for one, data in _read(source, entry.run, grown, NEWEST):
+        for one, data in _read(source, grown, NEWEST):
             if data and data[-1].wall_time == one.newest:
                 found[one.tag] = _in_columns(one, entry, data[-1:], known[one.tag])
         for portion in _portions(one for one in series if one.tag not in found):
-            for one, data in _read(source, entry.run, portion):
+            for one, data in _read(source, portion):
                 found[one.tag] = _in_columns(one, entry, data)
         for one in series:
-            self._cache.put((source.experiment, entry.run, one.tag), found[one.tag])
+            self._cache.put((source.experiment, one.run, one.tag), found[one.tag])
         return [(one, found[one.tag]) for one in series]
 
 
@@ -89,19 +89,19 @@ def _portions(series: Iterable[Series]) -> Iterator[list[Series]]:
 
 
 def _read(
-    source: Source, run: str, series: Sequence[Series], downsample: int = EVERYTHING
+    source: Source, series: Sequence[Series], downsample: int = EVERYTHING
 ) -> Iterator[tuple[Series, list[Any] | None]]:
-    """The stored texts of each series; None where the provider fails on it, as it does on hostile tensors."""
+    """The stored texts of each series, all of one run; None where the provider fails on it, as it does on hostile tensors."""
     if not series:
         return
     try:
-        found = source.read_tensors(run, [wire.NUMBERS + one.tag for one in series], downsample)
+        found = source.read_tensors(series[0].run, [wire.NUMBERS + one.tag for one in series], downsample)
     except Exception:
         if len(series) == 1:
             yield series[0], None
         else:
             for one in series:
-                yield from _read(source, run, [one], downsample)
+                yield from _read(source, [one], downsample)
         return
     for one in series:
         yield one, found.get(wire.NUMBERS + one.tag, [])
@@ -123,10 +123,10 @@ def _in_columns(
         try:
             numbers = wire.decode_numbers(_text(datum.numpy))
         except wire.WireError as error:
-            problems.append(f"The numbers of {clipped(series.tag)} at epoch {datum.step}: {error}.")
+            problems.append(f"The numbers of {clipped(series.tag)} at {series.axis[:-1]} {datum.step}: {error}.")
             continue
         if len(names.keys() | numbers.keys()) > MAX_NAMES:
-            problems.append(f"The numbers of {clipped(series.tag)} at epoch {datum.step} have too many names.")
+            problems.append(f"The numbers of {clipped(series.tag)} at {series.axis[:-1]} {datum.step} have too many names.")
             continue
         names |= dict.fromkeys(numbers)
         # Events that share an epoch: the last one counts.

@@ -18,7 +18,7 @@ from tensorboard.util import tb_logging
 from werkzeug import Request, Response
 
 from featwatch.records import KINDS
-from featwatch.wire import PLUGIN
+from featwatch.wire import AXES, PLUGIN
 from tensorboard_plugin_featwatch.frames import to_json
 from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGeneration
 from tensorboard_plugin_featwatch.source import Source
@@ -109,14 +109,15 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
 
     def _numbers(self, request: Request) -> Response:
         run, generation = _required(request, "run"), _required(request, "generation")
-        return _json(request, self._queries.numbers(self._source(request), run, generation, _time(request, "after")))
+        after, axis = _time(request, "after"), _axis(request)
+        return _json(request, self._queries.numbers(self._source(request), run, generation, after, axis))
 
     def _records(self, request: Request) -> Response:
         run, generation, kind = (_required(request, name) for name in ("run", "generation", "kind"))
         if kind not in KINDS:
             raise errors.InvalidArgumentError(f"kind must be one of {', '.join(KINDS)}")
         layers = request.args.getlist("layer")
-        frame = self._queries.records(self._source(request), run, generation, kind, _epoch(request), layers)
+        frame = self._queries.records(self._source(request), run, generation, kind, _epoch(request), layers, _axis(request))
         return _respond(request, frame.content, "application/octet-stream", final=frame.final)
 
     def _sprite(self, request: Request) -> Response:
@@ -150,9 +151,16 @@ def _required(request: Request, name: str) -> str:
 
 def _epoch(request: Request) -> int:
     text = _required(request, "epoch")
-    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+    if not (text.isascii() and text.isdecimal() and len(text) <= 16):       # 2^53 has 16 digits
         raise errors.InvalidArgumentError("epoch= must be a whole number, 0 or more")
     return int(text)
+
+
+def _axis(request: Request) -> str:
+    axis = request.args.get("axis", AXES[0])
+    if axis not in AXES:
+        raise errors.InvalidArgumentError(f"axis= must be one of {', '.join(AXES)}")
+    return axis
 
 
 def _time(request: Request, name: str) -> float | None:

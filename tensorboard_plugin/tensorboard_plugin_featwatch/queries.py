@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from featwatch import wire
+from featwatch import journal, wire
 from featwatch.records import Closing, Journal, ProbeRecord, Record, Session
 from tensorboard_plugin_featwatch.blobs import BlobStore, Fetched, Gone
 from tensorboard_plugin_featwatch.catalogue import Catalogue
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped, shortened
 from tensorboard_plugin_featwatch.frames import Damaged, StoredRecord, encode_frame, finite
 from tensorboard_plugin_featwatch.number_store import NumberStore
-from tensorboard_plugin_featwatch.session_facts import described_probe, described_session, sprite_problem
+from tensorboard_plugin_featwatch.session_facts import described_alert, described_probe, described_session, sprite_problem
 from tensorboard_plugin_featwatch.source import Source
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -54,39 +53,47 @@ class Queries:
         return {"etag": etag, "runs": None} if etag == snapshot.etag else snapshot.answer
 
     def run(self, source: Source, run: str, generation: str) -> Mapping[str, Any]:
-        """What is known once per session: session, probe and journal."""
+        """What is known once per session: session, probe, journal and alerts."""
         entry = self._entry(source, run, generation)
         problems: list[str] = []
         session = self._newest(source, entry, Session, problems)
         probe = self._newest(source, entry, ProbeRecord, problems)
+        entries = self._journal(source, entry, problems)
+        alerts, invalid = journal.alerts(entries)
+        problems += invalid
         return {
             "session": described_session(session, problems) if session else None,
             "probe": described_probe(probe, problems) if probe else None,
-            "journal": self._journal(source, entry, problems),
+            "journal": journal.notes(entries),
+            "alerts": [described_alert(alert) for alert in alerts],
             "problems": list(shortened([*entry.problems, *problems])),
         }
 
-    def numbers(self, source: Source, run: str, generation: str, after: float | None = None) -> Mapping[str, Any]:
-        """Every scalar that was recorded, or what is newer than the wall time `after`."""
+    def numbers(
+        self, source: Source, run: str, generation: str, after: float | None = None, axis: str = "epochs"
+    ) -> Mapping[str, Any]:
+        """Every scalar that was recorded on an axis, or what is newer than the wall time `after`."""
         snapshot = self._catalogue.snapshot(source)
         entry = self._checked(snapshot.runs, run, generation)
         answer: list[dict[str, Any]] = []
         problems: list[str] = []
-        for series, numbers in self._numbers.of(source, entry):
+        for series, numbers in self._numbers.of(source, entry, axis):
             epochs, values = numbers.after(-math.inf if after is None else after)
             problems += numbers.problems
             if epochs:
                 answer.append({"kind": series.kind, "layer": series.layer, "epochs": epochs, "values": values})
         return {"until": snapshot.settled.get(run, 0.0), "series": answer, "problems": list(shortened(problems))}
 
-    def records(self, source: Source, run: str, generation: str, kind: str, epoch: int, layers: Sequence[str] = ()) -> Frame:
-        """The records of one kind at one epoch, of the layers named or of all."""
+    def records(
+        self, source: Source, run: str, generation: str, kind: str, epoch: int, layers: Sequence[str] = (), axis: str = "epochs"
+    ) -> Frame:
+        """The records of one kind at one epoch, or step, of the layers named or of all."""
         entry = self._entry(source, run, generation)
-        there = entry.of_kind(kind)
+        there = entry.of_kind(kind, axis)
         named = [there[layer] for layer in dict.fromkeys(layers) if layer in there] if layers else list(there.values())
         wanted = [series for series in named if series.wall_time(epoch) is not None]
         if not wanted:
-            raise NotRecorded(f"no {kind} of these layers is recorded at epoch {epoch}")
+            raise NotRecorded(f"no {kind} of these layers is recorded at {axis.removesuffix('s')} {epoch}")
         records: list[StoredRecord] = []
         damaged: list[Damaged] = []
         for series, blobs in zip(wanted, self._fetch(source, entry, [(series, epoch) for series in wanted]), strict=True):
@@ -122,7 +129,7 @@ class Queries:
 
     def _fetch(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
         try:
-            found = self._blobs.fetch(source, entry, wanted)
+            found = self._blobs.fetch(source, wanted)
         except Gone as gone:
             self._catalogue.forget(source)
             raise StaleGeneration(str(gone)) from None
@@ -134,22 +141,22 @@ class Queries:
 
     def _newest(self, source: Source, entry: RunEntry, cls: type[AnyRecord], problems: list[str]) -> AnyRecord | None:
         """The newest record of a kind that belongs to no layer; None, and a problem, where it cannot be read."""
-        series = entry.series.get((cls.kind, ""))
+        series = entry.one(cls.kind)
         if series is None:
             return None
         epoch = int(series.epochs[series.wall_times.argmax()])
         decoded = self._decoded(source, entry, series, [epoch], problems)
         return cast("AnyRecord", decoded[0]) if decoded else None
 
-    def _journal(self, source: Source, entry: RunEntry, problems: list[str]) -> list[Any]:
+    def _journal(self, source: Source, entry: RunEntry, problems: list[str]) -> list[Mapping[str, Any]]:
         """All entries in order, each once: a journal may repeat what an earlier one said."""
-        journals: list[Record] = []
+        journals: list[Journal] = []
         for kind in (Journal.kind, Closing.kind):
-            series = entry.series.get((kind, ""))
-            journals += self._decoded(source, entry, series, series.epochs.tolist(), problems) if series else []
-        journals.sort(key=lambda journal: journal.epoch)
-        entries = [finite(item) for journal in journals for item in cast("Journal", journal).entries if _is_entry(item)]
-        return list({json.dumps(item, sort_keys=True): item for item in entries}.values())
+            series = entry.one(kind)
+            found = self._decoded(source, entry, series, series.epochs.tolist(), problems) if series else []
+            for one in cast("list[Journal]", found):
+                journals.append(dataclasses.replace(one, entries=tuple(finite(item) for item in one.entries if _is_entry(item))))
+        return journal.entries(journals)
 
     def _decoded(
         self, source: Source, entry: RunEntry, series: Series, epochs: Sequence[int], problems: list[str]
@@ -169,7 +176,7 @@ def _checked_record(series: Series, epoch: int, blobs: Fetched) -> Record:
     if isinstance(blobs, wire.WireError):
         raise blobs
     record = wire.decode(blobs)
-    if (record.kind, record.layer, record.epoch) != (series.kind, series.layer, epoch):
+    if (record.kind, record.layer, wire.place_of(record)) != (series.kind, series.layer, (series.axis, epoch)):
         raise wire.WireError("the header belongs to another record")
     return record
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from featwatch.records import LayerInfo, ProbeRecord, Session
+from featwatch.records import Alert, LayerInfo, ProbeRecord, Session
 from tensorboard_plugin_featwatch.frames import finite
 
 MAX_SPRITE_SIDE = 16_384        # what browsers can draw
+MAX_COLUMNS = 64                # attributes of the probe
+MAX_NOTES = 64
+MAX_NAME = 200                  # characters
+MAX_TEXT = 2000
 
 
 def described_session(session: Session, problems: list[str]) -> dict[str, Any]:
@@ -27,6 +31,8 @@ def described_session(session: Session, problems: list[str]) -> dict[str, Any]:
         "tap": session.tap,
         "recorders": {name: finite(options) for name, options in session.recorders.items() if isinstance(options, dict)},
         "versions": dict(session.versions),
+        "outputs": list(session.outputs),
+        "output": session.output,
         "layers": layers,
     }
 
@@ -52,7 +58,36 @@ def described_probe(probe: ProbeRecord, problems: list[str]) -> dict[str, Any]:
         if shown
         else None,
         "thumbnail_note": probe.thumbnail_note,
+        "targets": finite(probe.targets.tolist()) if len(probe.targets) else None,
+        "attributes": _described_attributes(probe, problems),
+        "notes": [cut(note) for note in probe.notes[:MAX_NOTES]],
     }
+
+
+def described_alert(alert: Alert) -> dict[str, Any]:
+    """The alert's fields, texts no longer than the page can show."""
+    described = finite(alert.as_dict())
+    return {name: cut(value) if isinstance(value, str) else value for name, value in described.items()}
+
+
+def cut(text: str, length: int = MAX_TEXT) -> str:
+    """A text from a log, not longer than `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _described_attributes(probe: ProbeRecord, problems: list[str]) -> dict[str, list[Any]]:
+    """Name -> one plain value per sample; columns that are not so become a problem."""
+    columns: dict[str, list[Any]] = {}
+    for name, values in probe.attributes.items():
+        plain = len(values) == len(probe) and all(isinstance(value, (bool, int, float, str, type(None))) for value in values)
+        if plain and len(columns) < MAX_COLUMNS:
+            columns[cut(name, MAX_NAME)] = [
+                cut(value, MAX_NAME) if isinstance(value, str) else finite(value) for value in values
+            ]
+    if len(columns) < len(probe.attributes):
+        left_out = len(probe.attributes) - len(columns)
+        problems.append(f"{left_out} of the probe's attributes are not one plain value per sample, or too many, and left out.")
+    return columns
 
 
 def sprite_problem(probe: ProbeRecord) -> str:
@@ -75,20 +110,35 @@ def _described_layer(layer: Mapping[str, Any]) -> dict[str, Any] | None:
     """One layer's facts, or None where a field is missing or of another type."""
     described: dict[str, Any] = {}
     for field in dataclasses.fields(LayerInfo):
-        value = layer.get(field.name, [] if field.name == "path" else "" if field.name == "note" else None)
-        if field.type == "str":
-            good = isinstance(value, str)
-        elif field.type == "int":
-            good = _is_count(value)
-        elif field.name == "shape":
-            good = isinstance(value, list) and all(size is None or _is_count(size) for size in value)
-        else:
-            good = isinstance(value, list) and all(isinstance(part, str) for part in value)
-        if not good:
+        # What older logs do not know of has a default.
+        default = field.default if field.default is not dataclasses.MISSING else None
+        value = layer.get(field.name, list(default) if isinstance(default, tuple) else default)
+        if not _TYPES[field.type](value):
             return None
         described[field.name] = value
     return described
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    return _is_whole(value) and value >= 0
+
+
+def _is_list(good: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(good, value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+_TYPES: dict[Any, Callable[[Any], bool]] = {
+    "str": _is_text,
+    "int": _is_count,
+    "tuple[str, ...]": _is_list(_is_text),
+    "tuple[int, ...]": _is_list(_is_whole),
+    "tuple[int | None, ...]": _is_list(lambda size: size is None or _is_count(size)),
+}
