@@ -6,6 +6,9 @@ keys are drawn.  So a source that is read in sequence needs to be read only once
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 
@@ -48,3 +51,77 @@ def proportional(counts: np.ndarray, size: int) -> np.ndarray:
     whole[np.argsort(-remainder, kind="stable")[: left - int(whole.sum())]] += 1
     seats[free] = whole
     return seats
+
+
+class Reservoir:
+    """Draws from a source that is read once, holding at most about twice as many samples as are to be kept.
+
+    Of each class those with the lowest keys are held, in proportion to what was seen so far and half as many
+    again: so the draw is that of `drawn`, as long as no class turns up much more often late than early.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.seen = 0
+        self._rng = np.random.default_rng(seed)
+        self._held: list[_Held] = []
+        self._classes: dict[Any, int] = {}              # label -> number, in the order of appearance
+        self._counts: list[int] = []                    # samples seen of each class
+        self._highest: list[float] = []                 # keys above this are not held any more, by class
+
+    def add(self, labels: list[Any], parts: list[np.ndarray]) -> None:
+        """Take a batch: a label for each sample, and its arrays, (samples, …) each."""
+        keys = self._rng.random(len(labels))
+        for index, (label, key) in enumerate(zip(labels, keys.tolist(), strict=True)):
+            number = self._classes.setdefault(label, len(self._classes))
+            if number == len(self._counts):
+                self._counts.append(0)
+                self._highest.append(1.0)
+            self._counts[number] += 1
+            if key <= self._highest[number]:
+                self._held.append(_Held(self.seen, number, key, [np.array(part[index]) for part in parts]))
+            self.seen += 1
+            if len(self._held) > 2 * self.size:
+                self._thin()
+
+    def result(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Which of the samples seen were drawn, (at most size,) int64 ascending, and their arrays."""
+        if self.seen > self.size:
+            # In the order of the labels, as `drawn` has them: who gets the last seat depends on it.
+            by_label = [self._classes[label] for label in sorted(self._classes, key=_order)]
+            seats = np.zeros(len(by_label), np.int64)
+            seats[by_label] = proportional(np.array(self._counts)[by_label], self.size)
+            chosen = self._lowest(np.array([held.number for held in self._held]), seats)
+            short = self.size - len(chosen)             # where a class turned up late
+            rest = sorted(set(range(len(self._held))) - set(chosen.tolist()), key=lambda index: self._held[index].key)
+            self._held = [self._held[index] for index in [*chosen.tolist(), *rest[:short]]]
+        held = sorted(self._held, key=lambda one: one.place)
+        parts = [np.stack(arrays) for arrays in zip(*(one.parts for one in held), strict=True)]
+        return np.array([one.place for one in held], np.int64), parts
+
+    def _thin(self) -> None:
+        counts = np.array(self._counts)
+        size = 3 * self.size // 2
+        seats = proportional(counts, size) if counts.sum() > size else counts
+        members_of = np.array([held.number for held in self._held])
+        kept = self._lowest(members_of, seats)
+        full = np.bincount(members_of, minlength=len(counts)) > seats
+        self._held = [self._held[index] for index in kept]
+        for number in np.flatnonzero(full).tolist():
+            self._highest[number] = max((held.key for held in self._held if held.number == number), default=-1.0)
+
+    def _lowest(self, members_of: np.ndarray, seats: np.ndarray) -> np.ndarray:
+        return lowest(np.array([held.key for held in self._held]), members_of, seats)
+
+
+@dataclass(frozen=True)
+class _Held:
+    place: int                          # among the samples seen
+    number: int                         # of its class
+    key: float
+    parts: list[np.ndarray]
+
+
+def _order(label: Any) -> tuple[bool, Any]:
+    """Sorts numbers before strings, so that labels of both kinds can be sorted."""
+    return (isinstance(label, (str, bytes)), label)

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.drawing import drawn
-from featwatch.labels import as_class_names, as_labels
 from featwatch.records import ProbeRecord
-from featwatch.sources import input_arrays, samples_of
+from featwatch.sources import drawn_from, samples_of
 from featwatch.structures import described, is_nested, leaves, mapped
 from featwatch.thumbnails import Sprite, sprite_of
 
@@ -76,21 +74,20 @@ class Probe:
         self.seed = _integer("seed", seed, least=0)
         self.batch_size = _integer("batch_size", batch_size, least=1)
 
-        source = input_arrays(x, y)
-        samples = len(leaves(source)[0][1])
-        labels, names = (None, as_class_names(class_names)) if y is None else as_labels(y, samples, class_names)
         pictures = None if images is None else samples_of("images", images)
-        if pictures is not None and len(pictures) != samples:
-            raise ValueError(f"images holds {len(pictures)} samples and x {samples}; pass one image per sample")
+        found = drawn_from(x, y, class_names, size=self.size, seed=self.seed, in_order=pictures is not None)
+        if pictures is not None and len(pictures) != found.source_size:
+            raise ValueError(f"images holds {len(pictures)} samples and x {found.source_size}; pass one image per sample")
 
-        self.source_size = samples
-        self.class_names: tuple[str, ...] = names
-        strata = np.zeros(samples, np.int32) if labels is None else labels
-        self.indices = _frozen(drawn(strata, self.size, self.seed))             # (samples,) int64, ascending
-        self.x = mapped(lambda array: _frozen(_native(array[self.indices])), source)
-        self.y = None if labels is None else _frozen(labels[self.indices])      # (samples,) int32, or None
-        self.labels = _frozen(np.full(len(self.indices), -1, np.int32)) if self.y is None else self.y
-        self.notes: tuple[str, ...] = ()
+        self.source_size = found.source_size
+        self.indices = _frozen(found.rows)                          # (samples,) int64, ascending: rows of the source
+        self.x = mapped(_frozen, found.x)
+        self.y = None if found.labels.y is None else mapped(_frozen, found.labels.y)
+        self.labels = _frozen(found.labels.numbers)                 # (samples,) int32, −1 = no label
+        self.class_names = found.labels.names
+        targets = found.labels.targets
+        self.targets = _frozen(np.zeros((0, 0), np.float32) if targets is None else targets)    # (samples, targets) float32
+        self.notes = found.notes                                    # how the samples were read and drawn, in sentences
         self._images = None if pictures is None else _frozen(pictures[self.indices])
 
     def __len__(self) -> int:
@@ -140,6 +137,8 @@ class Probe:
             thumbnail_height=sprite.height,
             thumbnail_columns=sprite.columns,
             thumbnail_note=sprite.note,
+            notes=self.notes,
+            targets=self.targets,
         )
 
     @cached_property
@@ -165,10 +164,6 @@ def _integer(name: str, value: Any, *, least: int) -> int:
     if number < least:
         raise ValueError(f"{name}={number}: expected at least {least}")
     return number
-
-
-def _native(array: np.ndarray) -> np.ndarray:
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,205 @@
+"""Reading a `tf.data.Dataset` without the training noticing, and the same samples every time.
+
+Iterating a shuffled data set moves its seed generator on, so that the next epoch of training sees another
+order; iterating a cached one fills its cache.  So the probe reads a private copy, made from the data set's
+own serialised graph: what is captured (variables, tables, seed generators) is copied along with it.  From
+the copy, what only orders, repeats or stores is taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from featwatch.errors import in_words
+from featwatch.structures import leaves
+
+_REORDERS = ("ShuffleDataset", "ShuffleAndRepeatDataset")
+_REPEATS_OR_STORES = ("RepeatDataset", "ShuffleAndRepeatDataset", "CacheDataset", "SnapshotDataset", "AssertCardinalityDataset")
+_BATCHES = ("BatchDataset", "ParallelBatchDataset", "PaddedBatchDataset", "MapAndBatchDataset", "ExperimentalMapAndBatchDataset")
+_UNBATCHES = ("UnbatchDataset", "ExperimentalUnbatchDataset")
+_READ_AT_ONCE = 64                  # samples
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A private copy of a data set, to be read once."""
+
+    dataset: Any                    # of batches
+    notes: tuple[str, ...] = ()     # how it differs from the original, in sentences
+
+    def batches(self) -> Iterator[Any]:
+        """Elements, as structures of NumPy arrays with an axis of samples."""
+        try:
+            yield from self.dataset.as_numpy_iterator()
+        except Exception as error:
+            if "Cannot batch tensors" in str(error) or "Cannot add tensor to the batch" in str(error):
+                raise ValueError(f"x gives samples of different shapes ({in_words(error)}); resize or pad them to one") from None
+            raise
+
+
+def is_dataset(x: Any) -> bool:
+    """Whether this is a `tf.data.Dataset`; TensorFlow is not imported to find out."""
+    return any(kind.__module__.startswith("tensorflow.") and kind.__name__ == "DatasetV2" for kind in type(x).__mro__)
+
+
+def private_copy(dataset: Any, *, limit: int, seed: int, in_order: bool) -> Copy:
+    """A copy to read at most about `limit` samples from.
+
+    Without its shuffles, so that the order is the source's own.  Where the source is larger than `limit`, or
+    of unknown size, what comes first need not be typical, and its shuffles stay, with a seed of ours.
+
+    Arguments:
+        in_order: whether samples have to come in the source's own order, since something belongs to them by it.
+
+    Raises:
+        TypeError: elements that are not dense tensors.
+    """
+    _refuse_other_than_tensors(dataset.element_spec)
+    try:
+        graph = _graph_of(dataset)
+    except Exception as error:      # of whatever kind: what cannot be serialised, or is larger than 2 GB
+        return Copy(_batched(dataset, _looks_batched(dataset, None)), _taken_as_it_is(dataset, error))
+    nodes = [(graph.node, None), *((function.node_def, function) for function in graph.library.function)]
+    shuffled = any(node.op.startswith(_REORDERS) for body, _ in nodes for node in body)
+    batched = _looks_batched(dataset, [node.op for node in graph.node])
+    for body, function in nodes:
+        _without(body, function, (*_REORDERS, *_REPEATS_OR_STORES))
+        _in_determined_order(body)
+    copy = _batched(_dataset_of(graph, dataset.element_spec), batched)
+    if not shuffled:
+        return Copy(copy)
+    if in_order or 0 <= int(copy.cardinality()) * _samples_each(dataset, graph, batched) <= limit:
+        return Copy(copy, ("x is a shuffled data set; it was read without its shuffles, in its own order",))
+    graph = _graph_of(dataset)
+    for body, function in [(graph.node, None), *((function.node_def, function) for function in graph.library.function)]:
+        _without(body, function, _REPEATS_OR_STORES)
+        _in_determined_order(body)
+        if function is None:
+            _shuffled_by(graph, seed)
+        else:
+            _without(body, function, _REORDERS)
+    note = f"x is a shuffled data set; it was read through its shuffles with seed {seed}: row numbers are places in that order"
+    return Copy(_batched(_dataset_of(graph, dataset.element_spec), batched), (note,))
+
+
+def _graph_of(dataset: Any) -> Any:
+    import tensorflow as tf
+
+    policy = tf.data.experimental.ExternalStatePolicy.IGNORE        # Python functions stay callable: the process is the same
+    return tf.compat.v1.GraphDef.FromString(dataset._as_serialized_graph(external_state_policy=policy).numpy())
+
+
+def _dataset_of(graph: Any, element_spec: Any) -> Any:
+    import tensorflow as tf
+    from tensorflow.python.data.ops.dataset_ops import _VariantDataset
+
+    with tf.device("CPU"):
+        return _VariantDataset(tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString()), element_spec)
+
+
+def _without(body: Any, function: Any, operations: tuple[str, ...]) -> None:
+    """Take the data sets made by `operations` out of a graph: who reads one reads what it was made from."""
+    instead = {node.name: node.input[0] for node in body if node.op.startswith(operations)}
+
+    def followed(name: str) -> str:
+        while name.partition(":")[0] in instead:        # in functions "node:output:0", in graphs "node"
+            name = instead[name.partition(":")[0]]
+        return name
+
+    for node in body:
+        for place, name in enumerate(node.input):
+            node.input[place] = followed(name)
+    if function is not None:
+        for result, name in function.ret.items():
+            function.ret[result] = followed(name)
+
+
+def _in_determined_order(body: Any) -> None:
+    for node in body:
+        if "deterministic" in node.attr:
+            node.attr["deterministic"].s = b"true"
+
+
+def _shuffled_by(graph: Any, seed: int) -> None:
+    """Replace every shuffle by one that has a seed of its own and no seed generator to share."""
+    import tensorflow as tf
+
+    for node in [node for node in graph.node if node.op.startswith("ShuffleDataset")]:
+        seeds = []
+        for number, value in enumerate((seed % (1 << 62), 1)):
+            name = f"{node.name}/featwatch_seed_{number}"
+            constant = graph.node.add(name=name, op="Const")
+            constant.attr["dtype"].type = tf.int64.as_datatype_enum
+            constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, tf.int64, ()))
+            seeds.append(name)
+        inputs = [*node.input[:2], *seeds]
+        attributes = {name: node.attr[name] for name in ("output_types", "output_shapes")}
+        kept = tf.compat.v1.NodeDef(name=node.name, op="ShuffleDataset", input=inputs, attr=attributes)
+        kept.attr["reshuffle_each_iteration"].b = False
+        node.CopyFrom(kept)
+
+
+def _looks_batched(dataset: Any, operations: list[str] | None) -> bool:
+    """Whether an element is a batch.
+
+    A scalar among its parts (a label) says no; one unknown first axis for all parts says yes; first axes that
+    differ say no.  Where they are all the same known size, it is a batch if the data set was batched last.
+    """
+    shapes = [spec.shape for _, spec in leaves(dataset.element_spec)]
+    if any(shape.rank == 0 for shape in shapes):
+        return False
+    first = {None if shape.rank is None else shape[0] for shape in shapes}
+    if first == {None}:
+        return True
+    if len(first) > 1:
+        return False
+    if operations is None:
+        operations = [type(part).__name__.lstrip("_") for part in _chain(dataset)]
+    said = [name for name in operations if name.startswith((*_BATCHES, *_UNBATCHES))]
+    return bool(said) and said[-1].startswith(_BATCHES)
+
+
+def _batched(dataset: Any, batched: bool) -> Any:
+    return dataset if batched else dataset.batch(_READ_AT_ONCE)
+
+
+def _samples_each(dataset: Any, graph: Any, batched: bool) -> int:
+    """Samples in an element of the copy, as far as can be told; where it cannot, more than any limit."""
+    import tensorflow as tf
+
+    if not batched:
+        return _READ_AT_ONCE
+    first = leaves(dataset.element_spec)[0][1].shape
+    if first.rank and first[0] is not None:
+        return int(first[0])
+    constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
+    sizes = [constants.get(node.input[1]) for node in graph.node if node.op.startswith(_BATCHES[:3])]
+    return int(tf.make_ndarray(sizes[-1])) if sizes and sizes[-1] is not None else 1 << 40
+
+
+def _refuse_other_than_tensors(element_spec: Any) -> None:
+    for path, spec in leaves(element_spec, "an element's part "):
+        kind = type(spec).__name__
+        if kind != "TensorSpec":
+            cure = {"RaggedTensorSpec": "to_tensor()", "SparseTensorSpec": "tf.sparse.to_dense"}.get(kind, "dense tensors")
+            raise TypeError(f"x gives {kind.removesuffix('Spec')}s ({path.strip()}); map them to dense ones first: {cure}")
+
+
+def _taken_as_it_is(dataset: Any, error: Exception) -> tuple[str, ...]:
+    if not any("Shuffle" in type(part).__name__ or "Cache" in type(part).__name__ for part in _chain(dataset)):
+        return ()
+    return (
+        f"x could not be copied ({in_words(error)}) and was read as it is: a training on the same data set object sees "
+        "another order than without the probe; make the probe from a data set without shuffle() and cache()",
+    )
+
+
+def _chain(dataset: Any) -> list[Any]:
+    """The data set and everything that it is made from, sources first."""
+    try:
+        before = dataset._inputs()
+    except (AttributeError, NotImplementedError):
+        before = []
+    return [*(part for one in before for part in _chain(one)), dataset]
