@@ -1,0 +1,34 @@
+// Why a record is not there, as far as the session tells.  A pure function.
+
+import type { RunInfo } from "../api/types";
+
+/** Which recorder makes a kind of record: its name in the session, and what to type to have it. */
+const RECORDERS: Record<string, [name: string, code: string]> = {
+  embedding: ["embeddings", "fw.Embeddings()"],
+  clusters: ["clusters", "fw.Clusters()"],
+  separation: ["separation", "fw.Separation()"],
+  health: ["filter_health", "fw.FilterHealth()"],
+  histograms: ["activation_histograms", "fw.ActivationHistograms()"],
+  exemplars: ["exemplars", "fw.Exemplars()"],
+  feature_images: ["feature_images", "fw.FeatureImages()"],
+};
+
+export interface Reason {
+  text: string;
+  /** What to add to the watch's recorders; "" where that is not what is missing. */
+  code: string;
+}
+
+/** The recorder was switched off, had nothing to say of this layer at this epoch, or is not among those that were asked for. */
+export function whyAbsent(info: RunInfo | null, kind: string, layer: string, epoch: number): Reason | null {
+  const [name, code] = RECORDERS[kind] ?? ["", ""];
+  const session = info?.session;
+  if (!name || !session) return null;
+  const of = info.journal.filter((entry) => entry.recorder === name);
+  const failed = of.findLast((entry) => entry.kind === "failed" && (entry.epoch ?? 0) <= epoch);
+  if (failed) return { text: failed.text, code: "" };
+  const noted = of.findLast((entry) => entry.epoch === epoch && (entry.layer === undefined || entry.layer === layer));
+  if (noted) return { text: noted.text, code: "" };
+  const asked = Object.keys(session.recorders);
+  return asked.length && !asked.includes(name) ? { text: "The watch of this run has no recorder for it. To have it in the next one, add", code } : null;
+}
