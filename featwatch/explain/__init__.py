@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
     "Box": "featwatch.explain.fields",
+    "feature_images": "featwatch.explain.images",
     "field_of": "featwatch.explain.fields",
     "receptive_field": "featwatch.explain.fields",
 }
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from featwatch.explain.fields import Box as Box
     from featwatch.explain.fields import field_of as field_of
     from featwatch.explain.fields import receptive_field as receptive_field
+    from featwatch.explain.images import feature_images as feature_images
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -20,10 +21,17 @@ class NoSize(ValueError):
 
 
 class Axis(Protocol):
-    """A rule for one axis; `exact` where `positions` never gives more than is read."""
+    """A rule for one axis.
+
+    `exact`: `positions` never gives more than is read.  `pace`: by how many positions of the input neighbouring
+    positions of the output lie apart.
+    """
 
     @property
     def exact(self) -> bool: ...
+
+    @property
+    def pace(self) -> Fraction: ...
 
     def hull(self, low: np.ndarray, high: np.ndarray) -> Interval: ...
 
@@ -40,6 +48,10 @@ class Window:
     stride: int = 1
     dilation: int = 1
     before: int = 0                 # padding; negative where the input is cropped
+
+    @property
+    def pace(self) -> Fraction:
+        return Fraction(self.stride)
 
     def hull(self, low: np.ndarray, high: np.ndarray) -> Interval:
         first, last = low * self.stride - self.before, high * self.stride - self.before
@@ -58,6 +70,10 @@ class Loose:
 
     window: Window                  # the leftmost
     slack: int                      # how much further right it may lie
+
+    @property
+    def pace(self) -> Fraction:
+        return self.window.pace
 
     def hull(self, low: np.ndarray, high: np.ndarray) -> Interval:
         first, last = self.window.hull(low, high)
@@ -79,6 +95,10 @@ class Spread:
     dilation: int
     before: int
 
+    @property
+    def pace(self) -> Fraction:
+        return Fraction(1, self.stride)
+
     def hull(self, low: np.ndarray, high: np.ndarray) -> Interval:
         reach = (self.size - 1) * self.dilation
         return -((reach - self.before - low) // self.stride), (high + self.before) // self.stride
@@ -99,6 +119,10 @@ class Enlarged:
     def exact(self) -> bool:
         return self.reach <= 1      # wider kernels have zeros
 
+    @property
+    def pace(self) -> Fraction:
+        return Fraction(1, self.factor)
+
     def hull(self, low: np.ndarray, high: np.ndarray) -> Interval:
         if self.reach == 0:
             return low // self.factor, high // self.factor
@@ -117,6 +141,8 @@ class Enlarged:
 @dataclass(frozen=True)
 class Whole:
     """All of the axis."""
+
+    pace: ClassVar[Fraction] = Fraction(1)
 
     size: int | None
     exact: bool = True              # False: perhaps less is read
@@ -139,6 +165,7 @@ class Repeated:
     """The only position of an axis of size 1, which is repeated all along the other input's axis."""
 
     exact: ClassVar[bool] = True
+    pace: ClassVar[Fraction] = Fraction(1)
 
     def hull(self, low: np.ndarray, high: np.ndarray) -> Interval:
         return np.zeros_like(low), np.zeros_like(high)
@@ -152,6 +179,7 @@ class Part:
     """The part of an axis, from `start` on, that one of several inputs was put into."""
 
     exact: ClassVar[bool] = True
+    pace: ClassVar[Fraction] = Fraction(1)
 
     start: int
     size: int

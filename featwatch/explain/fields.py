@@ -7,8 +7,10 @@ idea), and checked against the exact sets of positions that take part.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import keras
@@ -23,6 +25,8 @@ from featwatch.explain.walk import (
     hull_of_both,
     hull_through,
     outside_of,
+    pace_of_both,
+    pace_through,
     positions_of_both,
     positions_through,
 )  # fmt: skip
@@ -64,6 +68,7 @@ class Field:
     size: tuple[int, ...] = ()      # per spatial axis of the input; empty = not known
     stride: tuple[int, ...] = ()
     offset: tuple[int, ...] = ()
+    input: tuple[int, ...] = ()     # spatial sizes of the input; empty = left open
     kind: str = ""                  # "exact", "superset", or why it is not known
 
 
@@ -85,7 +90,7 @@ def receptive_field(model: Any, layer: Any, unit: Sequence[int] | None = None) -
         >>> receptive_field(keras.Sequential(layers), "pool", (0, 0)).hi
         (5, 5)
     """
-    start = _Start(model, site_of(model, layer))
+    start = Start(model, site_of(model, layer))
     if unit is None:
         unit = start.centre
     if len(unit) != len(start.space) or any(
@@ -111,7 +116,7 @@ def field_of(model: Any, site: Site) -> Field:
     transposed convolution, it is that of the largest, and each starts early enough: a superset.
     """
     try:
-        start = _Start(model, site)
+        start = Start(model, site)
         units = [np.arange(2 if size is None else max(size, 2)) for size in start.sizes]
         found, moved = start.hulls(units)
         size, stride, offset, regular = [], [], [], True
@@ -127,7 +132,9 @@ def field_of(model: Any, site: Site) -> Field:
         at_centre = [(low[u : u + 1], high[u : u + 1]) for (low, high), u in zip(found, start.aligned(start.centre), strict=True)]
         within, exact = start.within(start.centre, at_centre)
         tight = exact and regular and within == start.cut(at_centre)
-        return Field(tuple(size), tuple(stride), tuple(offset), "exact" if tight else "superset")
+        sizes = tuple(size for size in start.input_sizes if size is not None)
+        known = sizes if len(sizes) == len(start.input_sizes) else ()
+        return Field(tuple(size), tuple(stride), tuple(offset), known, "exact" if tight else "superset")
     except (TypeError, ValueError) as error:
         return Field(kind=str(error))
 
@@ -143,7 +150,7 @@ def site_of(model: Any, layer: Any) -> Site:
     return found[0]
 
 
-class _Start:
+class Start:
     """A site of a model, from which to walk back to the model's input."""
 
     def __init__(self, model: Any, site: Site) -> None:
@@ -188,6 +195,12 @@ class _Start:
                 low, high = found[axis]
                 found[axis] = np.maximum(low, 0), np.minimum(high, size - 1)
         return found, moved
+
+    def total_strides(self) -> list[int]:
+        """Per spatial axis of the input, the coarsest grid that anything on the way to the unit is computed on."""
+        start = [(Fraction(1), Fraction(1)) for _ in self._shape]
+        found = self._walk(start, pace_through, pace_of_both)[id(self._input)]
+        return [math.ceil(pace / finest) for pace, finest in (found[axis] for axis in self._input_space)]
 
     def aligned(self, unit: Sequence[int]) -> list[int]:
         """The unit's index per spatial axis of the input, where axes correspond; else 0."""

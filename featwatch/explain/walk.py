@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import keras
@@ -95,3 +96,17 @@ def positions_through(wanted: Positions, rules: tuple[Axis, ...], shape: tuple[i
 def positions_of_both(one: Positions, other: Positions) -> Positions:
     axes = [np.union1d(a, b) for a, b in zip(one.axes, other.axes, strict=True)]
     return Positions(axes, one.exact and other.exact)
+
+
+# How many positions of a tensor lie between two neighbouring units, and the least that of any tensor on the way.
+Pace = tuple[Fraction, Fraction]
+
+
+def pace_through(wanted: list[Pace], rules: tuple[Axis, ...], shape: tuple[int | None, ...]) -> list[Pace]:
+    given = wanted if len(wanted) == len(rules) else [(Fraction(1), Fraction(1)) for _ in rules]
+    paces = [(pace * rule.pace, least) for rule, (pace, least) in zip(rules, given, strict=True)]
+    return [(pace, min(pace, least)) for pace, least in paces]
+
+
+def pace_of_both(one: list[Pace], other: list[Pace]) -> list[Pace]:
+    return [(max(a[0], b[0]), min(a[1], b[1])) for a, b in zip(one, other, strict=True)]

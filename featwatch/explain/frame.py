@@ -1,0 +1,77 @@
+"""On which part of the input a unit's image is optimised: its receptive field, where that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from featwatch.explain.fields import Start, receptive_field
+from featwatch.explain.forms import Form
+from featwatch.layers import Site
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A window of the input, (height, width), and the unit in the map that a model makes of just that window."""
+
+    size: tuple[int, int]
+    origin: tuple[int, int]         # of the window in the input
+    unit: tuple[int, ...]           # in the map of the window
+    box: tuple[int, ...]            # lo0, hi0, lo1, hi1 of its receptive field in the window, inclusive
+    stride: tuple[int, int] | None  # by how much the field moves from unit to unit; None = it cannot be told, or does not
+    patch: bool                     # whether the window is less than the whole input
+
+    @property
+    def full_unit(self) -> tuple[int, ...]:
+        """The unit that sees the same in the map of the whole input."""
+        if self.stride is None:
+            return self.unit
+        moved = [o // s for o, s in zip(self.origin, self.stride, strict=True)][-len(self.unit) :]
+        return tuple(u + by for u, by in zip(self.unit, moved, strict=True))
+
+
+def whole(form: Form, map_size: Sequence[int]) -> Frame:
+    """All of the input, and the central unit."""
+    height, width, _ = form.size
+    return Frame((height, width), (0, 0), tuple(n // 2 for n in map_size), (0, height - 1, 0, width - 1), None, False)
+
+
+def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Frame:
+    """The smallest window in which the central unit finds all that it sees, aligned as in the whole input.
+
+    Strides and padding fall alike in both when the window starts at a multiple of the total stride, and its
+    size leaves the same remainder.  Where no part of the input serves, all of it.
+
+    Arguments:
+        map_size: of the layer's map over the whole input.
+    """
+    full = whole(form, map_size)
+    axes = form.axes
+    try:
+        start = Start(model, site)
+        box = receptive_field(model, site, full.unit)
+        paces = start.total_strides()
+    except (TypeError, ValueError):
+        return full
+    if len(axes) != len(map_size) or len(box.lo) != len(axes) or 0 in box.stride:
+        return full
+    size, origin, unit, stride = list(full.size), [0, 0], list(full.unit), [1, 1]
+    bounds = [[0, full.size[0] - 1], [0, full.size[1] - 1]]
+    for i, axis in enumerate(axes):
+        low, high, step, whole_size = box.lo[i], box.hi[i], box.stride[i], full.size[axis]
+        pace = max(paces[i], step)
+        first = low // pace * pace
+        wide = high - first + 1
+        wide += (whole_size - wide) % pace
+        if first >= 0 and first + wide > whole_size:
+            first -= pace
+            wide += pace
+        if first < 0 or first + wide > whole_size or first % step:
+            first, wide = 0, whole_size
+        size[axis], origin[axis], unit[i], stride[axis] = wide, first, unit[i] - first // step, step
+        bounds[axis] = [max(low - first, 0), min(high - first, wide - 1)]
+    return Frame(
+        (size[0], size[1]), (origin[0], origin[1]), tuple(unit), (*bounds[0], *bounds[1]), (stride[0], stride[1]),
+        patch=tuple(size) != full.size,
+    )  # fmt: skip

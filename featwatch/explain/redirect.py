@@ -1,0 +1,44 @@
+"""Gradients that pass through a ReLU which is off, where otherwise nothing would pass.
+
+A start at which every ReLU on the way is off gives no gradient and stays where it is.  For some steps
+then gradients are let through that would switch units on (as in Lucid's `redirected_relu_grad`).  Only the
+gradients of operations that are traced within `redirected` are concerned, in that one graph: nothing of
+the model is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+_GRADIENT = "FeatwatchRedirected"
+_WHEN = "featwatch/redirected_when"     # collection of a graph: a boolean, whether to redirect
+
+
+@contextlib.contextmanager
+def redirected(when: tf.Tensor) -> Iterator[None]:
+    """Operations traced meanwhile in the graph of `when`, a boolean scalar, have redirected gradients where it is true."""
+    graph = tf.compat.v1.get_default_graph()
+    graph.clear_collection(_WHEN)
+    graph.add_to_collection(_WHEN, when)
+    with graph.gradient_override_map({"Relu": _GRADIENT, "Relu6": _GRADIENT}):
+        yield
+
+
+@tf.RegisterGradient(_GRADIENT)
+def _redirected_gradient(operation: Any, upwards: tf.Tensor) -> tf.Tensor:
+    """`upwards`: the objective's gradient with regard to what the ReLU gives; the objective is to grow."""
+    x = operation.inputs[0]
+    nothing = tf.zeros_like(upwards)
+    off = x <= 0
+    full = x >= 6 if operation.type == "Relu6" else tf.zeros_like(off)
+    passed = tf.where(off | full, nothing, upwards)
+    found = operation.graph.get_collection(_WHEN)
+    if not found:
+        return passed
+    blocked = tf.reduce_all(tf.equal(passed, 0), axis=list(range(1, x.shape.rank)), keepdims=True)
+    useless = (off & (upwards < 0)) | (full & (upwards > 0))
+    return tf.where(found[0] & blocked, tf.where(useless, nothing, upwards), passed)
