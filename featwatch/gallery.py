@@ -36,7 +36,7 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
         if field.metadata.get("axes") == ("shown",)
     }
     values["pixels"] = np.stack([_on_range(record, record.pixels[row], low, high) for record, row in rows])
-    values["filtered_pixels"] = newest.filtered_pixels[:0]
+    values["filtered_pixels"] = newest.pixels[:0]
     if all(len(record.filtered_pixels) == len(record.filters) for record in shown):
         values["filtered_pixels"] = np.stack([_on_range(record, record.filtered_pixels[row], low, high) for record, row in rows])
     return dataclasses.replace(newest, low=low, high=high, **values | {"filters": np.array(filters, np.int32)})
