@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,7 +49,7 @@ class ActivationHistograms(Recorder):
         fine_grid = Grid.of_edges(edges)
         grid = common_grid(float(low), float(high), self.bins, fine_grid.exponent, _grid_of(snapshot.previous))
         counts = fine_grid.merged(fine, grid)
-        positions, counted = math.prod(snapshot.info.shape[:-1]), int(reduced["histogram_positions"])
+        positions, counted = snapshot.info.features // snapshot.info.filters, int(reduced["histogram_positions"])
         inputs = stratified(snapshot.labels, SHOWN_INPUTS)
         enough = sufficiency(maxima, snapshot.labels)
         return Histograms(
