@@ -69,7 +69,8 @@ class Features:
         if isinstance(record, ProbeRecord):
             yield self.annotated(record)
         elif isinstance(record, EpochLog):
-            yield dataclasses.replace(record, cost=costs(record.epoch)) if self.cost else record
+            first = sum(one["blocked_seconds"] for one in costs(0).values())
+            yield dataclasses.replace(record, cost=costs(record.epoch), blocked_seconds=first) if self.cost else record
             if self.alerts and record.epoch == story.epochs:
                 yield self.journal(story, record.epoch)
         elif isinstance(record, Session):
@@ -221,7 +222,7 @@ def costs(epoch: int) -> dict[str, dict[str, float]]:
     shares = {
         "forward pass": (0.062, 0.062, 0), "embeddings": (0.004, 1.31, 61_000), "clusters": (0, 0.03, 9_000),
         "separation": (0.001, 0.21, 800), "filter health": (0.003, 0.02, 6_400), "exemplars": (0.004, 0.011, 21_000),
-        "feature images": (0.41, 0.41, 190_000), "writing": (0.002, 0.009, 0),
+        "feature images": (0.11, 0.11, 190_000), "writing": (0.002, 0.009, 0),
     }  # fmt: skip
     names = ("blocked_seconds", "computed_seconds", "bytes")
     return {name: {what: share * (epoch + 1.0) for what, share in zip(names, one, strict=True)} for name, one in shares.items()}

@@ -59,7 +59,7 @@ export function normaliseRun(raw: unknown): RunInfo {
     session: answer.session ? session(object(answer.session)) : null,
     probe: answer.probe ? probe(object(answer.probe)) : null,
     journal: list(answer.journal).map((entry) => journal(object(entry))),
-    alerts: list(answer.alerts).map((entry) => alert(object(entry))).filter((entry) => entry !== null),
+    alerts: [...new Map(list(answer.alerts).map((entry) => alert(object(entry))).filter((entry) => entry !== null).map((entry) => [entry.id, entry])).values()],
     problems: list(answer.problems).map(text),
   };
 }

@@ -1,6 +1,7 @@
 // What the views show of the chosen epoch: records asked for, columns of samples, colours.  One place, so that views agree.
 
 import type { FrameRecord } from "../api/types";
+import { columnNames, columnOf, type Column } from "./columns";
 import { nearest } from "./epochs";
 import type { Page } from "./page.svelte";
 import { travelMs } from "./player";
@@ -32,9 +33,16 @@ export class Look {
   /** The last record of each kind and layer: stays in place until the next one has come, so that nothing flashes. */
   private readonly last = new Map<string, FrameRecord | null>();
 
+  /** The attributes and targets that came with the probe, and the one that is chosen of them. */
+  columnNames: string[] = $derived(columnNames(this.page.info?.probe ?? null));
+  column: Column | null = $derived.by(() => {
+    const { column } = this.page.settings;
+    return columnOf(this.page.info?.probe ?? null, column !== null && this.columnNames.includes(column) ? column : (this.columnNames[0] ?? null));
+  });
+
   colours: ColourBy[] = $derived(
     COLOURS.filter((by) =>
-      by === "column" ? false : by === "true" ? this.labels !== null : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
+      by === "column" ? this.columnNames.length > 0 : by === "true" ? this.labels !== null : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
     ),
   );
   colourBy: ColourBy = $derived(
@@ -107,6 +115,7 @@ export class Look {
       certainty: column(this.predictions, "certainty", Float32Array),
       cluster: column(clusters, "labels", Int32Array),
       classNames: this.classNames,
+      column: this.colourBy === "column" ? this.column : null,
     };
   }
 

@@ -1,7 +1,8 @@
 // How the probe's samples look: category, colour, ring and size of each.  Pure functions on columns.
 
+import type { Column } from "./columns";
 import type { ColourBy, SizeBy } from "./settings";
-import { categoryColours, darker, neutral, noise, type Rgb } from "../theme/palette";
+import { categoryColours, darker, neutral, noise, sequential, type Rgb } from "../theme/palette";
 
 /** What is known of each sample; a column that was not recorded is null. */
 export interface SampleColumns {
@@ -13,6 +14,8 @@ export interface SampleColumns {
   /** −1 = noise. */
   cluster: Int32Array | null;
   classNames: string[];
+  /** The attribute or target that was chosen. */
+  column?: Column | null;
 }
 
 export interface LegendEntry {
@@ -51,12 +54,14 @@ export function className(columns: Pick<SampleColumns, "classNames">, index: num
 }
 
 export function categories(columns: SampleColumns, by: ColourBy): Int32Array | null {
+  if (by === "column") return columns.column?.kind === "category" ? columns.column.keys : null;
   return by === "true" ? columns.labels : by === "predicted" ? columns.predicted : columns.cluster;
 }
 
 /** How many categories share the hues: all classes for both ways to colour by class, so that hues mean the same. */
 export function categoryCount(columns: SampleColumns, by: ColourBy): number {
   if (by === "cluster") return 1 + highest(columns.cluster);
+  if (by === "column") return columns.column?.kind === "category" ? columns.column.names.length : 0;
   return Math.max(columns.classNames.length, 1 + highest(columns.labels), 1 + highest(columns.predicted));
 }
 
@@ -92,7 +97,9 @@ export function legend(columns: SampleColumns, options: Pick<PaintOptions, "colo
   }
   const hue = hues(columns, options);
   const name = (key: number) =>
-    options.colourBy === "cluster" ? (key < 0 ? "noise" : String(key)) : className(columns, key);
+    options.colourBy === "cluster" ? (key < 0 ? "noise" : String(key))
+    : options.colourBy === "column" ? columnValue(columns, key)
+    : className(columns, key);
   return [...counts]
     .sort(([a], [b]) => (a < 0 ? 1 : b < 0 ? -1 : a - b))
     .map(([key, entry]) => ({ key, name: name(key), ...entry, colour: hue(key) }));
@@ -104,23 +111,34 @@ export function paint(columns: SampleColumns, options: PaintOptions): Paint {
   const keys = categories(columns, options.colourBy);
   const hue = hues(columns, options);
   // The ring names the predicted class, whatever the fill shows.
-  const classHue = options.colourBy === "cluster" ? hues(columns, { ...options, colourBy: "true", isolated: new Set() }) : hue;
+  const classHue = options.colourBy === "cluster" || options.colourBy === "column" ? hues(columns, { ...options, colourBy: "true", isolated: new Set() }) : hue;
+  const scale = options.colourBy === "column" ? scaled(columns.column, options.dark) : null;
   const fill = new Uint8Array(4 * count);
   const ring = new Uint8Array(4 * count);
   const radius = new Float32Array(count);
   const shrink = Math.max(0.55, Math.min(1, Math.sqrt(CROWDED / Math.max(count, 1))));
   for (let i = 0; i < count; i++) {
     const key = keys ? keys[i]! : -1;
-    const shown = options.isolated.size === 0 || options.isolated.has(key);
+    const shown = !keys || options.isolated.size === 0 || options.isolated.has(key);
     const wrong = isWrong(columns, i);
-    const colour = keys ? hue(key) : neutral(options.dark);
-    fill.set(wrong ? darker(colour) : colour, 4 * i);
+    const colour = scale ? scale(i) : keys ? hue(key) : neutral(options.dark);
+    // Darker on a scale would be another value: there the ring alone says it.
+    fill.set(wrong && !scale ? darker(colour) : colour, 4 * i);
     fill[4 * i + 3] = shown ? 215 : FADED;
     ring.set(wrong ? classHue(columns.predicted![i]!) : fill.subarray(4 * i, 4 * i + 3), 4 * i);
     ring[4 * i + 3] = wrong && shown ? 255 : 0;
     radius[i] = shrink * sizeOf(columns.certainty?.[i], options.sizeBy);
   }
   return { fill, ring, radius };
+}
+
+const columnValue = ({ column }: SampleColumns, key: number): string => (key < 0 || column?.kind !== "category" ? "not known" : (column.names[key] ?? ""));
+
+/** The colour of each sample on the scale of a numeric column; null for any other. */
+function scaled(column: Column | null | undefined, dark: boolean): ((i: number) => Rgb) | null {
+  if (column?.kind !== "numeric") return null;
+  const { values, low, high } = column;
+  return (i) => (Number.isFinite(values[i]) ? sequential(high > low ? (values[i]! - low) / (high - low) : 0.5) : neutral(dark));
 }
 
 /** The clusters with most samples, largest first. */
