@@ -61,9 +61,9 @@ def images(
     n = len(filters)
     pixels = np.stack([np.full((side, side, channels), 10 * epoch + f, np.uint8) for f in filters])
     return FeatureImages(
-        epoch=epoch, layer="conv1", filters=np.array(filters), pixels=pixels, low=np.full(channels, low), high=np.full(channels, high),
-        activation=np.array(filters) + epoch, natural=np.full(n, np.nan), reached=np.ones(n, bool), refreshed=np.full(n, epoch),
-        filters_in_all=8, **more,
+        epoch=epoch, layer="conv1", filters=np.array(filters), pixels=pixels, low=np.full(channels, low),
+        high=np.full(channels, high), activation=np.array(filters) + epoch, natural=np.full(n, np.nan), reached=np.ones(n, bool),
+        refreshed=np.full(n, epoch), filters_in_all=8, **more,
     )  # fmt: skip
 
 
@@ -183,7 +183,10 @@ def test_a_gallery_holds_each_filters_newest_image(tmp_path: Path) -> None:
         run.feature_images("conv1", 5)
 
 
-@pytest.mark.parametrize("change", [{"side": 3}, {"channels": 3}, {"unit": (1, 1)}, {"box": (0, 1, 0, 1)}, {"patch": False}], ids=str)
+OTHER_GEOMETRIES = [{"side": 3}, {"channels": 3}, {"unit": (1, 1)}, {"box": (0, 1, 0, 1)}, {"patch": False}]
+
+
+@pytest.mark.parametrize("change", OTHER_GEOMETRIES, ids=str)
 def test_pictures_of_another_geometry_are_not_mixed(tmp_path: Path, change: dict[str, object]) -> None:
     run = gallery(tmp_path, images(0, [0]), images(1, [1], **change), images(2, [2]))
     assert run.feature_images("conv1", 2).filters.tolist() == [0, 2]

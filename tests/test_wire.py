@@ -28,11 +28,15 @@ PLAIN = {
     "int": st.integers(-(2**62), 2**62),
     "float": FLOAT,
     "str": TEXT,
+    "bool": st.booleans(),
     "tuple[str, ...]": st.lists(TEXT, max_size=3).map(tuple),
+    "tuple[int, ...]": st.lists(st.integers(-(2**62), 2**62), max_size=3).map(tuple),
     "tuple[Mapping[str, Any], ...]": st.lists(st.dictionaries(TEXT, ANY, max_size=3), max_size=3).map(tuple),
     "Mapping[str, Any]": st.dictionaries(TEXT, ANY, max_size=3),
     "Mapping[str, float]": st.dictionaries(TEXT, FLOAT, max_size=3),
     "Mapping[str, str]": st.dictionaries(TEXT, TEXT, max_size=3),
+    "Mapping[str, Mapping[str, float]]": st.dictionaries(TEXT, st.dictionaries(TEXT, FLOAT, max_size=2), max_size=2),
+    "Mapping[str, tuple[Any, ...]]": st.dictionaries(TEXT, st.lists(ANY, max_size=3).map(tuple), max_size=2),
 }
 
 
@@ -45,6 +49,8 @@ def records(draw: st.DrawFn, kinds: tuple[str, ...] = tuple(KINDS)) -> Record:
     for field in dataclasses.fields(cls):
         if "dtype" in field.metadata:
             shape = tuple(sizes.setdefault(axis, draw(st.integers(0, 4))) for axis in field.metadata["axes"])
+            if field.metadata["optional"] and (not all(shape) or draw(st.booleans())):
+                continue            # one without elements is the same as none
             values[field.name] = draw(arrays(field.metadata["dtype"], shape))
         elif field.metadata.get("picture"):
             values[field.name] = draw(st.sampled_from([b"", PNG, PNG + b"\0\xff"]))
@@ -116,6 +122,12 @@ def test_the_layout_is_what_the_documentation_says() -> None:
 def test_tags_keep_layer_names(layer: str, kind: str) -> None:
     assert wire.parse_tag(wire.tag_of(kind, layer)) == (kind, layer)
     assert not wire.tag_of(kind, layer).startswith(wire.NUMBERS)
+
+
+def test_a_record_stands_at_its_step_or_else_at_its_epoch() -> None:
+    assert wire.place_of(EpochLog(epoch=3)) == ("epochs", 3)
+    assert wire.place_of(EpochLog(epoch=3, step=0)) == ("steps", 0)
+    assert wire.decode(wire.encode(EpochLog(epoch=3, step=np.int64(700)))).step == 700
 
 
 # What cannot be written
