@@ -18,7 +18,7 @@ PLUGIN = ROOT / "tensorboard_plugin" / "tensorboard_plugin_featwatch"
 # A module imports from the floors below its own; a package, like recorders, is one module seen from outside.
 FLOORS = [  # the roof comes first
     {"cli"},
-    {"demo"},
+    {"demo", "doctor"},
     {"watch", "snapshot"},
     {"interrupted"},
     {"recording", "earlier"},
@@ -49,7 +49,7 @@ PLUGIN_FLOORS = [
 NARROWER = {
     "alerts": {"records", "errors"},
     "analysis": {"records"},
-    "recorders": {"analysis", "explain", "records", "errors"},
+    "recorders": {"analysis", "explain", "records", "schedule", "errors"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
     "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames"},
@@ -59,6 +59,7 @@ NARROWER = {
     "frames": {"records"},
 }
 THIRD_PARTY = {
+    "alerts": {"numpy"},
     "records": {"numpy"},
     "wire": {"numpy"},
     "schedule": set(),
@@ -71,6 +72,8 @@ KNOWS_FRAMEWORKS = {
     "survey", "taps", "watch", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {
+    "cli",  # the command `snapshot` loads a model
+    "doctor",  # they are tried in a process of their own
     "eventfiles",  # remote paths are opened with TensorFlow's file systems, imported when one comes
     "tfdata",  # a data set of TensorFlow's is read with TensorFlow
 }
@@ -186,6 +189,7 @@ def test_the_plugin_sees_wire_and_records_alone(module: str) -> None:
         ["featwatch.records", "featwatch.wire", "featwatch.schedule"],
         ["featwatch.reader"],
         ["featwatch.recorders", "featwatch.analysis"],
+        ["featwatch.alerts", "featwatch.cli", "featwatch.doctor"],
         [f"tensorboard_plugin_featwatch.{name}" for name in sorted(PLUGIN_MODULES)],
     ],
     ids=lambda names: names[0],
