@@ -157,7 +157,7 @@ def _positions(values: tf.Tensor) -> tf.Tensor:
 
 def _lines(values: tf.Tensor) -> tf.Tensor:
     """(batch, lines, length, filters): the map cut along its last axis."""
-    axes = values.shape[1:-1]
+    axes = tuple(values.shape[1:-1])
     length = axes[-1] if axes else 1
     return tf.reshape(values, (-1, int(np.prod(axes[:-1])), length, values.shape[-1]))
 

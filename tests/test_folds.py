@@ -123,7 +123,8 @@ def test_a_grid_covers_its_range_with_the_finest_bins_that_do(one, other, bins):
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_merging_finer_bins_gives_what_coarser_ones_count(data):
-    values = data.draw(arrays.arrays(np.float32, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(-100, 100, width=32)))
+    shape, elements = st.tuples(st.integers(1, 40), st.just(2)), st.floats(-100, 100, width=32)
+    values = data.draw(arrays.arrays(np.float32, shape, elements=elements))
     fine = Grid.covering(float(values.min()), float(values.max()), data.draw(st.integers(2, 64)), -40)
     exponent = fine.exponent + data.draw(st.integers(0, 4))
     coarse = Grid.covering(float(values.min()), float(values.max()), data.draw(st.integers(64, 80)), exponent)
