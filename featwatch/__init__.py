@@ -24,6 +24,7 @@ _PUBLIC = {
     "FilterHealth": "featwatch.recorders",
     "ActivationHistograms": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
+    "FeatureImages": "featwatch.recorders",
 }
 _MODULES = ("alerts", "explain")          # sub-packages that are named through the door: fw.alerts.DeadFilters
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import Clusters as Clusters
     from featwatch.recorders import Embeddings as Embeddings
     from featwatch.recorders import Exemplars as Exemplars
+    from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at

@@ -7,15 +7,16 @@ from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.recorders.clusters import Clusters
 from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.exemplars import Exemplars
+from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "Clusters", "Embeddings", "Exemplars", "FilterHealth", "LayerSnapshot", "NothingToSay", "Recorder",
-    "Separation", "default_recorders",
+    "ActivationHistograms", "Clusters", "Embeddings", "Exemplars", "FeatureImages", "FilterHealth", "LayerSnapshot",
+    "NothingToSay", "Recorder", "Separation", "default_recorders",
 ]  # fmt: skip
 
 
 def default_recorders() -> list[Recorder]:
     """Fresh recorders with their default options, each after what it builds on."""
-    return [FilterHealth(), Separation(), Embeddings(), Clusters(), ActivationHistograms(), Exemplars()]
+    return [FilterHealth(), Separation(), Embeddings(), Clusters(), ActivationHistograms(), Exemplars(), FeatureImages()]
