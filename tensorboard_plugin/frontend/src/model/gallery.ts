@@ -78,8 +78,8 @@ export function imageSheet(record: FrameRecord): ImageSheet | null {
 /** lo0, hi0, lo1, hi1 as a box; of one axis alone the picture's columns; null for anything else. */
 export function boxOf(bounds: unknown): Box | null {
   if (!(Array.isArray(bounds) || ArrayBuffer.isView(bounds))) return null;
-  const numbers = Array.from(bounds as ArrayLike<unknown>, Number);
-  if (!numbers.every(Number.isInteger)) return null;
+  const numbers = Array.from(bounds as ArrayLike<unknown>);
+  if (!numbers.every((n) => Number.isInteger(n))) return null;
   const [a, b, c, d] = numbers as [number, number, number, number];
   if (numbers.length === 4 && a <= b && c <= d) return { top: a, bottom: b, left: c, right: d };
   if (numbers.length === 2 && a <= b) return { top: 0, bottom: 0, left: a, right: b };

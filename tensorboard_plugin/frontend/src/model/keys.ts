@@ -5,15 +5,14 @@ import type { Page } from "./page.svelte";
 
 /** What the sheet of keys says. */
 export const KEYS: [keys: string[], what: string][] = [
-  [["←", "→"], "earlier or later"],
+  [["←", "→"], "earlier, later"],
   [["Home", "End"], "first, newest"],
-  [["Space"], "play, pause"],
-  [["L"], "follow what is newest"],
-  [["↑", "↓"], "layer before, layer after"],
-  [["k", "j"], "the same"],
-  [["/"], "find a layer"],
-  [["1", "…", "4"], "choose a view"],
-  [["[", "]"], "alert before, alert after"],
+  [["Space"], "play or pause"],
+  [["L"], "follow the newest"],
+  [["↑", "↓", "K", "J"], "previous layer, next layer"],
+  [["/"], "find a layer by name"],
+  [["1", "2", "3", "4"], "choose a view"],
+  [["[", "]"], "previous alert, next alert"],
   [["Esc"], "clear the selection"],
   [["?"], "this sheet"],
 ];

@@ -1,0 +1,114 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { normaliseRun } from "../src/api/normalise";
+import type { Alert, FrameRecord, RunEntry } from "../src/api/types";
+import { alertMarks, alertsByLayer, checks, jump, openAlerts, resolvedAlerts } from "../src/model/alerts";
+import { costOf } from "../src/model/cost";
+import { handleKey } from "../src/model/keys";
+import { Page } from "../src/model/page.svelte";
+
+const alert = (more: Partial<Alert>): Alert => ({
+  id: "a", kind: "dead filters", severity: "warning", layer: "conv1", filters: [], since: 1, raised: 3, updated: 4, resolved: -1,
+  text: "t", suggestion: "", evidence: {}, view: "filters", ...more,
+});
+
+describe("alerts", () => {
+  const some = [
+    alert({ id: "advice", severity: "advice" }), alert({ id: "over", severity: "critical", resolved: 5 }),
+    alert({ id: "w1" }), alert({ id: "bad", severity: "critical", since: 2, raised: 2, layer: "" }), alert({ id: "w2" }),
+  ];
+
+  it("come in order of consequence, what is over apart", () => {
+    expect(openAlerts(some).map(({ id }) => id)).toEqual(["bad", "w1", "w2", "advice"]);
+    expect(resolvedAlerts(some).map(({ id }) => id)).toEqual(["over"]);
+  });
+
+  it("are counted by layer, with the worst", () => {
+    expect(alertsByLayer(some).get("conv1")).toMatchObject({ count: 3, worst: "warning" });
+    expect(alertsByLayer(some).get("")).toMatchObject({ count: 1, worst: "critical" });
+  });
+
+  it("mark where they began and where they were raised, once an epoch, the worst in front", () => {
+    expect(alertMarks(some).map(({ epoch, raised, severity, texts }) => [epoch, raised, severity, texts.length])).toEqual([
+      [1, false, "critical", 4], [2, true, "critical", 1], [3, true, "critical", 4],
+    ]);
+  });
+
+  it("say what is looked for, no more than was recorded", () => {
+    expect(checks(() => false)).toEqual([]);
+    expect(checks((kind) => kind === "separation")).toEqual(["collapse of separation", "redundant layers"]);
+  });
+
+  it("of a hostile log are brought into shape, each id once", () => {
+    const raw = [
+      { text: "<b>x</b>", severity: "fatal", filters: [1, -1, "2", 1, 1e400], since: "3", evidence: { n: 0.123456, deep: { a: [1] }, list: Array(99).fill(1) }, view: 7 },
+      { id: "same", text: "1" }, { id: "same", text: "2" }, {}, "text", null, [],
+    ];
+    const { alerts } = normaliseRun({ alerts: raw });
+    expect(alerts).toHaveLength(2);
+    expect(alerts[0]).toMatchObject({ text: "<b>x</b>", severity: "advice", filters: [1], since: 0, raised: 0, resolved: -1, view: "7" });
+    expect(alerts[0]!.evidence.n).toBe("0.123");
+    expect(alerts[0]!.evidence.list).toMatch(/, …$/);
+    expect(normaliseRun({ alerts: 5 }).alerts).toEqual([]);
+  });
+});
+
+describe("a jump", () => {
+  const entry: RunEntry = {
+    run: "r", name: "r", generation: "1", updated: 1, problems: [], epochs: [[0, 1, 2, 3, 4]],
+    series: { predictions: { "": 0 }, health: { conv1: 0, conv2: 0 } },
+    steps: { epochs: [[0, 100]], series: { separation: { conv1: 0 } } },
+  };
+  let page: Page;
+  beforeEach(() => {
+    vi.stubGlobal("HTMLElement", class {});
+    vi.stubGlobal("HTMLButtonElement", class {});
+    vi.stubGlobal("localStorage", { getItem: () => null, setItem: vi.fn() });
+    page = new Page();
+    page.runs = [entry];
+    page.info = normaliseRun({ session: { layers: [{ name: "conv1" }, { name: "conv2" }] } });
+  });
+  afterEach(() => vi.unstubAllGlobals());
+
+  it("shows the layer, the epoch, the view and the filters", () => {
+    page.playing = true;
+    jump(page, alert({ layer: "conv1", filters: [3, 7], updated: 2 }));
+    expect([page.layer, page.epoch, page.tab, page.filters, page.playing]).toEqual(["conv1", 2, "filters", [3, 7], false]);
+  });
+
+  it("goes to epochs from the axis of steps, for alerts speak of them", () => {
+    page.selectAxis("steps");
+    jump(page, alert({ updated: 3 }));
+    expect([page.axis, page.epoch]).toEqual(["epochs", 3]);
+  });
+
+  it("to what is not there stays where it is", () => {
+    jump(page, alert({ layer: "gone", filters: [1], view: "<b>" }));
+    expect([page.layer, page.tab, page.filters]).toEqual(["conv2", "overview", []]);
+  });
+
+  it("goes from one to the next with the brackets, round the end", () => {
+    page.info = { ...page.info!, alerts: [alert({ id: "1" }), alert({ id: "2", severity: "critical" }), alert({ id: "3", resolved: 4 })] };
+    const press = (key: string) => handleKey(page, { key, target: null } as unknown as KeyboardEvent);
+    const seen = ["]", "]", "]", "["].map((key) => (press(key), page.alert));
+    expect(seen).toEqual(["2", "1", "2", "1"]);
+    page.info = { ...page.info, alerts: [] };
+    expect(press("]")).toBe(true);
+  });
+});
+
+describe("the cost", () => {
+  const record = (fields: Record<string, unknown>): FrameRecord => ({ kind: "epoch", layer: "", epoch: 1, fields, arrays: {} });
+  it("is a table, what holds up training first", () => {
+    const cost = costOf(record({
+      elapsed_seconds: 10,
+      cost: { writing: { blocked_seconds: 0.1, computed_seconds: 1, bytes: 0 }, feature_images: { blocked_seconds: 2, computed_seconds: 2, bytes: 500 } },
+    }))!;
+    expect(cost.rows.map(({ name }) => name)).toEqual(["feature images", "writing"]);
+    expect(cost.total).toEqual({ name: "all", blocked: 2.1, computed: 3, bytes: 500 });
+    expect(cost.elapsed).toBe(10);
+  });
+  it("is none where nothing was measured or it is no table", () => {
+    for (const cost of [undefined, null, {}, [], "x", 5]) expect(costOf(record({ cost }))).toBeNull();
+    expect(costOf(record({ cost: { a: { blocked_seconds: null, computed_seconds: -1, bytes: "9" }, b: 3 } }))!.rows).toEqual([{ name: "a", blocked: 0, computed: 0, bytes: 0 }]);
+  });
+});
