@@ -44,7 +44,7 @@ def applied_activation(graph: Any, layer: Any, node: Any) -> tuple[Any, str]:
     own = own_activation(layer)
     if own:
         return layer, own
-    following = _only_consumer(graph, node)
+    following = _only_consumer(graph, node) if len(node.output_tensors) == 1 else None
     if following is not None and isinstance(following.operation, _NORMALISATIONS):
         following = _only_consumer(graph, following)
     if following is not None:

@@ -34,6 +34,7 @@ class Site:
     activation: str                 # its name; "linear" where there is none
     calls: int = 1                  # how often the model calls the layer
     inside: bool = False            # whether it is within code of the user's own, where no graph leads: read by interception
+    tensors: int = 1                # that it gives; of several the first is read
     number: int = 0                 # > 0 where several layers at one place have this name
 
     @property
@@ -140,7 +141,7 @@ def _of_graph(graph: Any, path: tuple[str, ...], inside: bool, refused: dict[str
             refused["/".join((*path, operation.name))] = reason
         else:
             tapped, activation = applied_activation(graph, operation, nodes[0])
-            yield Site(operation, path, tapped, activation, len(nodes), inside)
+            yield Site(operation, path, tapped, activation, len(nodes), inside, len(nodes[0].output_tensors))
         if _is_composite(operation):
             yield from _inside(operation, (*path, operation.name), refused)
 
@@ -165,8 +166,8 @@ def _is_composite(layer: Any) -> bool:
 
 def _no_tensor(tensors: Sequence[Any]) -> str:
     """Why what a layer gives cannot be watched, or ""."""
-    if len(tensors) != 1:
-        return f"it gives {len(tensors)} tensors"
+    if not tensors:
+        return "it gives no tensor"
     shape = tuple(tensors[0].shape)
     return f"it gives one number per sample, its shape is {shape}" if len(shape) < 2 else ""
 

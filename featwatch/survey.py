@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from featwatch.graphs import graph_of
 from featwatch.layers import Layers, Site, layers_of
-from featwatch.running import Seen, refuse_writes, run, unreadable
+from featwatch.running import Seen, WritesState, refuse_writes, run, unreadable
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,25 @@ def survey(model: Any, batch: Any) -> Survey:
     return Survey(Layers(kept, refused), outputs)
 
 
+def build(model: Any, batch: Any) -> bool:
+    """Build a model as its first batch would, but from the shapes of `batch`; False where that failed.
+
+    Keras' layers draw the seeds of their weights when they are made, not when they are built, so that the
+    weights are those which the first batch would have given.
+    """
+    try:
+        shapes = keras.tree.map_structure(_as_input, batch)
+        keras.src.backend.compute_output_spec(model, shapes, training=False)
+    except Exception:
+        return False
+    return bool(model.built)
+
+
+def _as_input(values: Any) -> Any:
+    dtype = keras.config.floatx() if values.dtype.kind == "f" else keras.backend.standardize_dtype(values.dtype)
+    return keras.KerasTensor((None, *values.shape[1:]), dtype)
+
+
 class _Look(Seen):
     """What was seen, and why sites cannot be read: that has to be judged while the graph is being traced."""
 
@@ -83,7 +102,7 @@ def _called(model: Any, batch: Any, sites: Sequence[Site]) -> tuple[_Look, Any]:
         tf.function(traced, autograph=False).get_concrete_function(
             keras.tree.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), tensors)
         )
-    except RuntimeError:        # the model writes variables: no other way would be better
+    except WritesState:         # no other way would be better
         raise
     except Exception:
         look, results = _Look(), []

@@ -30,6 +30,7 @@ from featwatch.recording import Recording, Setting
 from featwatch.records import Alert
 from featwatch.schedule import Schedule, as_schedule
 from featwatch.steps import StepCount
+from featwatch.survey import build
 from featwatch.weights import fingerprint
 from featwatch.writers import EventFileWriter, has_records, run_directory
 
@@ -151,7 +152,7 @@ class Watch(keras.callbacks.Callback):
         self._abandon("the training was interrupted")
         interrupted.release(run_directory(self.log_dir), "the training was interrupted")
         self._opened = self._off = False
-        if self.model.built:
+        if self.model.built or build(self.model, next(iter(self.probe.batches()))[0]):
             self._prepare()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -97,17 +97,3 @@ def test_a_model_without_anything_to_watch_names_the_cure() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.LayerNormalization(name="norm")])
     with pytest.raises(ValueError, match="no convolution and no dense layer: name the layers to watch"):
         choose(model, None)
-
-
-def test_a_subclassed_model_is_refused_with_the_cure() -> None:
-    class Mine(keras.Model):
-        def call(self, x):
-            return x
-
-    with pytest.raises(TypeError, match="Mine is a subclassed model.*keras.Model"):
-        sites(Mine())
-
-
-def test_an_unbuilt_sequential_model_is_refused_with_the_cure() -> None:
-    with pytest.raises(ValueError, match="is not built: begin it with keras.Input"):
-        sites(keras.Sequential([layers.Dense(2)]))

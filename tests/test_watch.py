@@ -163,14 +163,15 @@ def test_a_training_stopped_early_is_recorded_by_every_recorder(tmp_path: Path) 
 def test_the_same_passes_serve_every_fit_of_a_model(tmp_path: Path) -> None:
     model, watch = sequential(), quick(tmp_path)
     fit(model, watch, epochs=1)
-    passes = watch._passes
+    assert watch._prepared is not None
+    passes = watch._prepared.passes
     fit(model, watch, epochs=1)
-    assert watch._passes is passes
+    assert watch._prepared.passes is passes
     model.get_layer("dense").activation = keras.activations.tanh
     model = compiled(keras.Model(model.inputs, layers.Dense(3, activation="softmax", name="other")(model.layers[-2].output)))
     with pytest.warns(FeatwatchWarning, match="starts over"):
         fit(model, watch, epochs=1)
-    assert watch._passes is not passes and "other" in fw.load(tmp_path).layers
+    assert watch._prepared.passes is not passes and "other" in fw.load(tmp_path).layers
 
 
 def test_layers_with_lora_and_odd_attributes_are_watched(tmp_path: Path) -> None:
@@ -211,7 +212,8 @@ def test_several_outputs_need_a_name_and_take_one(tmp_path: Path) -> None:
 
     def train(name: str, output: Any) -> Any:
         model = two_headed()
-        model.fit(X, [Y % 2, Y], epochs=1, verbose=0, callbacks=[quick(tmp_path / name, output=output)])
+        probe = fw.Probe(X[:60], Y[:60] % 2)
+        model.fit(X, [Y % 2, Y], epochs=1, verbose=0, callbacks=[quick(tmp_path / name, output=output, probe=probe)])
         return fw.load(tmp_path / name)
 
     assert train("second", "second").predictions(1).scores.shape == (60, 3)
