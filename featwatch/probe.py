@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.attributes import as_columns, plain_columns
+from featwatch.pictures import form_of
 from featwatch.records import ProbeRecord
-from featwatch.sources import drawn_from, samples_of
+from featwatch.sources import Drawn, drawn_from, samples_of
 from featwatch.structures import described, is_nested, leaves, mapped
 from featwatch.thumbnails import Sprite, sprite_of
 
@@ -67,17 +69,22 @@ class Probe:
         seed: int = 0,
         batch_size: int = 64,
     ) -> None:
-        for name, value in (("attributes", attributes), ("masks", masks)):
-            if value is not None:
-                raise ValueError(f"{name} is not supported yet; leave it out")
         self.size = _integer("size", size, least=1)
         self.seed = _integer("seed", seed, least=0)
         self.batch_size = _integer("batch_size", batch_size, least=1)
 
         pictures = None if images is None else samples_of("images", images)
-        found = drawn_from(x, y, class_names, size=self.size, seed=self.seed, in_order=pictures is not None)
-        if pictures is not None and len(pictures) != found.source_size:
-            raise ValueError(f"images holds {len(pictures)} samples and x {found.source_size}; pass one image per sample")
+        columns = {} if attributes is None else as_columns(attributes)
+        masks = None if masks is None else _masks(masks)
+        beside = {
+            "images": pictures,
+            "masks": masks if isinstance(masks, np.ndarray) else None,
+            **{f"attributes[{name!r}]": values for name, values in columns.items()},
+        }
+        beside = {name: values for name, values in beside.items() if values is not None}
+        found = drawn_from(x, y, class_names, size=self.size, seed=self.seed, in_order=bool(beside))
+        for name, values in beside.items():
+            _refuse_other_length(name, len(values), found)
 
         self.source_size = found.source_size
         self.indices = _frozen(found.rows)                          # (samples,) int64, ascending: rows of the source
@@ -87,8 +94,13 @@ class Probe:
         self.class_names = found.labels.names
         targets = found.labels.targets
         self.targets = _frozen(np.zeros((0, 0), np.float32) if targets is None else targets)    # (samples, targets) float32
-        self.notes = found.notes                                    # how the samples were read and drawn, in sentences
-        self._images = None if pictures is None else _frozen(pictures[self.indices])
+        self.attributes, notes = plain_columns(columns, self.indices)
+        self.notes = (*found.notes, *notes)                         # how the samples were read and drawn, in sentences
+        self._pictures: np.ndarray
+        self._pictures_name, self._pictures = _pictures(self.x) if pictures is None else ("images", pictures[self.indices])
+        self._masks = masks[self.indices] if isinstance(masks, np.ndarray) else masks
+        if self._masks is not None:
+            _refuse_other_size(self._masks, self._pictures_name, self._pictures)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -139,19 +151,48 @@ class Probe:
             thumbnail_note=sprite.note,
             notes=self.notes,
             targets=self.targets,
+            attributes=self.attributes,
         )
 
     @cached_property
     def _sprite(self) -> Sprite:
-        if self._images is not None:
-            return sprite_of(self._images)
-        inputs = leaves(self.x, "x")
-        pictures = [(name, array) for name, array in inputs if array.ndim in (3, 4)] or inputs
-        name, array = pictures[0]
-        if array.dtype == object:
-            return Sprite(note="the samples are text")
-        sprite = sprite_of(array)
-        return replace(sprite, note=f"{name}: {sprite.note}") if len(inputs) > 1 else sprite
+        sprite = sprite_of(self._pictures, self._masks)
+        return replace(sprite, note=f"{self._pictures_name}: {sprite.note}") if is_nested(self.x) else sprite
+
+
+def _pictures(x: Any) -> tuple[str, np.ndarray]:
+    """The input that is shown: the first that is a picture, with its name."""
+    inputs = leaves(x, "x")
+    return next(((name, array) for name, array in inputs if not isinstance(form_of(array), str)), inputs[0])
+
+
+def _masks(masks: Any) -> np.ndarray | float:
+    """(samples, height, width) or one number.  Raises TypeError or ValueError."""
+    if isinstance(masks, (int, float, np.number)) and not isinstance(masks, bool):
+        return float(masks)
+    array = samples_of("masks", masks)
+    if array.ndim == 4 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 3 or array.dtype == object:
+        raise ValueError(f"masks has the shape {array.shape}; pass (samples, height, width), or the background's value")
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(f"masks goes from {array.min()} to {array.max()}; pass True or 1 for the object, e.g. masks > 0")
+    return array
+
+
+def _refuse_other_length(name: str, length: int, found: Drawn) -> None:
+    least = int(found.rows[-1]) + 1
+    if length != found.source_size if found.whole else length < least:
+        samples = f"{found.source_size}" if found.whole else f"at least {max(least, found.source_size)}"
+        raise ValueError(f"{name} holds {length} samples and x {samples}; pass one per sample, in the same order")
+
+
+def _refuse_other_size(masks: np.ndarray | float, name: str, pictures: np.ndarray) -> None:
+    form = form_of(pictures)
+    if isinstance(form, str):
+        raise ValueError(f"masks are given, but {form}; pass the pictures to show as images")
+    if isinstance(masks, np.ndarray) and masks.shape[1:] != tuple(form.size):
+        raise ValueError(f"masks are of {masks.shape[1:]} pixels and {name} of {tuple(form.size)}; pass masks of that size")
 
 
 def _integer(name: str, value: Any, *, least: int) -> int:

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-LONGEST_SIDE = 32                   # px, of one thumbnail
+from featwatch.pictures import Form, colours, form_of, levels_of
+
+LONGEST_SIDE = 64                   # px, of one thumbnail
 SPRITE_SIDE = 8192                  # px: what every WebGL2 device can hold as one texture
-_PERCENTILES = (0.1, 99.9)
+PIXELS = 1 << 22                    # of all thumbnails together: 16 MB in the browser
+
+Masks = np.ndarray | float | None
 
 
 @dataclass(frozen=True)
@@ -25,70 +29,94 @@ class Sprite:
     note: str = ""                  # how values became colours, or why there are no thumbnails
 
 
-def sprite_of(images: np.ndarray) -> Sprite:
-    """The sprite of (samples, height, width[, channels]) numbers.  Never raises: the note says what was wrong.
+def sprite_of(samples: np.ndarray, masks: Masks = None) -> Sprite:
+    """The sprite of (samples, …) numbers: pictures, series or volumes.  Never raises: the note says what was wrong.
 
-    One channel is grey, two are red and green, three are colours, of more the mean is shown.  8-bit values and
-    numbers within [0, 1] are shown as they are, others are scaled by percentiles of all samples together.
+    Arguments:
+        masks: (samples, height, width) from 0 or False, background, which becomes transparent, to 1 or True, the
+            object; or the value that all channels of a background pixel have.
     """
-    if images.ndim == 2:
-        return Sprite(note="the samples are vectors")
-    if images.ndim not in (3, 4) or 0 in images.shape:
-        return Sprite(note=f"samples of shape {images.shape[1:]} are no pictures")
     try:
-        return _sprite(images if images.ndim == 4 else images[..., None])
+        form = form_of(samples)
+        return Sprite(note=form) if isinstance(form, str) else _sprite(samples, form, masks)
     except Exception as error:      # a picture is a courtesy: whatever is wrong with it must not end a training
         return Sprite(note=f"thumbnails failed: {type(error).__name__}: {error}")
 
 
-def _sprite(images: np.ndarray) -> Sprite:
-    samples, height, width, _ = images.shape
-    columns = math.ceil(math.sqrt(samples))
+def _sprite(samples: np.ndarray, form: Form, masks: Masks) -> Sprite:
+    columns = math.ceil(math.sqrt(len(samples)))
+    size = _size(len(samples), columns, *form.size)
+    if size is None:
+        return Sprite(note=f"{len(samples):,} samples are too many for thumbnails")
+    masks = None if form.series else masks
+
+    reduced = [_reduced(form.drawn(sample), size, _mask_of(masks, index)) for index, sample in enumerate(samples)]
+    values = np.stack([value for value, _ in reduced])                  # (samples, h, w, 1, 2 or 3) float32
+    shares = [share for _, share in reduced if share is not None]
+    alpha = np.stack(shares) if shares else None                        # (samples, h, w) float32
+    levels, scaling = levels_of(values, values.dtype if form.scaled else samples.dtype, None if alpha is None else alpha > 0.5)
+    if alpha is not None:
+        colour = np.broadcast_to(levels, (*levels.shape[:3], 3))
+        levels = np.concatenate([colour, np.rint(alpha * 255).astype(np.uint8)[..., None]], axis=-1)
+    notes = [
+        form.note,
+        "" if form.series else colours(form.drawn(samples[0]).shape[-1]),
+        "" if form.scaled else scaling,
+        "" if alpha is None else "background removed",
+    ]
+    return Sprite(_png(levels, columns), size[0], size[1], columns, "; ".join(note for note in notes if note))
+
+
+def _size(samples: int, columns: int, height: int, width: int) -> tuple[int, int] | None:
+    """Width and height of a thumbnail, px: no enlargement, and all of them within the limits; None where that is impossible."""
     side = min(LONGEST_SIDE, SPRITE_SIDE // columns)
+    shrink = min(1.0, side / max(height, width), math.sqrt(PIXELS / (samples * height * width)))
     if side < 1:
-        return Sprite(note=f"{samples:,} samples are too many for thumbnails")
-    shrink = min(1.0, side / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-
-    small = np.stack([_reduced(image, size) for image in images])       # (samples, h, w, channels) float32
-    levels, scaling = _levels(small, images)
-    rows = math.ceil(samples / columns)
-    sheet = np.zeros((rows * columns, *levels.shape[1:]), np.uint8)
-    sheet[:samples] = levels
-    sheet = sheet.reshape(rows, columns, *levels.shape[1:]).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * size[1], columns * size[0], levels.shape[-1])
-
-    buffer = io.BytesIO()
-    Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(buffer, format="PNG")
-    return Sprite(buffer.getvalue(), size[0], size[1], columns, f"{_colours(images.shape[-1])}; {scaling}")
+        return None
+    return max(1, int(width * shrink + 1e-6)), max(1, int(height * shrink + 1e-6))
 
 
-def _reduced(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w, 1, 2 or 3) float32: the channels to show, averaged over the area of each pixel of `size` = (w, h)."""
-    channels = np.nan_to_num(image.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+def _mask_of(masks: Masks, index: int) -> np.ndarray | float | None:
+    return masks[index] if isinstance(masks, np.ndarray) else masks
+
+
+def _reduced(image: np.ndarray, size: tuple[int, int], mask: np.ndarray | float | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """(h, w, 1, 2 or 3) float32: the channels to show, averaged over the area of each pixel of `size` = (w, h).
+
+    With a mask also (h, w) float32, the share of the object in each pixel; the average is then over the object.
+    """
+    if mask is None and image.dtype == np.uint8 and image.shape[-1] == 3:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BOX), np.float32), None
+    if isinstance(mask, float):
+        background = np.isnan(image) if np.isnan(mask) else image == mask
+        mask = ~background.all(axis=-1)
+    channels = image.astype(np.float32)
+    if not np.isfinite(channels).all():
+        channels = np.nan_to_num(channels, nan=0.0, posinf=0.0, neginf=0.0)
     if channels.shape[-1] > 3:
         channels = channels.mean(axis=-1, keepdims=True)
+    if mask is None:
+        return _averaged(channels, size), None
+    weights = np.asarray(mask, np.float32)[..., None]
+    share = _averaged(weights, size)
+    return _averaged(channels * weights, size) / np.where(share > 0, share, 1), share[..., 0]
+
+
+def _averaged(channels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if channels.shape[:2] == size[::-1]:
         return channels
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(channels, -1, 0)]
     return np.stack([np.asarray(plane.resize(size, Image.Resampling.BOX)) for plane in planes], axis=-1)
 
 
-def _levels(small: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, str]:
-    """(samples, h, w, 1 or 3) uint8, and how the values were scaled."""
-    if images.dtype == np.uint8:
-        low, high, scaling = 0.0, 255.0, "8-bit values as they are"
-    elif images.dtype.kind in "fb" and small.min() >= 0 and small.max() <= 1:
-        low, high, scaling = 0.0, 1.0, "values from 0 to 1 as they are"
-    else:
-        low, high = (float(level) for level in np.percentile(small, _PERCENTILES))
-        scaling = f"values scaled from {low:.4g} … {high:.4g}, the probe's 0.1 and 99.9 percentiles"
-    levels = np.clip((small - low) / ((high - low) or 1.0), 0, 1)
-    if levels.shape[-1] == 2:       # red and green; no blue
-        levels = np.concatenate([levels, np.zeros_like(levels[..., :1])], axis=-1)
-    return np.rint(levels * 255).astype(np.uint8), scaling
-
-
-def _colours(channels: int) -> str:
-    known = {1: "one channel as grey", 2: "two channels as red and green", 3: "three channels as red, green and blue"}
-    return known.get(channels, f"the mean of {channels} channels as grey")
+def _png(levels: np.ndarray, columns: int) -> bytes:
+    """The PNG file with (samples, h, w, channels) uint8 row by row."""
+    samples, height, width, channels = levels.shape
+    rows = math.ceil(samples / columns)
+    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
+    sheet[:samples] = levels
+    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if channels == 1 else sheet).save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -32,8 +32,8 @@ FLOORS = [  # the roof comes first
     {"analysis", "layers", "probe", "predictions", "wire", "journal", "gallery", "frames"},
     {"sources", "graphs"},
     {"streams"},
-    {"labels", "tfdata"},
-    {"records", "reductions", "weights", "schedule", "thumbnails", "structures", "drawing"},
+    {"labels", "tfdata", "thumbnails"},
+    {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes"},
     {"cost", "steps", "errors", "progress"},
 ]
 PLUGIN_FLOORS = [
@@ -43,6 +43,7 @@ PLUGIN_FLOORS = [
     {"number_store"},
     {"blobs", "catalogue", "session_facts"},
     {"entries", "frames", "source", "static_files"},
+    {"claims"},
 ]
 
 # Where less is allowed than the floors would allow.

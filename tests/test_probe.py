@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import doctest
 import io
 import random
@@ -192,12 +193,6 @@ def test_values_that_are_not_finite_are_refused_with_count_place_and_cure(bad: f
     Probe(x[keep])
 
 
-def test_attributes_and_masks_are_said_to_be_missing() -> None:
-    for name in ("attributes", "masks"):
-        with pytest.raises(ValueError, match=f"{name} is not supported yet"):
-            Probe(np.zeros((2, 2)), **{name: [1, 2]})
-
-
 @pytest.mark.parametrize(("name", "least"), [("size", 1), ("batch_size", 1), ("seed", 0)])
 def test_counts_are_whole_numbers(name: str, least: int) -> None:
     x = np.zeros((2, 2))
@@ -372,6 +367,110 @@ def test_images_stand_in_for_samples_that_are_no_pictures() -> None:
         Probe(numbered(50, 2), images=images[:3])
     with pytest.raises(TypeError, match="images is a tuple"):
         Probe(numbered(50, 2), images=(images,))
+
+
+# What belongs to the samples
+
+
+def test_attributes_are_plain_values_of_the_drawn_samples() -> None:
+    numbers = np.arange(50, dtype=np.float32)
+    numbers[::2] = np.nan
+    day = datetime.date(2026, 3, 1)
+    kept = Probe(
+        numbered(50, 2),
+        np.arange(50) % 2,
+        size=6,
+        attributes={
+            "number": numbers,
+            "count": np.arange(50, dtype=np.int16),
+            "flag": [index % 3 == 0 for index in range(50)],
+            "text": tuple(f"t{index}" for index in range(50)),
+            "missing": [None] * 50,
+            "day": [day] * 50,
+            7: [b"x"] * 50,
+        },
+    )
+    record = wire.decode(wire.encode(kept.record(0)))
+    assert isinstance(record, ProbeRecord)
+    rows = kept.indices.tolist()
+    assert record.attributes == {
+        "number": tuple(None if row % 2 == 0 else float(row) for row in rows),
+        "count": tuple(rows),
+        "flag": tuple(row % 3 == 0 for row in rows),
+        "text": tuple(f"t{row}" for row in rows),
+        "missing": (None,) * 6,
+        "day": ("2026-03-01",) * 6,
+        "7": ("x",) * 6,
+    }
+    assert all(type(value) in (int, float, bool, str, type(None)) for column in kept.attributes.values() for value in column)
+
+
+class Frame:
+    """What of a pandas DataFrame is used; pandas is not a dependency."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns, self.iloc = list(columns), self
+        self._values = list(columns.values())
+
+    def __getitem__(self, place: tuple[slice, int]) -> np.ndarray:
+        return np.array(self._values[place[1]], object)
+
+
+def test_attributes_of_a_data_frame() -> None:
+    kept = Probe(np.zeros((3, 2)), attributes=Frame({"a": [1, 2, 3], "b": ["x", "y", None]}))
+    assert kept.attributes == {"a": (1, 2, 3), "b": ("x", "y", None)}
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": pandas.array([1, None, 3], "Int64"), "t": pandas.to_datetime(["2026-01-01", None, None])})
+    assert Probe(np.zeros((3, 2)), attributes=frame).attributes == {"a": (1, None, 3), "t": ("2026-01-01T00:00:00", None, None)}
+
+
+def test_too_much_of_attributes_is_cut_and_said() -> None:
+    kept = Probe(np.zeros((2, 2)), attributes={f"c{number}": ["x" * 300, "short"] for number in range(70)})
+    assert list(kept.attributes) == [f"c{number}" for number in range(64)]
+    assert kept.attributes["c0"] == ("x" * 199 + "…", "short")
+    assert kept.notes[0] == "attributes holds 70 columns, of which the first 64 were kept"
+    assert "cut to 200 characters" in kept.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "says"),
+    [
+        ({"attributes": [1, 2, 3]}, TypeError, "attributes is a list; pass a dict of columns"),
+        ({"attributes": {"a": [1, 2]}}, ValueError, r"attributes\['a'\] holds 2 samples and x 3"),
+        ({"attributes": {"a": "abc"}}, TypeError, r"attributes\['a'\] is a str"),
+        ({"attributes": {"a": (n for n in range(3))}}, TypeError, r"attributes\['a'\] is a generator"),
+        ({"attributes": {"a": np.zeros((3, 1))}}, ValueError, r"attributes\['a'\] has the shape \(3, 1\)"),
+        ({"attributes": {"a": [1, 2, {}]}}, TypeError, r"attributes\['a'\]\[2\] is {}"),
+        ({"attributes": {1: [1, 2, 3], "1": [1, 2, 3]}}, ValueError, "the column '1' twice"),
+        ({"masks": np.ones((2, 4, 4))}, ValueError, "masks holds 2 samples and x 3"),
+        ({"masks": np.ones((3, 4, 5))}, ValueError, r"masks are of \(4, 5\) pixels and x of \(4, 4\)"),
+        ({"masks": np.full((3, 4, 4), 255)}, ValueError, "masks goes from 255 to 255; .*masks > 0"),
+        ({"masks": np.full((3, 4, 4), np.nan)}, ValueError, "masks goes from nan to nan"),
+        ({"masks": np.ones((3, 4))}, ValueError, r"masks has the shape \(3, 4\)"),
+        ({"masks": True}, TypeError, "masks is a bool"),
+        ({"masks": "white"}, TypeError, "masks is a str"),
+        ({"masks": 0, "images": np.ones((3, 5))}, ValueError, "masks are given, but the samples are vectors; .* as images"),
+    ],
+)
+def test_what_does_not_belong_to_the_samples_is_refused(arguments: Any, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        Probe(np.zeros((3, 4, 4)), **arguments)
+
+
+def test_masks_are_those_of_the_drawn_samples() -> None:
+    masks = np.random.default_rng(0).random((40, 4, 4, 1)) > 0.5
+    kept = Probe(numbered(40, 4, 4), size=4, masks=masks)
+    sheet = sheet_of(kept.record(0).thumbnails)
+    assert sheet.shape == (8, 8, 4) and np.array_equal(sheet[:4, 4:, 3], masks[kept.indices[1], ..., 0] * 255)
+    by_value = Probe(numbered(40, 4, 4), masks=0)
+    assert [sheet_of(by_value.record(0).thumbnails)[4 * row, 0, 3] for row in (0, 1)] == [0, 255]
+
+
+def test_the_first_picture_among_several_inputs_is_shown() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 5, 5), np.uint8)
+    record = Probe({"age": np.arange(4), "photo": images, "other": images[::-1]}).record(0)
+    assert np.array_equal(sheet_of(record.thumbnails)[:5, :5], images[0]) and record.thumbnail_note.startswith("x['photo']: one")
+    assert Probe({"age": np.arange(4)}).record(0).thumbnail_note == "x['age']: the samples are single numbers"
 
 
 def test_it_is_printed_in_short() -> None:
