@@ -18,6 +18,7 @@ _PUBLIC = {
     "at": "featwatch.schedule",
     "log_spaced": "featwatch.schedule",
     "load": "featwatch.reader",
+    "snapshot": "featwatch.trained",
     "Embeddings": "featwatch.recorders",
     "Clusters": "featwatch.recorders",
     "Separation": "featwatch.recorders",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from featwatch.schedule import at as at
     from featwatch.schedule import every as every
     from featwatch.schedule import log_spaced as log_spaced
+    from featwatch.trained import snapshot as snapshot
     from featwatch.watch import Watch as Watch
 
 

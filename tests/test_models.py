@@ -132,7 +132,8 @@ def test_a_functional_model_within_a_subclassed_one_keeps_its_graph() -> None:
 def _two_inputs() -> tuple[Any, Any]:
     a, b = keras.Input((8, 8, 1), name="image"), keras.Input((5,), name="meta")
     x = L.Concatenate()([L.Flatten()(L.Conv2D(3, 3, activation="relu", name="conv")(a)), L.Dense(4, name="dense")(b)])
-    return keras.Model({"meta": b, "image": a}, L.Dense(3, name="scores")(x)), {"image": X, "meta": RNG.random((70, 5), np.float32)}
+    x = L.Dense(3, name="scores")(x)
+    return keras.Model({"meta": b, "image": a}, x), {"image": X, "meta": RNG.random((70, 5), np.float32)}
 
 
 def _tuple_inputs() -> tuple[Any, Any]:
@@ -254,7 +255,10 @@ class Writing(Subclassed):
 
 class Looping(Subclassed):
     def call(self, x: Any) -> Any:
-        (_, x) = tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, tf.ensure_shape(self.again(v), v.shape)), (0, self.block(x)))
+        def again(i: Any, v: Any) -> Any:
+            return i + 1, tf.ensure_shape(self.again(v), v.shape)
+
+        (_, x) = tf.while_loop(lambda i, _: i < 2, again, (0, self.block(x)))
         return self.scores(keras.ops.mean(x, axis=(1, 2)))
 
 
@@ -325,7 +329,7 @@ def test_building_a_model_before_its_first_batch_changes_no_weight(tmp_path: Pat
 
 
 def test_a_sequential_model_without_an_input_is_recorded_from_epoch_0_on(tmp_path: Path) -> None:
-    model = compiled(keras.Sequential([L.Conv2D(3, 3, name="conv"), L.Flatten(), L.Dense(3, activation="softmax", name="scores")]))
+    model = compiled(keras.Sequential([L.Conv2D(3, 3, name="conv"), L.Flatten(), L.Dense(3, activation="softmax")]))
     run = watched(tmp_path, model)
     assert run.epochs == [0, 1] and run.session.tap == "graph, jit"
 
