@@ -76,13 +76,14 @@ def _snapshot(options: argparse.Namespace) -> int:
         arrays = _arrays(options.probe)
         import keras
 
-        import featwatch as fw
+        from featwatch.probe import Probe
+        from featwatch.trained import snapshot
 
         model = keras.models.load_model(options.model)
         labels, names = arrays.pop("y", None), arrays.pop("class_names", None)
         x = arrays["x"] if set(arrays) == {"x"} else arrays
-        probe = fw.Probe(x, labels, class_names=None if names is None else [str(name) for name in names])
-        run = fw.snapshot(model, probe, options.logdir, layers=options.layers, epoch=options.epoch)
+        probe = Probe(x, labels, class_names=None if names is None else [str(name) for name in names])
+        run = snapshot(model, probe, options.logdir, layers=options.layers, epoch=options.epoch)
     except KeyboardInterrupt:
         return 130
     except Exception as error:      # a file that is none, a model that needs a custom layer, a probe that does not fit
@@ -105,6 +106,9 @@ def _arrays(path: str) -> dict[str, Any]:
         raise ValueError(f"there is no file {path!r}") from None
     except (OSError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path!r} cannot be read as a .npz file of arrays ({in_words(error)}); {cure}") from None
+    strange = [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]
+    if strange:         # another kind of zip file, such as a saved model
+        raise ValueError(f"{path!r} holds {strange[0]!r}, which is no array; {cure}")
     if not set(arrays) - {"y", "class_names"}:
         raise ValueError(f"{path!r} holds {', '.join(arrays) or 'nothing'}, but no x; {cure}")
     return arrays
