@@ -62,6 +62,7 @@ class TapPasses:
                 field_size=field.size,
                 field_stride=field.stride,
                 field_offset=field.offset,
+                field_input=field.input,
                 field_kind=field.kind,
             )
         return self._infos[site.name]

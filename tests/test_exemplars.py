@@ -158,3 +158,7 @@ def test_a_fit_records_numpys_order_of_the_same_activations(tmp_path: Path):
         places = np.take_along_axis(values.argmax(axis=1), order.T, axis=0).T
         positions = np.stack(np.unravel_index(places, (6, 6)), axis=-1) if layer == "conv" else np.zeros((filters, 5, 0))
         np.testing.assert_array_equal(record.position, positions)
+        for box, position in zip(record.boxes.reshape(-1, 4), record.position.reshape(filters * 5, -1), strict=True):
+            seen = fw.explain.receptive_field(model, layer, tuple(position))
+            assert tuple(box[::2]) == seen.lo and tuple(box[1::2]) == seen.hi
+        assert (record.input_shape, record.receptive_field) == ((8, 8), "exact")
