@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard_plugin_featwatch import catalogue
 
 from featwatch import wire
-from featwatch.records import Record
+from featwatch.records import SEVERITIES, Alert, FeatureImages, FilterExemplars, Histograms, Journal, Record
 from tests.asked import RUN, STORY, Asked
+from tests.event_logs import entry, header
 from tests.memory_provider import MemoryProvider
+from tests.plugin_client import decode_frame
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,30 +35,110 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-RECORDS: list[Record] = [STORY.session(0, 1.0), STORY.probe(0), STORY.journal(0), *STORY.records(0)]
-STORED = [(wire.tag_of(record.kind, record.layer), wire.encode(record), wire.encode_numbers(record)) for record in RECORDS]
+LAYER = STORY.layer_infos[0].name
+ONE = np.ones(1)
+ALERT = Alert(id="a", kind="dead filters", severity="warning", layer=LAYER, filters=(1,), text="<b>", evidence={"n": 1})
+AFTER_TRAINING: list[Record] = [
+    FeatureImages(
+        epoch=0, layer=LAYER, filters=ONE.astype(int), pixels=np.zeros((1, 2, 2, 3)), low=np.zeros(3), high=np.ones(3),
+        activation=ONE, natural=ONE, reached=ONE > 0, refreshed=ONE.astype(int), unit=(1,), box=(0, 1), elapsed_seconds=0.5,
+    ),
+    Histograms(
+        epoch=0, layer=LAYER, counts=np.ones((1, 2)), edges=np.arange(3.0), minimum=ONE, maximum=ONE, inputs=np.zeros(1),
+        maxima=np.ones((1, 1)),
+    ),
+    FilterExemplars(
+        epoch=0, layer=LAYER, samples=np.zeros((1, 1)), activation=np.ones((1, 1)), position=np.zeros((1, 1, 2)), input_shape=(4,)
+    ),
+    Journal(epoch=0, entries=({"kind": "alert", "text": "<b>", "alert": ALERT.as_dict()}, {"kind": "note", "text": "x"})),
+]  # fmt: skip
+PROBE = dataclasses.replace(STORY.probe(0), targets=np.ones((5, 1)), attributes={"age": (1, 2, 3, 4, 5)}, notes=("a note",))
+RECORDS: list[Record] = [STORY.session(0, 1.0), PROBE, *STORY.records(0), *AFTER_TRAINING]
+BY_STEP = [dataclasses.replace(record, step=300) for record in (STORY.session(0, 1.0), *STORY.records(0), *AFTER_TRAINING)]
+STORED = [
+    (*wire.place_of(record), wire.tag_of(record.kind, record.layer), wire.encode(record), wire.encode_numbers(record))
+    for record in [*RECORDS, *BY_STEP]
+]
+RUNS = {"epochs": RUN, "steps": f"{RUN}/steps"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(fuzz=st.data())
 def test_fuzzed_records_are_answered(fuzz: st.DataObject) -> None:
     """Some blobs of an honest run are garbled: every answer is still proper JSON or a proper frame."""
     provider = MemoryProvider()
     victim = fuzz.draw(st.integers(0, len(STORED) - 1))
-    for place, (tag, blobs, text) in enumerate(STORED):
-        if place == victim:
+    for number, (axis, place, tag, blobs, text) in enumerate(STORED):
+        if number == victim:
             blobs = fuzz.draw(_flipped_bits(blobs) | _other_header(blobs) | st.lists(st.binary(max_size=30), max_size=3))
             text = fuzz.draw(st.just(text) | st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))
-        provider.put(RUN, tag, 0, blobs, text)
+        provider.put(RUNS[axis], tag, place, blobs, text)
     asked = Asked(provider)
     described = asked.described()
-    generation = described["generation"]
-    json.dumps([described, asked.run(), asked.queries.numbers(asked.source, RUN, generation)], allow_nan=False)
-    for kind, layers in described["series"].items():
-        frame, damaged, _ = asked.frame(kind, 0)
-        assert len(frame) + len(damaged) == len(layers)
-        # Whoever is not the victim is whole.
-        assert {wire.tag_of(kind, one["layer"]) for one in damaged} <= {STORED[victim][0]}
+    _check_answers(asked, described, {STORED[victim][0]: STORED[victim][2]})
+    assert described["series"].keys() == {record.kind for record in RECORDS}
+
+
+def _check_answers(asked: Asked, described: dict[str, Any], victims: dict[str, str] | None = None) -> None:
+    """Everything is answered; only the victim, axis -> tag, may be damaged."""
+    json.dumps([described, asked.run()], allow_nan=False)
+    for axis, of_axis in (("epochs", described), ("steps", described["steps"] or {"series": {}})):
+        json.dumps(asked.queries.numbers(asked.source, RUN, described["generation"], None, axis), allow_nan=False)
+        for kind, layers in of_axis["series"].items():
+            for place in {place for layer in layers.values() for place in of_axis["epochs"][layer]}:
+                frame = asked.queries.records(asked.source, RUN, described["generation"], kind, place, (), axis)
+                records, damaged = decode_frame(frame.content)
+                if victims is not None:
+                    assert len(records) + len(damaged) == len(layers)
+                    assert {wire.tag_of(kind, one["layer"]) for one in damaged} <= {victims.get(axis)}
+
+
+ODD_STEPS = st.sampled_from([-(2**63), -5, 0, 1, 300, 2**31, 2**53, 2**62, 2**63 - 1])
+ODD_TAGS = st.sampled_from([*(stored[2] for stored in STORED), "steps/health/c", "session/x", "health", "<b>", "steps"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(events=st.lists(st.tuples(st.sampled_from(wire.AXES), ODD_TAGS, ODD_STEPS, st.sampled_from(STORED)), max_size=12))
+def test_records_at_impossible_places_are_answered(events: list[tuple[str, str, int, tuple[Any, ...]]]) -> None:
+    """Any record under any tag at any step, on either axis: what cannot be is left out or damaged, and said."""
+    provider = MemoryProvider()
+    provider.write(RUN, RECORDS[0])
+    for axis, tag, step, (*_, blobs, text) in events:
+        provider.put(RUNS[axis], tag, step, blobs, text)
+    asked = Asked(provider)
+    described = asked.described()
+    _check_answers(asked, described)
+    shown = [*described["epochs"], *(described["steps"] or {"epochs": []})["epochs"]]
+    assert all(0 <= place < 2**53 for places in shown for place in places)
+    impossible = {(axis, tag) for axis, tag, step, _ in events if not 0 <= step < 2**53 and tag in {one[2] for one in STORED}}
+    assert not impossible or any("impossible" in problem for problem in described["problems"])
+
+
+ODD_ALERT = st.fixed_dictionaries(
+    {}, optional={name: st.just(value) | JSON for name, value in ALERT.as_dict().items()} | {"unknown": JSON}
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(alerts=st.lists(ODD_ALERT | JSON, max_size=4), attributes=st.dictionaries(st.text(max_size=4), JSON, max_size=4))
+def test_fuzzed_alerts_and_attributes_are_answered(alerts: list[Any], attributes: dict[str, Any]) -> None:
+    provider = MemoryProvider()
+    provider.write(RUN, RECORDS[0])
+    fields = {"entries": [{"kind": "alert", "text": "", "alert": one} for one in alerts]}
+    provider.put(RUN, "journal", 0, [header("journal", fields=fields)])
+    labels = np.zeros(2, "<i4").tobytes()
+    blobs = [entry("labels", "<i4", [2], labels), entry("indices", "<i8", [2], labels * 2)]
+    provider.put(RUN, "probe", 0, [header("probe", fields={"attributes": attributes}, blobs=blobs), labels, labels * 2])
+    answer = Asked(provider).run()
+    json.dumps(answer, allow_nan=False)
+    types = {field.name: str(field.type).partition("[")[0] for field in dataclasses.fields(Alert)}
+    for one in answer["alerts"]:
+        assert one.keys() == types.keys() and one["severity"] in SEVERITIES and isinstance(one["evidence"], dict)
+        assert all(type(one[name]).__name__ == kind for name, kind in types.items() if kind in ("int", "str"))
+    ids = {one.get("id") for one in alerts if isinstance(one, dict) and isinstance(one.get("id"), str)}
+    assert {one["id"] for one in answer["alerts"]} <= ids
+    columns = (answer["probe"] or {"attributes": {}})["attributes"]
+    assert all(len(column) == 2 and not any(isinstance(one, (list, dict)) for one in column) for column in columns.values())
 
 
 def _flipped_bits(blobs: list[bytes]) -> st.SearchStrategy[list[bytes]]:

@@ -12,6 +12,7 @@ from typing import Any
 from tensorboard.data.provider import RunTagFilter
 
 from featwatch.wire import PLUGIN
+from tensorboard_plugin_featwatch.claims import of_one_value
 
 # `downsample`, which always keeps the newest; 0 would mean none.
 EVERYTHING = 10**9
@@ -43,8 +44,8 @@ class Source:
         )
 
     def read_tensors(self, run: str, tags: Collection[str], downsample: int = EVERYTHING) -> dict[str, list[Any]]:
-        """tag -> `TensorDatum`s: step, wall time and the array."""
-        return self.provider.read_tensors(
+        """tag -> `TensorDatum`s: step, wall time and the array; empty where it claims to have more than one value, or none."""
+        return of_one_value(self.provider).read_tensors(
             self.context, downsample=downsample, run_tag_filter=_filter([run], tags), **self._ours
         ).get(run, {})
 
