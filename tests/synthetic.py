@@ -156,7 +156,8 @@ class Story:
             epoch=epoch, started=started, layers=tuple(info.as_dict() for info in self.layer_infos),
             recorders={
                 "embeddings": {"layout": "umap", "n_neighbors": 15, "min_dist": 0.1, "seed": 0},
-                "clusters": {"eps": "auto", "min_samples": 5}, "separation": {"neighbors": 15}, "health": {},
+                "clusters": {"eps": "auto", "min_samples": 5}, "separation": {"neighbors": 15}, "filter_health": {},
+                **({"activation_histograms": {"bins": 64}} if self.histograms else {}),
             },
             schedule="every(epochs=1)", model=self.model, epochs_planned=self.epochs,
             versions={"featwatch": "0.1.0", "keras": "3.15.0", "tensorflow": "2.21.0", "umap-learn": "0.5.9"}, tap="graph, jit",

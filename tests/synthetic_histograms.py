@@ -72,7 +72,7 @@ def histograms(health: LayerHealth, filters: Filters, progress: float, *, bins: 
     minimum, maximum = drawn.min(0, initial=np.inf), drawn.max(0, initial=-np.inf)
     edges = dyadic_edges(float(minimum.min()), float(maximum.max()), bins)
     rows = np.stack([np.histogram(column, edges)[0] for column in drawn.T])
-    counts = np.floor(rows * (counted / DRAWN)).astype(np.int64)
+    counts = np.maximum(np.floor(rows * (counted / DRAWN)).astype(np.int64), rows > 0)
     counts[np.arange(n), rows.argmax(1)] += counted - counts.sum(1)
 
     inputs = filters.inputs()

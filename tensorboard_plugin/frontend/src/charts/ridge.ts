@@ -1,27 +1,37 @@
 // A histogram as an outline.
 
-import { shareIn, tone, type Row } from "../model/histograms";
+import { shareIn, type Row } from "../model/histograms";
 
-/** SVG paths of a row's outline and of the area under it: steps of the bins' own width, as high as their tones, from `base` upwards. */
-export function ridge(row: Row, x: (value: number) => number, base: number, height: number): { line: string; area: string } {
-  let [line, first, last] = ["", NaN, NaN];
-  for (let bin = 0; bin < row.counts.length; bin++) {
-    const share = shareIn(row, bin);
-    const [from, to] = [x(row.edges[bin]!), x(row.edges[bin + 1]!)];
-    if (share <= 0 && !line) continue;
-    if (share <= 0 && rest(row, bin)) break;
-    if (!line) first = from;
-    const y = (base - height * tone(share)).toFixed(1);
-    line += `${line ? "L" : `M${from.toFixed(1)},${base}L`}${from.toFixed(1)},${y}L${to.toFixed(1)},${y}`;
-    last = to;
-  }
-  if (!line) return { line: "", area: "" };
-  line += `L${last.toFixed(1)},${base}`;
-  return { line, area: `${line}L${first.toFixed(1)},${base}Z` };
+/**
+ * The share that is drawn at full height: what the bins beside zero hold at most, in three of four rows.  Higher bins are cut off
+ * there, or the many zeros after a ReLU, or one row that is all in one bin, would leave no height for anything else.
+ */
+export function fullShare(rows: Row[]): number {
+  const peaks = rows.map((row) => {
+    let peak = 0;
+    for (let bin = 0; bin < row.counts.length; bin++) {
+      if (row.edges[bin]! > 0 || row.edges[bin + 1]! <= 0) peak = Math.max(peak, shareIn(row, bin));
+    }
+    return peak;
+  });
+  const beside = peaks.filter((peak) => peak > 0).sort((a, b) => a - b);
+  return beside[Math.ceil(0.75 * (beside.length - 1))] ?? 1;
 }
 
-/** Whether nothing more comes from this bin on. */
-function rest(row: Row, from: number): boolean {
-  for (let bin = from; bin < row.counts.length; bin++) if (row.counts[bin]! > 0) return false;
-  return true;
+/** Height of a share, 0…1: its square root, which keeps the faint in sight; 1 from `full` on. */
+export const lift = (share: number, full: number): number => Math.min(1, Math.sqrt(Math.max(0, share) / full));
+
+/** SVG paths of a row's outline and of the area under it: steps of the bins' own width, from `base` upwards. */
+export function ridge(row: Row, x: (value: number) => number, base: number, height: number, full: number): { line: string; area: string } {
+  let first = 0, end = row.counts.length;
+  while (first < end && !(row.counts[first]! > 0)) first++;
+  while (end > first && !(row.counts[end - 1]! > 0)) end--;
+  if (first === end) return { line: "", area: "" };
+  let line = `M${x(row.edges[first]!).toFixed(1)},${base.toFixed(1)}`;
+  for (let bin = first; bin < end; bin++) {
+    const y = (base - height * lift(shareIn(row, bin), full)).toFixed(1);
+    line += `V${y}H${x(row.edges[bin + 1]!).toFixed(1)}`;
+  }
+  line += `V${base.toFixed(1)}`;
+  return { line, area: `${line}Z` };
 }

@@ -64,7 +64,7 @@ export function chain(rows: Float32Array, width: number, which: number[]): numbe
 
 /** Groups of alike rows, groups and members in the order of `chain`; as many as there are rows where those are few. */
 export function groupsOf(rows: Float32Array, width: number, count: number, most = GROUPS): Group[] {
-  const seeds = farthest(rows, width, count, Math.min(most, count));
+  const seeds = spread(rows, width, count, Math.min(most, count));
   let centres = Float32Array.from(seeds.flatMap((row) => [...rows.subarray(row * width, (row + 1) * width)]));
   let home = new Int32Array(count);
   for (let round = 0; round < ROUNDS; round++) {
@@ -84,20 +84,15 @@ export function groupsOf(rows: Float32Array, width: number, count: number, most 
   });
 }
 
-/** Rows far from each other: each the one farthest from those before it; fewer than asked for where the rest are equal to some. */
-function farthest(rows: Float32Array, width: number, count: number, wanted: number): number[] {
-  const seeds = [0];
-  const away = new Float32Array(count).fill(Infinity);
-  while (seeds.length < wanted) {
-    let best = 0;
-    for (let row = 0; row < count; row++) {
-      away[row] = Math.min(away[row]!, distance(rows, width, seeds.at(-1)!, rows, row, away[row]));
-      if (away[row]! > away[best]!) best = row;
-    }
-    if (!(away[best]! > 0)) break;
-    seeds.push(best);
-  }
-  return seeds;
+/** Rows to start from: one of every so many from the lowest to the highest, so that groups are about equally large. */
+function spread(rows: Float32Array, width: number, count: number, wanted: number): number[] {
+  const height = Float64Array.from({ length: count }, (_, row) => {
+    let sum = 0;
+    for (let b = 0; b < width; b++) sum += rows[row * width + b]!;
+    return sum;
+  });
+  const order = Array.from({ length: count }, (_, row) => row).sort((a, b) => height[b]! - height[a]! || a - b);
+  return Array.from({ length: wanted }, (_, i) => order[Math.floor(((i + 0.5) * count) / wanted)]!);
 }
 
 function nearestCentres(rows: Float32Array, width: number, count: number, centres: Float32Array): Int32Array<ArrayBuffer> {

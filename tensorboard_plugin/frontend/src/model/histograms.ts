@@ -91,12 +91,16 @@ export function layerRow(of: Histograms): Row {
 /** Share of a row's values in a bin; 0 where it has none. */
 export const shareIn = (row: Row, bin: number): number => (row.total > 0 ? Math.max(0, row.counts[bin]!) / row.total : 0);
 
-/** Of a whole number of values in a bin: 0 for none, 1 for all, the steps between them by ratio.  Colours and heights follow it. */
-export const tone = (share: number): number => (share > 0 ? Math.min(1, Math.log1p(share / FAINT) / Math.log1p(1 / FAINT)) : 0);
+/** Where the scale of shares ends: a bin with more of the values looks as one with this. */
+export const FULL = 0.25;
+/** Where it begins to go by ratio. */
 const FAINT = 1e-3;
 
+/** How far along the scale a share is: 0 for none, 1 from `FULL` on, the steps between them by ratio rather than difference. */
+export const tone = (share: number): number => (share > 0 ? Math.min(1, Math.log1p(share / FAINT) / Math.log1p(FULL / FAINT)) : 0);
+
 /** The share whose tone is `t`. */
-export const shareAt = (t: number): number => FAINT * Math.expm1(t * Math.log1p(1 / FAINT));
+export const shareAt = (t: number): number => FAINT * Math.expm1(t * Math.log1p(FULL / FAINT));
 
 /** A bin's colour; the darkest end of the scale is left out where it could not be told from a dark page. */
 export const colourOf = (share: number): Rgb => sequential(0.06 + 0.94 * tone(share));
@@ -105,11 +109,37 @@ export const colourOf = (share: number): Rgb => sequential(0.06 + 0.94 * tone(sh
 export function rangeOf(row: Pick<Row, "minimum" | "maximum" | "edges">): Range | null {
   const { edges, minimum, maximum } = row;
   if (!(minimum <= maximum) || !Number.isFinite(minimum) || !Number.isFinite(maximum)) return null;
-  const [first, last] = [edges[0]!, edges[edges.length - 1]!];
   let [low, high] = [Math.min(0, minimum), Math.max(0, maximum)];
   for (let i = edges.length - 1; i >= 0; i--) if (edges[i]! <= minimum) { low = Math.min(0, edges[i]!); break; }
   for (let i = 0; i < edges.length; i++) if (edges[i]! >= maximum) { high = Math.max(0, edges[i]!); break; }
-  return low < high ? [low, high] : [Math.min(first, 0), Math.max(last, first + 1)];
+  // All of it is zero, at an edge: a bin on either side is room enough.
+  return low < high ? [low, high] : [low - (edges[1]! - edges[0]!), high + (edges[1]! - edges[0]!)];
+}
+
+/** Filters fewer than these are shown in full, however far one of them reaches. */
+const SEVERAL = 12;
+const FAR = 1.6;
+
+/**
+ * The values to show of all filters side by side: where a few reach far beyond the rest, not as far as they do.
+ * The rest are the 97 % of filters that reach least, upwards or downwards.
+ */
+export function focusOf(of: Histograms): Range | null {
+  const whole = rangeOf(layerRow(of));
+  if (!whole || of.filters < SEVERAL) return whole;
+  const nearly = (values: Float32Array, whole: number, sign: number): number => {
+    const reach = [...values].map((value) => sign * value).filter(Number.isFinite).sort((a, b) => a - b);
+    const most = reach[Math.floor(0.97 * (reach.length - 1))] ?? 0;
+    if (!(most > 0) || sign * whole <= FAR * most) return whole;
+    const edges = [...of.edges].filter((edge) => sign * edge >= 1.1 * most);
+    return edges.length ? sign * Math.min(...edges.map((edge) => sign * edge)) : whole;
+  };
+  return [nearly(of.minimum, whole[0], -1), nearly(of.maximum, whole[1], 1)];
+}
+
+/** Filters with values outside a range. */
+export function beyond(of: Histograms, [low, high]: Range): number[] {
+  return Array.from({ length: of.filters }, (_, f) => f).filter((f) => of.minimum[f]! < low || of.maximum[f]! > high);
 }
 
 /** `before` while `now` fits into it and fills most of it: the axis stands still from epoch to epoch where it can. */

@@ -89,8 +89,8 @@ export function verdict(record: FrameRecord, samples: number, filters: number, u
   };
   const [order, silent, evenness] = [number("order_agreement"), number("silent_agreement"), number("evenness")];
   const numbers = [
-    { name: "order", value: ratio(order), title: `Rank correlation (Spearman) of the ${unit}s' mean maxima on two halves of the probe; 1 = the same order` },
-    { name: "silence", value: percent(silent), title: `Share of ${unit}s that are silent on both halves or on neither` },
+    { name: "same order", value: ratio(order), title: `Rank correlation (Spearman) of the ${unit}s' mean maxima on two halves of the probe; 1 = the same order` },
+    { name: "silent alike", value: percent(silent), title: `Share of ${unit}s that are silent on both halves or on neither` },
     { name: "evenness", value: percent(evenness), title: `A typical ${unit}'s mean maximum, as a share of its largest: near 100 % it answers to every input alike, near 0 to few` },
   ];
   return { fine: record.fields.enough_inputs === true, text: words(record.fields.enough_inputs === true, { order, silent, samples, filters, unit }), numbers };

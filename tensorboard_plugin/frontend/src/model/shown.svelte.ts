@@ -13,7 +13,7 @@ export class Shown {
 
   constructor(private readonly page: Page, private readonly look: Look, private readonly kind: string) {
     $effect(() => {
-      const now = [page.run?.run, page.run?.generation, page.layer].join("\n");
+      const now = [page.run?.run, page.run?.generation, page.axis, page.layer].join("\n");
       if (this.status.state === "ready") [this.record, this.subject] = [this.status.record, now];
       else if (this.subject !== now || this.status.state !== "loading") this.record = null;
     });
