@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -12,13 +15,17 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 import featwatch as fw
-from featwatch import wire
-from featwatch.records import LayerSeparation
+from featwatch import frames, wire
+from featwatch.records import KINDS, LayerSeparation
 from featwatch.writers import EventFileWriter
+from tests.event_logs import HandMadeLog, entry, header
 from tests.small_logs import LAYERS, train
 
 
@@ -228,3 +235,68 @@ for epoch in range(10**6):
     for epoch in range(flushed + 1):
         assert run.embedding("dense", epoch).points[0, 0] == epoch
     assert all("ends within a record" in problem for problem in run.problems)
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.just(MARKUP),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["alert", "kind", MARKUP]), inner, max_size=3),
+    max_leaves=5,
+)
+PLACES = st.sampled_from([-(2**62), -1, 0, 1, 400, 2**53, 2**62])
+KIND = st.sampled_from(sorted(KINDS))
+ARRAY = np.ones(4, "<f4").tobytes()
+BLOBS = st.lists(
+    st.builds(
+        lambda name, dtype, shape: entry(name, dtype, shape, ARRAY),
+        st.sampled_from(["energy", "counts", "edges", "pixels", "filters", "labels", "samples", MARKUP]),
+        st.sampled_from(["<f4", "<i4", "|u1", "png", "|O"]),
+        st.lists(st.sampled_from([0, 1, 4, -1, 2**40]), max_size=4) | JSON,
+    ),
+    max_size=2,
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_hostile_log_raises_nothing_but_key_and_wire_errors(data: st.DataObject) -> None:
+    """Records of any kind at any place on either axis, with fields of any type and blobs that fit nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        for axis in ("featwatch", "featwatch/steps"):
+            with HandMadeLog(Path(folder, axis)) as log:
+                log.blobs("session", 0, [header("session", fields={"started": 1.0, **({"step": 0} if "steps" in axis else {})})])
+                for _ in range(data.draw(st.integers(0, 3))):
+                    kind, place = data.draw(KIND), data.draw(PLACES)
+                    layer = data.draw(st.sampled_from(["", "c", MARKUP]))
+                    names = [*(field.name for field in dataclasses.fields(KINDS[kind])), MARKUP]
+                    fields = data.draw(st.dictionaries(st.sampled_from(names), JSON, max_size=3))
+                    if "steps" in axis and data.draw(st.booleans()):
+                        fields["step"] = place
+                    blobs = data.draw(BLOBS)
+                    stated = header(kind, layer, place, fields=fields, blobs=blobs)
+                    log.blobs(wire.tag_of(kind, layer), place, [stated, *[ARRAY] * data.draw(st.integers(0, len(blobs)))])
+        run = fw.load(folder)
+        assert all(isinstance(problem, str) for problem in run.problems)
+        assert all(0 <= place < 2**53 for place in [*run.epochs, *run.steps])
+        str(run), run.alerts, run.journal, run.cost, run.layer_infos
+        accessors = (run.embedding, run.clusters, run.separation, run.health, run.histograms, run.exemplars, run.feature_images)
+        for place, axis in [(place, "epoch") for place in run.epochs] + [(place, "step") for place in run.steps]:
+            for layer, ask in itertools.product(run.layers, accessors):
+                with contextlib.suppress(KeyError, wire.WireError):
+                    ask(layer, **{axis: place})
+        for axis, what in itertools.product(wire.AXES, [*frames.FRAMES, "alerts"]):
+            with contextlib.suppress(KeyError):
+                run.to_frame(what, axis)
+
+
+def test_impossible_places_are_told(tmp_path: Path) -> None:
+    for axis, unit in (("featwatch", "epoch"), ("featwatch/steps", "step")):
+        with HandMadeLog(tmp_path / axis) as log:
+            for place in (3, -5, 2**62):
+                step = {"step": place} if unit == "step" else {}
+                log.blobs("separation/c", place, [header("separation", "c", place, fields={"knn_accuracy": 0.5, **step})])
+            log.blobs("session", -5, [header("session", "", -5)])       # would supersede everything
+    run = fw.load(tmp_path)
+    assert run.epochs == run.steps == [3] and run.separation("c", step=3).knn_accuracy == 0.5
+    said = [f"a record at an impossible {unit}; 2 more for the same reason" for unit in ("epoch", "step")]
+    assert sorted(problem.partition(": ")[2] for problem in run.problems) == said

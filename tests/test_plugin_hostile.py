@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.context import RequestContext
+from tensorboard_plugin_featwatch.source import Source
 
 from featwatch import wire
 from featwatch.records import EpochLog, LayerInfo, ProbeRecord
@@ -258,3 +260,25 @@ def test_damaged_files_serve_their_readable_part(client: Client) -> None:
     assert len(client.epochs(index["cut/featwatch"], "epoch")) < whole
     assert len(client.epochs(index["noise-after/featwatch"], "epoch")) == whole
     assert "noise/featwatch" not in index and "nothing/featwatch" not in index
+
+
+def test_a_tensor_that_claims_to_be_large_costs_no_memory(tmp_path: Path) -> None:
+    """TensorBoard repeats a tensor's last value until its declared shape is full: 2^24 of them would be visible."""
+    large = [2**24]
+    claims = {"floats": floats([1.0], large), "text": strings([b"{}"], large), "none": strings([], large)}
+    claims["minus"] = floats([1.0], [-1])
+    with HandMadeLog(tmp_path / "logs" / "featwatch") as log:
+        log.blobs("session", 0, wire.encode(STORY.session(0, 1.0)))
+        for layer, tensor in claims.items():
+            log.blobs(f"separation/{layer}", 0, [header("separation", layer)])
+            log.value(f"numbers/separation/{layer}", 0, tensor, data_class="TENSOR")
+    for loader in (python_loader, rust_loader):
+        with loader(tmp_path / "logs") as provider:
+            source = Source(provider, RequestContext(), "")
+            for layer in claims:
+                data = source.read_tensors("featwatch", [f"numbers/separation/{layer}"]).get(f"numbers/separation/{layer}", [])
+                assert all(datum.numpy.size == 0 for datum in data)
+            client = plugin_app(provider)
+            ((_, run),) = client.index().items()
+            answers = client.everything(run)
+            assert not any(one["kind"] == "separation" for one in answers["numbers"]["series"])
