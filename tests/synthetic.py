@@ -352,7 +352,9 @@ def write_log(
         labelled=labelled, names=names, histograms=histograms,
     )  # fmt: skip
     writer: Writer = EventFileWriter(log_dir, first, clock=clock)
-    writer = Telling(writer, story, features) if features else writer
+    if features:
+        by_step = EventFileWriter(log_dir, 0, axis="steps", clock=clock) if features.steps else None
+        writer = Telling(story, features, writer, by_step)
     try:
         writer.write(story.session(first, clock()))
         writer.write(story.probe(first))

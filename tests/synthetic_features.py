@@ -189,20 +189,25 @@ class Features:
 
 
 class Telling:
-    """A writer that adds to what a story tells."""
+    """A writer that adds to what a story tells; each axis has a writer of its own, as in the product."""
 
-    def __init__(self, writer: Writer, story: Training, features: Features) -> None:
-        self._writer, self._story, self._features = writer, story, features
+    def __init__(self, story: Training, features: Features, writer: Writer, by_step: Writer | None) -> None:
+        self._story, self._features = story, features
+        self._writer, self._by_step = writer, by_step
 
     def write(self, record: Record) -> None:
         for told in self._features.told(self._story, record):
-            self._writer.write(told)
+            writer = self._writer if told.step < 0 else self._by_step
+            if writer:
+                writer.write(told)
 
     def flush(self) -> None:
-        self._writer.flush()
+        for writer in filter(None, (self._writer, self._by_step)):
+            writer.flush()
 
     def close(self) -> None:
-        self._writer.close()
+        for writer in filter(None, (self._writer, self._by_step)):
+            writer.close()
 
 
 KINDS_OF_ALERT = (
