@@ -15,19 +15,20 @@ from featwatch.alerts.desk import AlertDesk
 from featwatch.alerts.detector import Detector, Finding
 from featwatch.alerts.not_finite import NotFinite
 from featwatch.alerts.one_class import OneClass
+from featwatch.alerts.redundant_layers import RedundantLayers
 from featwatch.alerts.telling import Teller
 from featwatch.alerts.words import in_a_line
 from featwatch.records import Alert
 
 __all__ = [
-    "Alert", "AlertDesk", "DeadFilters", "Detector", "Finding", "NotFinite", "Teller",
+    "Alert", "AlertDesk", "Collapse", "DeadFilters", "Detector", "Finding", "NotFinite", "OneClass", "RedundantLayers", "Teller",
     "checked_alerts", "default_detectors", "in_a_line",
 ]  # fmt: skip
 
 
 def default_detectors() -> list[Detector]:
     """The detectors of a `Watch` that is given none, fresh ones."""
-    return [NotFinite(), Collapse(), OneClass(), DeadFilters()]
+    return [NotFinite(), Collapse(), OneClass(), DeadFilters(), RedundantLayers()]
 
 
 def checked_alerts(alerts: Any) -> list[Detector]:

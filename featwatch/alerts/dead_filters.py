@@ -20,7 +20,6 @@ CURES = {
     "no energy": "Their weights are 0: weaken the weight decay or regularisation, or prune them.",
     "unexplained": "They take no part in what the model does: prune them; if more die, lower the learning rate.",
 }
-NONE = np.empty(0, np.int64)
 NOTHING_PASSES = "Nothing that enters this layer comes out: start over with a lower learning rate or another initialisation."
 
 
@@ -31,7 +30,7 @@ class DeadFilters(Detector):
     critical where the whole layer is dead.
 
     Arguments:
-        checks: in a row in which a filter must be dead, and in which none must be until the alert is resolved.
+        checks: in a row in which a filter must be dead, and alive until it is so again.
         share: of the layer's filters, above which it is a warning.
     """
 
@@ -40,13 +39,13 @@ class DeadFilters(Detector):
     def __init__(self, *, checks: int = DEFAULTS.dead_checks, share: float = DEFAULTS.dead_share) -> None:
         self.checks = checks_in_a_row(checks)
         self.share = a_share("share", share)
-        self.resolve_after = self.checks
         self.start((), ())
 
     def start(self, layers: Sequence[str], opened: Sequence[Alert]) -> None:
         self._opened = {alert.layer: alert for alert in opened}
-        self._streaks: dict[str, Streaks] = {}
-        self._named: dict[str, np.ndarray] = {}     # layer -> indices of the filters that were last found to be dead for long
+        self._dead: dict[str, Streaks] = {}         # by layer
+        self._alive: dict[str, Streaks] = {}
+        self._named: dict[str, np.ndarray] = {}     # layer -> indices of the filters that its alert names
         self._samples = -1                      # of the probe; −1 = not known
 
     def update(self, record: Record) -> Iterable[Finding]:
@@ -55,28 +54,29 @@ class DeadFilters(Detector):
         # One sample gives every unit of a dense layer one value only; and NaN is another detector's matter.
         if not isinstance(record, LayerHealth) or record.non_finite_activations or self._samples in (0, 1):
             return
-        streaks = self._streaks.get(record.layer)
-        if streaks is None or len(streaks) != len(record.dead):     # pruned meanwhile
-            streaks = self._streaks[record.layer] = self._begin(record)
-        streaks.update(record.epoch, record.dead)
-        lasting = streaks.lasting(self.checks)
+        layer = record.layer
+        if layer not in self._dead or len(self._dead[layer]) != len(record.dead):   # a new one, or pruned meanwhile
+            self._begin(record)
+        self._dead[layer].update(record.epoch, record.dead)
+        self._alive[layer].update(record.epoch, ~record.dead)
+        lasting = self._dead[layer].lasting(self.checks)
         if len(lasting):
-            self._named[record.layer] = lasting
-            yield self._finding(record, lasting, int(streaks.since[lasting].min()))
-        elif not record.dead[self._named.get(record.layer, NONE)].any():     # one that is back is neither gone nor there for long
-            yield Finding(epoch=record.epoch, layer=record.layer, wrong=False)
+            self._named[layer] = lasting
+            yield self._finding(record, lasting)
+        # What is back for a check is neither gone nor there for long.
+        elif (self._alive[layer].checks[self._named[layer]] >= self.checks).all():
+            yield Finding(epoch=record.epoch, layer=layer, wrong=False)
 
-    def _begin(self, record: LayerHealth) -> Streaks:
-        streaks = Streaks(len(record.dead))
-        self._named.pop(record.layer, None)
+    def _begin(self, record: LayerHealth) -> None:
+        filters = len(record.dead)
+        self._dead[record.layer], self._alive[record.layer] = Streaks(filters), Streaks(filters)
         alert = self._opened.pop(record.layer, None)
+        numbers = () if alert is None else [number for number in alert.filters if 0 <= number < filters]
+        self._named[record.layer] = known = np.array(numbers, np.int64)
         if alert is not None:
-            known = np.array([number for number in alert.filters if 0 <= number < len(streaks)], np.int64)
-            streaks.go_on(known, self.checks - 1, alert.since)
-            self._named[record.layer] = known
-        return streaks
+            self._dead[record.layer].go_on(known, self.checks - 1, alert.since)
 
-    def _finding(self, record: LayerHealth, lasting: np.ndarray, since: int) -> Finding:
+    def _finding(self, record: LayerHealth, lasting: np.ndarray) -> Finding:
         count, filters = len(lasting), len(record.dead)
         causes = Counter(record.cause[lasting].tolist())
         all_of_them = count == filters
@@ -97,5 +97,5 @@ class DeadFilters(Detector):
             suggestion=cure,
             evidence={"dead": count, "filters": filters, "share": count / filters, "causes": causes, "test": record.test},
             view="filters",
-            since=since,
+            since=int(self._dead[record.layer].since[lasting].min()),
         )
