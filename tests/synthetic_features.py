@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,8 +36,8 @@ SMALLEST = 12           # pixels a side of the smallest feature image
 class Training(Protocol):
     """What of a story is needed here."""
 
-    epochs: int
-
+    @property
+    def epochs(self) -> int: ...
     @property
     def layer_infos(self) -> tuple[LayerInfo, ...]: ...
     @property
@@ -74,9 +74,10 @@ class Features:
             if self.alerts and record.epoch == story.epochs:
                 yield self.journal(story, record.epoch)
         elif isinstance(record, Session):
-            yield record
+            session = dataclasses.replace(record, layers=tuple(with_field(at, info) for at, info in enumerate(record.layers)))
+            yield session
             if self.steps:
-                yield dataclasses.replace(record, step=0)
+                yield dataclasses.replace(session, step=0)
         elif isinstance(record, Journal):
             yield record
         else:
@@ -195,11 +196,12 @@ class Telling:
         self._story, self._features = story, features
         self._writer, self._by_step = writer, by_step
 
-    def write(self, record: Record) -> None:
+    def write(self, record: Record) -> int:
+        size = 0
         for told in self._features.told(self._story, record):
             writer = self._writer if told.step < 0 else self._by_step
-            if writer:
-                writer.write(told)
+            size += writer.write(told) if writer else 0
+        return size
 
     def flush(self) -> None:
         for writer in filter(None, (self._writer, self._by_step)):
@@ -231,6 +233,16 @@ def costs(epoch: int) -> dict[str, dict[str, float]]:
     }  # fmt: skip
     names = ("blocked_seconds", "computed_seconds", "bytes")
     return {name: {what: share * (epoch + 1.0) for what, share in zip(names, one, strict=True)} for name, one in shares.items()}
+
+
+def with_field(layer: int, info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A convolution as the session describes it, with what its units see of the input."""
+    if not info["type"].startswith("Conv"):
+        return {**info, "field_kind": "the layer has no map"}
+    stride = SIDE // (info["shape"][0] or SIDE)
+    offset = stride // 2 - field_of(layer) // 2
+    return {**info, "field_size": (field_of(layer),) * 2, "field_stride": (stride,) * 2, "field_offset": (offset,) * 2,
+            "field_input": (SIDE, SIDE), "field_kind": "exact"}  # fmt: skip
 
 
 def field_of(layer: int) -> int:
