@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from featwatch.records import (
     Session,
 )
 from featwatch.writers import EventFileWriter, has_records
+from tests.event_logs import HandMadeLog, header
 from tests.small_logs import LAYERS, session, snapshot, train
 
 
@@ -274,6 +276,15 @@ def test_alerts_that_are_none_are_problems(tmp_path: Path) -> None:
     assert len(run.problems) == len(odd) and all("An alert in the journal is not valid" in problem for problem in run.problems)
 
 
+def test_entries_that_are_nested_beyond_all_measure_are_kept(tmp_path: Path) -> None:
+    nested = json.loads("[" * 900 + "]" * 900)
+    with HandMadeLog(tmp_path / "featwatch") as log:
+        log.blobs("session", 0, [header("session", fields={"started": 1.0})])
+        log.blobs("journal", 0, [header("journal", fields={"entries": [{"kind": "note", "nested": nested}, {"kind": "alert"}]})])
+    run = fw.load(tmp_path)
+    assert [entry["kind"] for entry in run.journal] == ["note"] and run.alerts == [] and "holds no alert" in run.problems[0]
+
+
 def test_cost_is_that_of_the_newest_epoch(tmp_path: Path) -> None:
     costs = [{"Embeddings": {"blocked_seconds": 0.1 * k, "bytes": 10.0 * k}} for k in range(3)]
     write(tmp_path, [session(0), *(EpochLog(epoch=k, cost=cost) for k, cost in enumerate(costs))])
@@ -327,6 +338,8 @@ def test_frames_of_cost_and_alerts(tmp_path: Path) -> None:
     assert frame.severity.tolist() == ["warning"] and frame.filters[0] == (1, 2) and frame.evidence[0] == {"dead": 2}
     write(tmp_path, [session(0)])
     assert list(fw.load(tmp_path).to_frame("alerts").columns) == list(frame.columns)
+    write(tmp_path, [EpochLog(epoch=1, metrics={"epoch": 0.5, "loss": 2.0})], first=1)      # a metric may have any name
+    assert fw.load(tmp_path).to_frame("epochs").epoch.tolist() == [1]
 
 
 def test_without_pandas_the_cure_is_said(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
