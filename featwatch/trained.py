@@ -10,6 +10,7 @@ from featwatch.alerts import Detector
 from featwatch.arguments import checked_recorders, writable
 from featwatch.errors import notify
 from featwatch.layers import LayerChoice, check_choice
+from featwatch.log import Log
 from featwatch.preparation import prepare
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
@@ -18,7 +19,7 @@ from featwatch.recorders.base import Recorder
 from featwatch.recorders.options import whole
 from featwatch.recorders.pipeline import in_order
 from featwatch.recording import Recording, Setting
-from featwatch.writers import EventFileWriter, has_records, run_directory
+from featwatch.writers import has_records, run_directory
 
 
 def snapshot(
@@ -59,7 +60,7 @@ def snapshot(
     directory = writable(log_dir)
     supersedes = first == 0 and has_records(directory)
     detectors: Sequence[Detector] = ()          # one look is no check in a row
-    recording = Recording(model, probe, prepared, EventFileWriter(directory, first), background=False, detectors=detectors)
+    recording = Recording(model, probe, prepared, Log(directory, first), background=False, detectors=detectors)
     try:
         recording.open(Setting(epoch=first, schedule=f"snapshot at epoch {first}"))
         recording.snapshot(first, wanted)

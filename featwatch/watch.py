@@ -20,6 +20,7 @@ from featwatch.cost import Cost, Costs
 from featwatch.earlier import Earlier, earlier
 from featwatch.errors import RefusedType, RefusedValue, in_words, notify
 from featwatch.layers import LayerChoice, check_choice
+from featwatch.log import Log
 from featwatch.preparation import Prepared, prepare
 from featwatch.probe import Probe
 from featwatch.progress import Progress
@@ -32,7 +33,7 @@ from featwatch.schedule import Schedule, as_schedule
 from featwatch.steps import StepCount
 from featwatch.survey import build
 from featwatch.weights import fingerprint
-from featwatch.writers import EventFileWriter, has_records, run_directory
+from featwatch.writers import has_records, run_directory
 
 
 class Watch(keras.callbacks.Callback):
@@ -258,8 +259,9 @@ class Watch(keras.callbacks.Callback):
         assert self._prepared is not None
         self._prepared.passes.of(self._recorders)   # traced and compiled before: a log that is opened supersedes what is in it
         supersedes = first_epoch == 0 and has_records(self.log_dir)
+        first_step = self._steps.done if self._agenda.counts("steps") else None
         try:
-            writer = EventFileWriter(self.log_dir, first_epoch, on_error=_disk_trouble)
+            writer = Log(self.log_dir, first_epoch, first_step, on_error=_disk_trouble)
         except ValueError as error:
             raise RefusedValue(str(error)) from None
         recording = Recording(
@@ -277,7 +279,7 @@ class Watch(keras.callbacks.Callback):
         recording.open(
             Setting(
                 epoch=first_epoch,
-                step=self._steps.done if self._agenda.counts("steps") else -1,
+                step=-1 if first_step is None else first_step,
                 epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
                 schedule=str(self._schedule),
                 memory=self._earlier.memory,

@@ -23,7 +23,7 @@ FLOORS = [  # the roof comes first
     {"interrupted"},
     {"recording", "earlier"},
     {"preparation"},
-    {"passes", "agreement", "reader"},
+    {"passes", "agreement", "reader", "log"},
     {"background", "plan", "logindex", "arguments", "agenda"},
     {"worker"},
     {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},
@@ -33,7 +33,7 @@ FLOORS = [  # the roof comes first
     {"sources", "graphs"},
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
-    {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes"},
+    {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
     {"cost", "steps", "errors", "progress"},
 ]
 PLUGIN_FLOORS = [
@@ -76,6 +76,7 @@ FRAMEWORKS_INSIDE_FUNCTIONS = {
     "cli",  # the command `snapshot` loads a model
     "doctor",  # they are tried in a process of their own
     "eventfiles",  # remote paths are opened with TensorFlow's file systems, imported when one comes
+    "datachain",  # as is tfdata
     "tfdata",  # a data set of TensorFlow's is read with TensorFlow
 }
 KNOWS_HTTP = {"plugin"}

@@ -1,0 +1,225 @@
+"""What holds for every recorder: those that are there now, and those that will be."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import featwatch as fw
+import featwatch.recorders
+from featwatch import wire
+from featwatch.errors import FeatwatchWarning
+from featwatch.recorders import default_recorders
+from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
+from featwatch.records import Record
+from featwatch.schedule import as_schedule
+from tests.fits import PROBE, fit
+from tests.nets import sequential
+
+KINDS = [type(recorder) for recorder in default_recorders()]
+BASES = {base: [each for each in KINDS if base in each.builds_on] for base in KINDS}
+
+
+def with_bases(kind: type[Recorder], **options: Any) -> list[Recorder]:
+    """A recorder and what it builds on, which never records for itself."""
+    return [*(base(schedule=fw.at(10**6)) for base in kind.builds_on), kind(**options)]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
+    """How often each recorder was asked for anything: (name, epoch, or −step) -> times."""
+    seen: Counter[tuple[str, int]] = Counter()
+    for kind in KINDS:
+        if issubclass(kind, ExplainingRecorder):
+
+            def explain(self: Any, look: Look, _original: Any = kind.explain) -> Iterator[Any]:
+                seen[self.name, look.epoch if look.step < 0 else -look.step] += 1
+                yield from _original(self, look)
+
+            monkeypatch.setattr(kind, "explain", explain)
+        else:
+
+            def analyse(self: Any, snapshot: LayerSnapshot, _original: Any = kind.analyse) -> Any:
+                seen[self.name, snapshot.epoch if snapshot.step < 0 else -snapshot.step] += 1
+                return _original(self, snapshot)
+
+            monkeypatch.setattr(kind, "analyse", analyse)
+    return seen
+
+
+def recorded(run: Any, kind: type[Recorder], axis: str = "epochs") -> list[int]:
+    return run._axes[axis].positions(kind.produces.kind, "conv")
+
+
+def test_every_recorder_that_there_is_is_a_default_one_and_has_a_public_name() -> None:
+    found = set()
+    for module in pkgutil.iter_modules(featwatch.recorders.__path__):
+        for value in vars(importlib.import_module(f"featwatch.recorders.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, Recorder) and value not in (Recorder, ExplainingRecorder):
+                found.add(value)
+    assert found == set(KINDS)
+    assert all(getattr(fw, kind.__name__) is kind for kind in KINDS)
+    assert len({kind.name for kind in KINDS}) == len({kind.produces for kind in KINDS}) == len(KINDS)
+
+
+SCHEDULES = [
+    (fw.every(epochs=1), [0, 1, 2, 3, 4, 5]),
+    (fw.every(epochs=2), [0, 2, 4, 5]),
+    (fw.every(epochs=3), [0, 3, 5]),
+    (fw.at(1, 4), [1, 4]),
+    (fw.log_spaced(base=2), [0, 1, 2, 4, 5]),
+    (lambda epoch: epoch == 3, [3]),
+    (fw.every(epochs=100), [0, 5]),
+]
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_each_keeps_its_own_schedule_and_makes_no_other_compute(tmp_path: Path, asked: Any, shift: int) -> None:
+    expected = {}
+    recorders = []
+    for index, kind in enumerate(KINDS):
+        schedule, epochs = SCHEDULES[(index + shift) % len(SCHEDULES)]
+        recorders.append(kind(schedule=schedule))
+        expected[kind] = set(epochs)
+    for base, above in BASES.items():
+        expected[base] = expected[base].union(*(expected[kind] for kind in above))
+    model = sequential()
+    watch = fw.Watch(tmp_path, PROBE, layers=["conv", "dense"], recorders=recorders, background=False, strict=True, alerts=())
+    fit(model, watch, epochs=5)
+    run = fw.load(tmp_path)
+    for kind in KINDS:
+        assert recorded(run, kind) == sorted(expected[kind]), kind.__name__
+        assert {epoch for name, epoch in asked if name == kind.name} == expected[kind], kind.__name__
+        times = 1 if issubclass(kind, ExplainingRecorder) else 2        # once per look, or once per layer
+        assert {asked[kind.name, epoch] for epoch in expected[kind]} == {times}, kind.__name__
+
+    fit(model, watch, epochs=2)         # a second fit goes on counting
+    run = fw.load(tmp_path)
+    assert run.epochs[-1] == 7
+    for kind in KINDS:
+        schedule = as_schedule(next(each.schedule for each in recorders if type(each) is kind))
+        if schedule.due(6, 7, True):
+            assert recorded(run, kind)[-1] == 7, kind.__name__
+
+
+def test_each_crosses_its_steps_where_several_run_at_once(tmp_path: Path, asked: Any) -> None:
+    model = sequential()
+    model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=3)
+    recorders = [kind(schedule=fw.every(steps=4)) for kind in KINDS]
+    watch = fw.Watch(tmp_path, PROBE, layers="conv", recorders=recorders, background=False, strict=True)
+    model.fit(np.resize(PROBE.x, (180, 8, 8, 1)), np.resize(PROBE.y, 180), epochs=2, batch_size=20, verbose=0, callbacks=[watch])
+    run = fw.load(tmp_path)         # 9 updates an epoch, 3 at once; 4, 8, 12, 16 are crossed at 6, 9, 12, 18
+    for kind in KINDS:
+        assert recorded(run, kind, "steps") == [0, 6, 9, 12, 18], kind.__name__
+        assert recorded(run, kind) == [], kind.__name__
+    assert run.steps == [0, 6, 9, 12, 18] and run.health("conv", step=9).step == 9
+    assert {position for _, position in asked} == {0, -6, -9, -12, -18}
+    assert run.metrics(step=12)["loss"] > 0
+
+
+@pytest.fixture(scope="module")
+def every_record(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    log_dir = tmp_path_factory.mktemp("every")
+    watch = fw.Watch(log_dir, PROBE, background=False, strict=True)
+    fit(sequential(), watch, epochs=1)
+    run = fw.load(log_dir)
+    index = run._axes["epochs"]
+    return [index.read(kind, layer, epoch) for kind, layer in index.series() for epoch in index.positions(kind, layer)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_record_survives_the_wire(every_record: list[Record], kind: type[Recorder]) -> None:
+    mine = [record for record in every_record if type(record) is kind.produces]
+    assert {record.epoch for record in mine} == {0, 1} and {record.layer for record in mine} == {"conv", "dense", "scores"}
+    for record in mine:
+        again = wire.decode(wire.encode(record))
+        for field in dataclasses.fields(record):
+            one, other = getattr(record, field.name), getattr(again, field.name)
+            if field.name != "layer" and np.asarray(one).dtype.kind == "f":
+                assert np.array_equal(one, other, equal_nan=True)
+            else:
+                assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exception_inside_it_costs_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Recorder]) -> None:
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError("out of luck")
+
+    monkeypatch.setattr(kind, "explain" if issubclass(kind, ExplainingRecorder) else "analyse", fail)
+    other = fw.Separation if kind is fw.FilterHealth else fw.FilterHealth
+    watch = fw.Watch(tmp_path, PROBE, layers="conv", recorders=[other(), *with_bases(kind)], background=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(sequential(), watch, epochs=2)
+    ours = [str(warning.message) for warning in caught if issubclass(warning.category, FeatwatchWarning)]
+    ours = [text for text in ours if "will record nothing" not in text]
+    assert len(ours) == 1 and kind.name in ours[0] and "ZeroDivisionError: out of luck" in ours[0]
+    run = fw.load(tmp_path)
+    assert recorded(run, other) == [0, 1, 2] and recorded(run, kind) == []
+    assert [entry["recorder"] for entry in run.journal if entry["kind"] == "failed"] == [kind.name]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_analysed_is_said_and_the_recorder_stays_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Recorder]
+) -> None:
+    method = "explain" if issubclass(kind, ExplainingRecorder) else "analyse"
+    original = getattr(kind, method)
+
+    def unwilling(self: Any, given: Any) -> Any:
+        if given.epoch == 1 and method == "analyse":
+            raise NothingToSay("not today")
+        return iter([NothingToSay("not today")]) if given.epoch == 1 else original(self, given)
+
+    monkeypatch.setattr(kind, method, unwilling)
+    recorders = with_bases(kind, schedule=fw.every(epochs=1))
+    watch = fw.Watch(tmp_path, PROBE, layers="conv", recorders=recorders, background=False, strict=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "featwatch: .*will record nothing")
+        fit(sequential(), watch, epochs=2)
+    run = fw.load(tmp_path)
+    assert recorded(run, kind) == [0, 2]
+    assert [entry["text"] for entry in run.journal if entry.get("recorder") == kind.name] == [f"{kind.name}: not today"]
+
+
+MEMORY = """
+import sys
+import os
+import keras
+import featwatch as fw
+from featwatch.recorders import default_recorders
+from tests.fits import PROBE, X, Y
+from tests.nets import sequential
+
+class Note(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        with open("/proc/self/statm") as file:
+            sizes.append(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+
+sizes = []
+recorders = [kind(schedule=fw.every(epochs=1)) for kind in map(type, default_recorders())]
+recorders[-1] = fw.FeatureImages(steps=2, schedule=fw.every(epochs=1))
+probe = fw.Probe(X[:40], Y[:40])
+watch = fw.Watch(sys.argv[1], probe, recorders=recorders, layers=["conv", "dense"], background=False, strict=True)
+sequential().fit(X[:32], Y[:32], epochs=100, verbose=0, callbacks=[watch, Note()])
+print(sizes[49] - sizes[29], sizes[99] - sizes[49])
+"""
+
+
+def test_memory_stays_flat_over_a_hundred_epochs(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, timeout=400)
+    assert done.stdout, done.stderr[-3000:]
+    _, later = map(int, done.stdout.split())
+    assert later < 16 << 20, f"{later / 2**20:.1f} MB over 50 epochs"
