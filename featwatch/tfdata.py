@@ -8,17 +8,19 @@ the copy, what only orders, repeats or stores is taken out.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from featwatch.datachain import NotBuiltAnew, built_anew, chain_of, is_large, kind_of, seeds, variant
 from featwatch.errors import in_words
 from featwatch.structures import leaves
 
 _REORDERS = ("ShuffleDataset", "ShuffleAndRepeatDataset")
 _REPEATS_OR_STORES = ("RepeatDataset", "ShuffleAndRepeatDataset", "CacheDataset", "SnapshotDataset", "AssertCardinalityDataset")
-_BATCHES = ("BatchDataset", "ParallelBatchDataset", "PaddedBatchDataset", "MapAndBatchDataset", "ExperimentalMapAndBatchDataset")
-_UNBATCHES = ("UnbatchDataset", "ExperimentalUnbatchDataset")
+_BATCHES = ("BatchDataset", "ParallelBatchDataset", "PaddedBatchDataset", "MapAndBatchDataset")
+_UNBATCHES = ("UnbatchDataset",)
 _READ_AT_ONCE = 64                  # samples
 
 
@@ -57,31 +59,39 @@ def private_copy(dataset: Any, *, limit: int, seed: int, in_order: bool) -> Copy
         TypeError: elements that are not dense tensors.
     """
     _refuse_other_than_tensors(dataset.element_spec)
+    chain = chain_of(dataset)
+    batched = _looks_batched(dataset.element_spec, [kind_of(part) for part in chain])
     try:
-        graph = _graph_of(dataset)
+        copy, shuffled = _copied(dataset, None)
     except Exception as error:      # of whatever kind: what cannot be serialised, or is larger than 2 GB
-        return Copy(_batched(dataset, _looks_batched(dataset, None)), _taken_as_it_is(dataset, error))
-    nodes = [(graph.node, None), *((function.node_def, function) for function in graph.library.function)]
-    shuffled = any(node.op.startswith(_REORDERS) for body, _ in nodes for node in body)
-    batched = _looks_batched(dataset, [node.op for node in graph.node])
-    for body, function in nodes:
-        _without(body, function, (*_REORDERS, *_REPEATS_OR_STORES))
-        _in_determined_order(body)
-    copy = _batched(_dataset_of(graph, dataset.element_spec), batched)
+        return Copy(_batched(dataset, batched), _taken_as_it_is(chain, error))
+    copy = _batched(copy, batched)
     if not shuffled:
         return Copy(copy)
-    if in_order or 0 <= int(copy.cardinality()) * _samples_each(dataset, graph, batched) <= limit:
+    samples = int(copy.cardinality()) * (_batch_size(dataset, chain) if batched else _READ_AT_ONCE)
+    if in_order or 0 <= samples <= limit:
         return Copy(copy, ("x is a shuffled data set; it was read without its shuffles, in its own order",))
-    graph = _graph_of(dataset)
-    for body, function in [(graph.node, None), *((function.node_def, function) for function in graph.library.function)]:
-        _without(body, function, _REPEATS_OR_STORES)
-        _in_determined_order(body)
-        if function is None:
-            _shuffled_by(graph, seed)
-        else:
-            _without(body, function, _REORDERS)
+    copy, _ = _copied(dataset, seed)
     note = f"x is a shuffled data set; it was read through its shuffles with seed {seed}: row numbers are places in that order"
-    return Copy(_batched(_dataset_of(graph, dataset.element_spec), batched), (note,))
+    return Copy(_batched(copy, batched), (note,))
+
+
+def _copied(dataset: Any, shuffle_seed: int | None) -> tuple[Any, bool]:
+    """A copy without its shuffles, or with a seed for them, and whether there are any."""
+    if is_large(dataset):
+        with contextlib.suppress(NotBuiltAnew):
+            shuffled = any(kind_of(part).startswith(_REORDERS) for part in chain_of(dataset))
+            return built_anew(dataset, shuffle_seed), shuffled
+    graph = _graph_of(dataset)
+    bodies = [(graph.node, None), *((function.node_def, function) for function in graph.library.function)]
+    shuffled = any(node.op.startswith(_REORDERS) for body, _ in bodies for node in body)
+    for body, function in bodies:
+        within = shuffle_seed is None or function is not None
+        _without(body, function, _REPEATS_OR_STORES + (_REORDERS if within else ()))
+        _in_determined_order(body)
+    if shuffle_seed is not None:
+        _shuffled_by(graph, shuffle_seed)
+    return _dataset_of(graph, dataset.element_spec), shuffled
 
 
 def _graph_of(dataset: Any) -> Any:
@@ -93,10 +103,9 @@ def _graph_of(dataset: Any) -> Any:
 
 def _dataset_of(graph: Any, element_spec: Any) -> Any:
     import tensorflow as tf
-    from tensorflow.python.data.ops.dataset_ops import _VariantDataset
 
     with tf.device("CPU"):
-        return _VariantDataset(tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString()), element_spec)
+        return variant(tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString()), element_spec)
 
 
 def _without(body: Any, function: Any, operations: tuple[str, ...]) -> None:
@@ -127,56 +136,46 @@ def _shuffled_by(graph: Any, seed: int) -> None:
     import tensorflow as tf
 
     for node in [node for node in graph.node if node.op.startswith("ShuffleDataset")]:
-        seeds = []
-        for number, value in enumerate((seed % (1 << 62), 1)):
-            name = f"{node.name}/featwatch_seed_{number}"
-            constant = graph.node.add(name=name, op="Const")
+        names = []
+        for what, value in seeds(seed).items():
+            names.append(f"{node.name}/featwatch_{what}")
+            constant = graph.node.add(name=names[-1], op="Const")
             constant.attr["dtype"].type = tf.int64.as_datatype_enum
             constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, tf.int64, ()))
-            seeds.append(name)
-        inputs = [*node.input[:2], *seeds]
+        inputs = [*node.input[:2], *names]
         attributes = {name: node.attr[name] for name in ("output_types", "output_shapes")}
         kept = tf.compat.v1.NodeDef(name=node.name, op="ShuffleDataset", input=inputs, attr=attributes)
         kept.attr["reshuffle_each_iteration"].b = False
         node.CopyFrom(kept)
 
 
-def _looks_batched(dataset: Any, operations: list[str] | None) -> bool:
+def _looks_batched(element_spec: Any, kinds: list[str]) -> bool:
     """Whether an element is a batch.
 
     A scalar among its parts (a label) says no; one unknown first axis for all parts says yes; first axes that
     differ say no.  Where they are all the same known size, it is a batch if the data set was batched last.
     """
-    shapes = [spec.shape for _, spec in leaves(dataset.element_spec)]
+    shapes = [spec.shape for _, spec in leaves(element_spec)]
     if any(shape.rank == 0 for shape in shapes):
         return False
     first = {None if shape.rank is None else shape[0] for shape in shapes}
-    if first == {None}:
-        return True
     if len(first) > 1:
         return False
-    if operations is None:
-        operations = [type(part).__name__.lstrip("_") for part in _chain(dataset)]
-    said = [name for name in operations if name.startswith((*_BATCHES, *_UNBATCHES))]
-    return bool(said) and said[-1].startswith(_BATCHES)
+    said = [kind for kind in kinds if kind.startswith((*_BATCHES, *_UNBATCHES))]
+    return first == {None} or bool(said) and said[-1].startswith(_BATCHES)
 
 
 def _batched(dataset: Any, batched: bool) -> Any:
     return dataset if batched else dataset.batch(_READ_AT_ONCE)
 
 
-def _samples_each(dataset: Any, graph: Any, batched: bool) -> int:
-    """Samples in an element of the copy, as far as can be told; where it cannot, more than any limit."""
-    import tensorflow as tf
-
-    if not batched:
-        return _READ_AT_ONCE
+def _batch_size(dataset: Any, chain: list[Any]) -> int:
+    """Samples in an element, as far as can be told; where it cannot, more than any limit."""
     first = leaves(dataset.element_spec)[0][1].shape
     if first.rank and first[0] is not None:
         return int(first[0])
-    constants = {node.name: node.attr["value"].tensor for node in graph.node if node.op == "Const"}
-    sizes = [constants.get(node.input[1]) for node in graph.node if node.op.startswith(_BATCHES[:3])]
-    return int(tf.make_ndarray(sizes[-1])) if sizes and sizes[-1] is not None else 1 << 40
+    sizes = [part._batch_size for part in chain if hasattr(part, "_batch_size")]
+    return int(sizes[-1]) if sizes else 1 << 40
 
 
 def _refuse_other_than_tensors(element_spec: Any) -> None:
@@ -187,19 +186,10 @@ def _refuse_other_than_tensors(element_spec: Any) -> None:
             raise TypeError(f"x gives {kind.removesuffix('Spec')}s ({path.strip()}); map them to dense ones first: {cure}")
 
 
-def _taken_as_it_is(dataset: Any, error: Exception) -> tuple[str, ...]:
-    if not any("Shuffle" in type(part).__name__ or "Cache" in type(part).__name__ for part in _chain(dataset)):
+def _taken_as_it_is(chain: list[Any], error: Exception) -> tuple[str, ...]:
+    if not any("Shuffle" in kind_of(part) or "Cache" in kind_of(part) for part in chain):
         return ()
     return (
         f"x could not be copied ({in_words(error)}) and was read as it is: a training on the same data set object sees "
         "another order than without the probe; make the probe from a data set without shuffle() and cache()",
     )
-
-
-def _chain(dataset: Any) -> list[Any]:
-    """The data set and everything that it is made from, sources first."""
-    try:
-        before = dataset._inputs()
-    except (AttributeError, NotImplementedError):
-        before = []
-    return [*(part for one in before for part in _chain(one)), dataset]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from featwatch import Probe
+from featwatch import Probe, datachain, tfdata
 from featwatch.structures import filled, leaves, mapped
 
 
@@ -317,8 +317,12 @@ def order_of_training(make: Callable[[], Any], probed: bool) -> tuple[Any, Any]:
     return (epochs, float(tf.random.uniform([])), np.random.rand(), random.random()), kept
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["", "large"])
 @pytest.mark.parametrize("kind", SHUFFLED)
-def test_training_sees_the_same_order_with_and_without_a_probe(kind: str) -> None:
+def test_training_sees_the_same_order_with_and_without_a_probe(
+    kind: str, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datachain, "LARGE", -1 if large else 1 << 40)
     without, _ = order_of_training(SHUFFLED[kind], probed=False)
     with_probe, kept = order_of_training(SHUFFLED[kind], probed=True)
     assert with_probe == without
@@ -376,7 +380,34 @@ def test_batched_or_not_is_told_from_the_data_set(make: Callable[[], Any], shape
     assert shape is None and set(kept.x) == {"a", "b"} or kept.spec.shape == shape
 
 
-def test_captured_variables_and_tables_are_the_copys_own() -> None:
+def test_large_arrays_are_not_copied_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = (
+        tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices(numbered(3000, 1)), tf.data.Dataset.range(3000)))
+        .filter(lambda x, n: n % 2 == 0).shuffle(100).map(lambda x, n: (x, n // 2 % 10)).skip(5).take(1400)
+        .concatenate(slices().map(lambda x, y: (x[:1], tf.cast(y, tf.int64)))).cache().repeat().batch(16).prefetch(1)
+    )  # fmt: skip
+    small = Probe(dataset, size=20)
+    monkeypatch.setattr(datachain, "LARGE", 1000)
+    monkeypatch.setattr(tfdata, "_graph_of", None)                  # not called
+    large = Probe(dataset, size=20)
+    assert np.array_equal(small.x, large.x) and np.array_equal(small.y, large.y) and small.notes == large.notes
+    assert "seed 0" in large.notes[0]
+
+
+def test_the_global_seed_does_not_choose_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = slices(3000).shuffle(500).batch(8)
+    for threshold in (0, 1 << 40):
+        monkeypatch.setattr(datachain, "LARGE", threshold)
+        kept = []
+        for seed in (1, 2):
+            tf.random.set_seed(seed)
+            kept.append(Probe(dataset, size=20).x)
+        assert np.array_equal(*kept)
+
+
+@pytest.mark.parametrize("threshold", [-1, 1 << 40])
+def test_captured_variables_and_tables_are_the_copys_own(threshold: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datachain, "LARGE", threshold)
     generator, counter = tf.random.Generator.from_seed(1), tf.Variable(0)
     table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [5, 7]), 0)
 
@@ -411,8 +442,6 @@ def test_data_sets_that_cannot_be_read_are_refused() -> None:
 
 
 def test_a_data_set_that_cannot_be_copied_is_read_as_it_is_with_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    from featwatch import tfdata
-
     def refused(dataset: Any) -> Any:
         raise RuntimeError("too large")
 
