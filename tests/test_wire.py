@@ -124,12 +124,6 @@ def test_tags_keep_layer_names(layer: str, kind: str) -> None:
     assert not wire.tag_of(kind, layer).startswith(wire.NUMBERS)
 
 
-def test_a_record_stands_at_its_step_or_else_at_its_epoch() -> None:
-    assert wire.place_of(EpochLog(epoch=3)) == ("epochs", 3)
-    assert wire.place_of(EpochLog(epoch=3, step=0)) == ("steps", 0)
-    assert wire.decode(wire.encode(EpochLog(epoch=3, step=np.int64(700)))).step == 700
-
-
 # What cannot be written
 
 

@@ -9,12 +9,19 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from featwatch import reader, writers
+from featwatch import reader, wire, writers
 from featwatch.errors import FeatwatchWarning
-from featwatch.records import Closing, LayerSeparation, Session
+from featwatch.records import Closing, EpochLog, LayerSeparation, Session
 from featwatch.writers import EventFileWriter
+
+
+def test_a_record_stands_at_its_step_or_else_at_its_epoch() -> None:
+    assert wire.place_of(EpochLog(epoch=3)) == ("epochs", 3)
+    assert wire.place_of(EpochLog(epoch=3, step=0)) == ("steps", 0)
+    assert wire.decode(wire.encode(EpochLog(epoch=3, step=np.int64(700)))).step == 700
 
 
 def write(log_dir: Path, first: int, now: float) -> str:
