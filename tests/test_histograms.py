@@ -184,6 +184,7 @@ def test_inputs_are_stratified_and_always_the_same():
     np.testing.assert_array_equal(np.bincount(labels[order][chosen] + 1), [5, 11, 5, 11])
     for label in (0, 2):        # the first ones of each class
         np.testing.assert_array_equal(chosen[labels[order][chosen] == label], np.flatnonzero(labels[order] == label)[:11])
+    assert stratified(np.array([2, 1, 0, 2, 1, 0]), 4).tolist() == [0, 1, 2, 5]     # what is left over goes to the first classes
     record = record_of(activations(100), labels=labels[order])
     np.testing.assert_array_equal(record.inputs, chosen)
     assert record.maxima.shape == (32, 4) and record.inputs.dtype == np.int32
