@@ -151,15 +151,14 @@ def some_units(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize("net", NETS, ids=lambda net: net.__name__)
 def test_the_box_is_where_gradients_are(net: Callable[[Any], Any]) -> None:
     model = build(net)
+    field = field_of(model, choose(model, "here")[0])
     for unit in some_units(model.output_shape[1:-1]):
         box, numeric = receptive_field(model, "here", unit), seen(model, unit)
         if box.exact:
             assert inside(box) == numeric, unit
         else:
             assert all(a <= c and b >= d for (a, b), (c, d) in zip(inside(box), numeric, strict=True)), unit
-    field = field_of(model, choose(model, "here")[0])
-    for unit in some_units(model.output_shape[1:-1]):
-        for axis, (low, high) in enumerate(seen(model, unit)):
+        for axis, (low, high) in enumerate(numeric):
             first = field.offset[axis] + unit[axis] * field.stride[axis]
             assert first <= low and first + field.size[axis] > high, (unit, field)
 

@@ -54,7 +54,7 @@ def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Fra
         paces = start.total_strides()
     except (TypeError, ValueError):
         return full
-    if len(axes) != len(map_size) or len(box.lo) != len(axes) or 0 in box.stride:
+    if not axes or len(axes) != len(map_size) or len(box.lo) != len(axes) or 0 in box.stride:
         return full
     size, origin, unit, stride = list(full.size), [0, 0], list(full.unit), [1, 1]
     bounds = [[0, full.size[0] - 1], [0, full.size[1] - 1]]

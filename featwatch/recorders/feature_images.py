@@ -18,7 +18,7 @@ from featwatch.schedule import every
 
 PATCHES = 9                         # of the probe, whose mean is a start
 _IMAGES_TRIED, _STEPS_TRIED = 4, 2  # of a layer that is new, to see how long a step takes
-_LEAST_SHARE = 0.25                 # of the seconds of a snapshot, for a batch that is made in any case
+_LEAST_SHARE = 0.25                 # of the seconds of a snapshot, for its first batch and for that of a new layer, in any case
 
 
 class FeatureImages(ExplainingRecorder):
@@ -57,6 +57,7 @@ class FeatureImages(ExplainingRecorder):
         self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
         self.layers = layers
         self.schedule = every(epochs=5) if schedule is None else schedule
+        self._least = _LEAST_SHARE * (self.seconds or 0.0)      # seconds
         self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[FeatureImagesRecord | NothingToSay]:
@@ -85,7 +86,7 @@ class FeatureImages(ExplainingRecorder):
             if work is None:
                 break
             try:
-                work.turn(look, left, least=_LEAST_SHARE * (self.seconds or 0.0))
+                work.turn(look, left, least=0.0 if done else self._least)
                 done += 1
             except NothingToSay as reason:
                 yield reason
@@ -136,7 +137,7 @@ class _Work:
         return starting if self._painter is None else self._seconds_per_image
 
     def turn(self, look: Look, left: float, least: float) -> None:
-        """Make a batch of images, as many as should fit into what is `left` of the seconds or into `least`, and one at least.
+        """Make a batch of images: as many as should fit into what is `left` of the seconds, or into `least`, and one at least.
 
         Raises NothingToSay where the layer turns out to have none.
         """
@@ -145,7 +146,7 @@ class _Work:
         if self._painter is None:
             self._start(look)
             self.starting_seconds = clock() - began
-            left -= self.starting_seconds
+            left, least = left - self.starting_seconds, self._recorder._least
         assert self._turns is not None
         started = clock()
         most = max(1, int(min(self._painter.at_once, max(left, least) // max(self._seconds_per_image, 1e-6))))
