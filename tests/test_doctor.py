@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import importlib
 import io
 import json
 import os
@@ -320,7 +319,7 @@ def test_the_command_passes_its_directory_on(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> Path:
+def saved(tmp_path: Path) -> Path:
     import keras
 
     hidden = keras.layers.Dense(4, activation="relu", name="hidden")
@@ -330,16 +329,16 @@ def trained(tmp_path: Path) -> Path:
 
 
 def test_a_snapshot_of_a_saved_model(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
+    from featwatch import trained
     from featwatch.reader import load
     from featwatch.recorders import FilterHealth
 
-    module = importlib.import_module("featwatch.snapshot")      # featwatch.snapshot itself is the function
-    monkeypatch.setattr(module, "default_recorders", lambda: [FilterHealth()])      # the quickest one
+    monkeypatch.setattr(trained, "default_recorders", lambda: [FilterHealth()])      # the quickest one
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "probe.npz", x=rng.random((30, 6), np.float32), y=np.arange(30) % 2, class_names=["no", "yes"])
-    command = ["snapshot", str(trained), "--probe", str(tmp_path / "probe.npz"), "--logdir", str(tmp_path / "logs")]
+    command = ["snapshot", str(saved), "--probe", str(tmp_path / "probe.npz"), "--logdir", str(tmp_path / "logs")]
     assert cli.main([*command, "--layers", "hidden", "--epoch", "3"]) == 0
     assert "1 layers of" in capsys.readouterr().out
     run = load(tmp_path / "logs")
@@ -368,8 +367,8 @@ def test_a_probe_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert said in capsys.readouterr().err
 
 
-def test_a_saved_model_is_no_probe(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert cli.main(["snapshot", str(trained), "--probe", str(trained), "--logdir", str(tmp_path / "logs")]) == 1
+def test_a_saved_model_is_no_probe(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["snapshot", str(saved), "--probe", str(saved), "--logdir", str(tmp_path / "logs")]) == 1
     assert "which is no array; write it with numpy.savez" in capsys.readouterr().err
 
 
