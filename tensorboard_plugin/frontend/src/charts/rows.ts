@@ -33,7 +33,8 @@ export function labelled(sight: Sight, marked: number[]): number[] {
     if (row >= sight.first && row < sight.end && kept.every((other) => Math.abs(other - row) >= every)) kept.push(row);
   }
   const forced = [...kept];
-  for (let row = Math.ceil(sight.first / every) * every; row < sight.end; row += every) {
+  // From the middle of the first few on: the uppermost label has room above it.
+  for (let row = Math.ceil(sight.first / every) * every + (every >> 1); row < sight.end; row += every) {
     if (forced.every((other) => Math.abs(other - row) >= every)) kept.push(row);
   }
   return kept;

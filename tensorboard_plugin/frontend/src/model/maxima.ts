@@ -93,7 +93,7 @@ export function verdict(record: FrameRecord, samples: number, filters: number, u
     { name: "silent alike", value: percent(silent), title: `Share of ${unit}s that are silent on both halves or on neither` },
     { name: "evenness", value: percent(evenness), title: `A typical ${unit}'s mean maximum, as a share of its largest: near 100 % it answers to every input alike, near 0 to few` },
   ];
-  return { fine: record.fields.enough_inputs === true, text: words(record.fields.enough_inputs === true, { order, silent, samples, filters, unit }), numbers };
+  return { fine: filters < 2 || record.fields.enough_inputs === true, text: words(record.fields.enough_inputs === true, { order, silent, samples, filters, unit }), numbers };
 }
 
 function words(enough: boolean, of: { order: number | null; silent: number | null; samples: number; filters: number; unit: string }): string {
