@@ -21,7 +21,9 @@ def drawn(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
         return np.arange(len(labels), dtype=np.int64)
     keys = np.random.default_rng(seed).random(len(labels))      # its own: the global generators stay where they are
     _, members_of, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return lowest(keys, members_of, proportional(counts, size))
+    first = np.full(len(counts), np.inf)
+    np.minimum.at(first, members_of, keys)
+    return lowest(keys, members_of, proportional(counts, size, first))
 
 
 def lowest(keys: np.ndarray, members_of: np.ndarray, seats: np.ndarray) -> np.ndarray:
@@ -32,11 +34,16 @@ def lowest(keys: np.ndarray, members_of: np.ndarray, seats: np.ndarray) -> np.nd
     return np.sort(order[rank < np.repeat(seats, counts)]).astype(np.int64)
 
 
-def proportional(counts: np.ndarray, size: int) -> np.ndarray:
+def proportional(counts: np.ndarray, size: int, order: np.ndarray | None = None) -> np.ndarray:
     """How many of `size` < sum(counts) seats each class gets: in proportion, at least one where there are enough.
 
     Largest remainder (Hamilton), after the classes that would get less than one seat were given one.
+
+    Arguments:
+        order: (classes,), of classes with equal claims the one with the lowest goes first; None: in their order.
+            Where there are fewer seats than classes, this decides which ones get any.
     """
+    order = np.arange(len(counts)) if order is None else order
     seats = np.zeros(len(counts), np.int64)
     free = np.ones(len(counts), bool)
     if size >= len(counts):
@@ -48,7 +55,7 @@ def proportional(counts: np.ndarray, size: int) -> np.ndarray:
     left = size - int(seats.sum())
     total = int(counts[free].sum())
     whole, remainder = np.divmod(counts[free] * left, max(total, 1))
-    whole[np.argsort(-remainder, kind="stable")[: left - int(whole.sum())]] += 1
+    whole[np.lexsort((order[free], -remainder))[: left - int(whole.sum())]] += 1
     seats[free] = whole
     return seats
 
@@ -67,6 +74,7 @@ class Reservoir:
         self._held: list[_Held] = []
         self._classes: dict[Any, int] = {}              # label -> number, in the order of appearance
         self._counts: list[int] = []                    # samples seen of each class
+        self._first: list[float] = []                   # the lowest key seen of each class
         self._highest: list[float] = []                 # keys above this are not held any more, by class
 
     def add(self, labels: list[Any], parts: list[np.ndarray]) -> None:
@@ -76,8 +84,10 @@ class Reservoir:
             number = self._classes.setdefault(label, len(self._classes))
             if number == len(self._counts):
                 self._counts.append(0)
+                self._first.append(1.0)
                 self._highest.append(1.0)
             self._counts[number] += 1
+            self._first[number] = min(self._first[number], key)
             if key <= self._highest[number]:
                 self._held.append(_Held(self.seen, number, key, [np.array(part[index]) for part in parts]))
             self.seen += 1
@@ -87,11 +97,7 @@ class Reservoir:
     def result(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """Which of the samples seen were drawn, (at most size,) int64 ascending, and their arrays."""
         if self.seen > self.size:
-            # In the order of the labels, as `drawn` has them: who gets the last seat depends on it.
-            by_label = [self._classes[label] for label in sorted(self._classes, key=_order)]
-            seats = np.zeros(len(by_label), np.int64)
-            seats[by_label] = proportional(np.array(self._counts)[by_label], self.size)
-            chosen = self._lowest(np.array([held.number for held in self._held]), seats)
+            chosen = self._lowest(self.size)
             short = self.size - len(chosen)             # where a class turned up late
             rest = sorted(set(range(len(self._held))) - set(chosen.tolist()), key=lambda index: self._held[index].key)
             self._held = [self._held[index] for index in [*chosen.tolist(), *rest[:short]]]
@@ -100,17 +106,16 @@ class Reservoir:
         return np.array([one.place for one in held], np.int64), parts
 
     def _thin(self) -> None:
-        counts = np.array(self._counts)
-        size = 3 * self.size // 2
-        seats = proportional(counts, size) if counts.sum() > size else counts
-        members_of = np.array([held.number for held in self._held])
-        kept = self._lowest(members_of, seats)
-        full = np.bincount(members_of, minlength=len(counts)) > seats
-        self._held = [self._held[index] for index in kept]
-        for number in np.flatnonzero(full).tolist():
-            self._highest[number] = max((held.key for held in self._held if held.number == number), default=-1.0)
+        before = np.bincount([held.number for held in self._held], minlength=len(self._counts))
+        self._held = [self._held[index] for index in self._lowest(3 * self.size // 2)]
+        after = np.bincount([held.number for held in self._held], minlength=len(self._counts))
+        for number in np.flatnonzero(after < before).tolist():
+            self._highest[number] = max((held.key for held in self._held if held.number == number), default=self._first[number])
 
-    def _lowest(self, members_of: np.ndarray, seats: np.ndarray) -> np.ndarray:
+    def _lowest(self, size: int) -> np.ndarray:
+        """Which of those held to keep, so that each class has its share of `size` as far as it is held."""
+        counts, members_of = np.array(self._counts), np.array([held.number for held in self._held])
+        seats = proportional(counts, size, np.array(self._first)) if counts.sum() > size else counts
         return lowest(np.array([held.key for held in self._held]), members_of, seats)
 
 
@@ -120,8 +125,3 @@ class _Held:
     number: int                         # of its class
     key: float
     parts: list[np.ndarray]
-
-
-def _order(label: Any) -> tuple[bool, Any]:
-    """Sorts numbers before strings, so that labels of both kinds can be sorted."""
-    return (isinstance(label, (str, bytes)), label)

@@ -15,6 +15,7 @@ from featwatch.pictures import form_of
 from featwatch.records import ProbeRecord
 from featwatch.sources import Drawn, drawn_from, samples_of
 from featwatch.structures import described, is_nested, leaves, mapped
+from featwatch.tfdata import is_dataset
 from featwatch.thumbnails import Sprite, sprite_of
 
 
@@ -34,26 +35,61 @@ class Probe:
 
     Parameters
     ----------
-    x: (samples, …), numbers or strings.  An array, or what NumPy can turn into one: nested lists, tensors.
-        For a model of several inputs a dict or tuple of such arrays, nested as the model's inputs are.  The
-        probe keeps a copy of its samples, in the dtype of `x`: what is done to `x` later does not reach it.
-    y: (samples,) class numbers, −1 = no label; or (samples, 1); or one-hot (samples, classes); or
-        strings, one per sample.  None: no labels.
+    x: where the samples come from.
+
+        * An array, (samples, …), of numbers or strings, or what NumPy can turn into one.
+        * For a model of several inputs a dict or tuple of arrays, nested as the model's inputs are.
+        * A `tf.data.Dataset`, batched or not, of (x, y), (x, y, sample_weight) or x.  A private copy of it is
+          read, so that training on the same object sees what it would see without the probe.  Its shuffles,
+          repetitions and caches are left out; of a source that is too large to be read whole, the shuffles
+          stay, with a seed of the probe's.
+        * A generator or iterable of batches (x, y), (x, y, sample_weight) or x.  It is read as far as needed
+          and not put back: the probe takes its first `10 * size` samples, at least 1,000, and no more.
+        * A `keras.utils.PyDataset`, or anything else that gives batches by number.  Each batch is asked for
+          at most once, in order; of a large one evenly spread batches are.
+
+        The probe keeps a copy of its samples, in their dtype: what is done to `x` later does not reach it.
+    y: labels, where `x` does not give them: (samples,) class numbers, −1 = no label; or (samples, 1); or one-hot
+        (samples, classes); or strings.  Measurements, which are not whole numbers, are the targets of a
+        regression.  For a model of several outputs a dict or tuple of these.  None: no labels.
     class_names: the class numbers' names.  Where `y` is of strings and this is None: these strings, sorted.
     images: (samples, height, width[, channels]), what to show of the samples where `x` itself is no picture.
+    attributes: columns to look at the samples by, a dict of sequences or a DataFrame: numbers, strings,
+        bools, None.  At most 64 columns, texts of at most 200 characters.
+    masks: (samples, height, width) from 0 or False, the background, to 1 or True, the object; or the value
+        that all channels of a background pixel have.  The background is not shown.
     size: samples to keep at most.  A larger source is drawn from, class by class in proportion and at
         least one of each class where `size` allows that, the same samples for the same `seed`; their
-        order is kept.
+        order is kept.  Of a source that is read in sequence at most `10 * size` samples, at least 1,000,
+        are looked at; `notes` says where that was not all.
     batch_size: samples that are shown to the model at once.
 
-    Raises TypeError for what is not arrays of numbers, ValueError for what does not fit together or is
-    not finite.
+    `images`, `attributes`, `masks` and `y` belong to the source's samples by their order.
+
+    Attributes
+    ----------
+    x: the samples, in the structure that was given.
+    y: int32 class numbers, or what was given; None where nothing was.
+    labels: (samples,) int32 class numbers, −1 = none.
+    targets: (samples, targets) float32 of a regression; (0, 0) where there are none.
+    indices: (samples,) int64, the samples' places in the source.
+    source_size: samples that were drawn from.
+    notes: how the samples were read and drawn, in sentences.
+
+    Raises TypeError for what is no source of samples, ValueError for what does not fit together or is not
+    finite.
 
     Examples
     --------
     >>> probe = Probe(np.zeros((6, 2, 2)), [0, 1, 1, 0, 2, 1], size=3)
     >>> len(probe), sorted(probe.labels.tolist())
     (3, [0, 1, 2])
+    >>> batches = ((np.full((4, 2), n), ["a", "b", "a", "b"]) for n in range(5))
+    >>> Probe(batches, size=8, attributes={"day": range(20)})
+    <Probe: 8 of 20 samples of shape (2,), int64>
+    >>> several = Probe({"photo": np.zeros((6, 8, 8, 3)), "age": np.arange(6)}, batch_size=4)
+    >>> [(batch["age"].tolist(), count) for batch, count in several.batches()]
+    [([0, 1, 2, 3], 4), ([4, 5, 5, 5], 2)]
     """
 
     def __init__(
@@ -73,6 +109,8 @@ class Probe:
         self.seed = _integer("seed", seed, least=0)
         self.batch_size = _integer("batch_size", batch_size, least=1)
 
+        if class_names is None and is_dataset(x):
+            class_names = getattr(x, "class_names", None)           # keras.utils.image_dataset_from_directory says them
         pictures = None if images is None else samples_of("images", images)
         columns = {} if attributes is None else as_columns(attributes)
         masks = None if masks is None else _masks(masks)

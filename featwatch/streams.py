@@ -101,6 +101,8 @@ def is_stream(x: Any) -> bool:
     """Whether `x` gives batches rather than being an array.  Raises TypeError for functions that would return one."""
     if isinstance(x, (str, bytes, list)) or is_nested(x) or x is None or hasattr(x, "__array__"):
         return False
+    if hasattr(x, "toarray") or type(x).__name__ in ("RaggedTensor", "SparseTensor"):       # SciPy's and TensorFlow's own
+        raise TypeError(f"x is a {type(x).__name__}; make it dense first, e.g. x.toarray() or x.to_tensor()")
     if is_dataset(x) or isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__")):
         return True
     if callable(x):

@@ -98,6 +98,13 @@ def test_the_same_samples_every_time_and_others_for_another_seed() -> None:
     assert len(unlabelled) == 100 and unlabelled.y is None and np.all(unlabelled.labels == -1)
 
 
+def test_with_more_classes_than_samples_they_are_picked_at_random() -> None:
+    kept = Probe(numbered(3000, 1), np.arange(3000) // 3, size=100)
+    assert len(np.unique(kept.y)) == 100
+    counts, _ = np.histogram(kept.y, bins=4, range=(0, 1000))
+    assert counts.min() > 10                                        # 25 ± 3.4 standard deviations of 4.3
+
+
 def test_the_draw_is_spread_over_the_source() -> None:
     thousand = Probe(numbered(10_000, 1), size=1000)
     counts, _ = np.histogram(thousand.indices, bins=10, range=(0, 10_000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -122,6 +123,13 @@ def test_of_a_mixed_source_the_draw_is_that_of_an_array() -> None:
     x, y = numbered(5000, 1), np.random.default_rng(0).choice(["a", "b", "c", "d"], 5000, p=[0.7, 0.2, 0.09, 0.01])
     array, generator = Probe(x, y, size=500), Probe(in_batches(x, y, 32), size=500)
     assert np.array_equal(array.indices, generator.indices) and np.array_equal(array.y, generator.y)
+
+
+def test_with_more_classes_than_samples_late_ones_are_drawn_too() -> None:
+    kept = Probe(in_batches(numbered(4000, 1), np.arange(4000) // 2, 50), size=400)
+    assert len(np.unique(kept.y)) == 400
+    counts, _ = np.histogram(kept.y, bins=4, range=(0, 2000))
+    assert counts.min() > 60                                        # of 100
 
 
 def test_a_sorted_source_is_drawn_from_in_proportion_too() -> None:
@@ -419,6 +427,27 @@ def test_captured_variables_and_tables_are_the_copys_own(threshold: int, monkeyp
     before = generator.state.numpy().tolist()
     assert Probe(dataset).y.tolist() == [5, 7, 5, 7]
     assert generator.state.numpy().tolist() == before and counter.numpy() == 0
+
+
+def test_a_directory_of_pictures_is_read_with_its_names(tmp_path: Path) -> None:
+    for number in range(12):
+        folder = tmp_path / ("cat", "dog", "emu")[number % 3]
+        folder.mkdir(exist_ok=True)
+        keras.utils.save_img(folder / f"{number}.png", np.full((6, 6, 3), 20 * number), scale=False)
+    keras.utils.set_random_seed(1)
+    dataset = keras.utils.image_dataset_from_directory(tmp_path, batch_size=5, image_size=(4, 4), seed=2, verbose=False)
+    kept = Probe(dataset, size=6)
+    assert kept.class_names == ("cat", "dog", "emu") and np.bincount(kept.labels).tolist() == [2, 2, 2]
+    assert np.array_equal(kept.x[:, 0, 0, 0] / 20 % 3, kept.labels) and kept.source_size == 12
+    assert np.array_equal(kept.x, Probe(dataset, size=6).x)
+
+
+def test_what_is_not_dense_is_refused() -> None:
+    from scipy.sparse import csr_matrix
+
+    for x in (csr_matrix(np.eye(3)), tf.ragged.constant([[1], [2, 3]]), tf.sparse.from_dense(np.eye(3))):
+        with pytest.raises(TypeError, match="x is a .*; make it dense first"):
+            Probe(x)
 
 
 def test_texts_of_a_data_set_are_bytes() -> None:
