@@ -24,7 +24,12 @@ class Log:
     """
 
     def __init__(
-        self, log_dir: str, first_epoch: int, first_step: int | None = None, *, on_error: Callable[[Exception], None] | None = None
+        self,
+        log_dir: str,
+        first_epoch: int,
+        first_step: int | None = None,
+        *,
+        on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         self._writers: dict[str, Writer] = {"epochs": EventFileWriter(log_dir, first_epoch, on_error=on_error)}
         if first_step is not None:

@@ -31,9 +31,14 @@ KINDS = [type(recorder) for recorder in default_recorders()]
 BASES = {base: [each for each in KINDS if base in each.builds_on] for base in KINDS}
 
 
+def made(kind: type[Recorder], **options: Any) -> Recorder:
+    """A recorder that takes the time it needs, and little of it."""
+    return kind(**options, **({"seconds": None, "steps": 2} if kind is fw.FeatureImages else {}))
+
+
 def with_bases(kind: type[Recorder], **options: Any) -> list[Recorder]:
     """A recorder and what it builds on, which never records for itself."""
-    return [*(base(schedule=fw.at(10**6)) for base in kind.builds_on), kind(**options)]
+    return [*(base(schedule=fw.at(10**6)) for base in kind.builds_on), made(kind, **options)]
 
 
 @pytest.fixture
@@ -90,7 +95,7 @@ def test_each_keeps_its_own_schedule_and_makes_no_other_compute(tmp_path: Path, 
     recorders = []
     for index, kind in enumerate(KINDS):
         schedule, epochs = SCHEDULES[(index + shift) % len(SCHEDULES)]
-        recorders.append(kind(schedule=schedule))
+        recorders.append(made(kind, schedule=schedule))
         expected[kind] = set(epochs)
     for base, above in BASES.items():
         expected[base] = expected[base].union(*(expected[kind] for kind in above))
@@ -116,7 +121,7 @@ def test_each_keeps_its_own_schedule_and_makes_no_other_compute(tmp_path: Path, 
 def test_each_crosses_its_steps_where_several_run_at_once(tmp_path: Path, asked: Any) -> None:
     model = sequential()
     model.compile("adam", "sparse_categorical_crossentropy", steps_per_execution=3)
-    recorders = [kind(schedule=fw.every(steps=4)) for kind in KINDS]
+    recorders = [made(kind, schedule=fw.every(steps=4)) for kind in KINDS]
     watch = fw.Watch(tmp_path, PROBE, layers="conv", recorders=recorders, background=False, strict=True)
     model.fit(np.resize(PROBE.x, (180, 8, 8, 1)), np.resize(PROBE.y, 180), epochs=2, batch_size=20, verbose=0, callbacks=[watch])
     run = fw.load(tmp_path)         # 9 updates an epoch, 3 at once; 4, 8, 12, 16 are crossed at 6, 9, 12, 18
@@ -131,7 +136,7 @@ def test_each_crosses_its_steps_where_several_run_at_once(tmp_path: Path, asked:
 @pytest.fixture(scope="module")
 def every_record(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     log_dir = tmp_path_factory.mktemp("every")
-    watch = fw.Watch(log_dir, PROBE, background=False, strict=True)
+    watch = fw.Watch(log_dir, PROBE, recorders=[made(kind) for kind in KINDS], background=False, strict=True)
     fit(sequential(), watch, epochs=1)
     run = fw.load(log_dir)
     index = run._axes["epochs"]
@@ -211,8 +216,8 @@ class Note(keras.callbacks.Callback):
 sizes = []
 recorders = [kind(schedule=fw.every(epochs=1)) for kind in map(type, default_recorders())]
 recorders[-1] = fw.FeatureImages(steps=2, schedule=fw.every(epochs=1))
-probe = fw.Probe(X[:40], Y[:40])
-watch = fw.Watch(sys.argv[1], probe, recorders=recorders, layers=["conv", "dense"], background=False, strict=True)
+probe = fw.Probe(X[:20], Y[:20])
+watch = fw.Watch(sys.argv[1], probe, recorders=recorders, layers="conv", background=False, strict=True)
 sequential().fit(X[:32], Y[:32], epochs=100, verbose=0, callbacks=[watch, Note()])
 print(sizes[49] - sizes[29], sizes[99] - sizes[49])
 """
