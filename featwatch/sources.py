@@ -10,7 +10,7 @@ import numpy as np
 
 from featwatch.drawing import Reservoir, drawn
 from featwatch.labels import Labels, as_label_array, as_labels, is_class_like, no_labels
-from featwatch.streams import Batch, Stream, is_stream
+from featwatch.streams import Batch, Stream, is_stream, untouched_random_state
 from featwatch.structures import filled, is_nested, leaves, mapped
 
 _CHECKED_AT_ONCE = 1 << 24          # values: bounds the memory that looking for NaN takes
@@ -41,7 +41,8 @@ def drawn_from(x: Any, y: Any, class_names: Any, *, size: int, seed: int, in_ord
         TypeError, ValueError: what is no source of samples, or does not fit together.
     """
     if is_stream(x):
-        return _from_stream(x, y, class_names, size=size, seed=seed, in_order=in_order)
+        with untouched_random_state():          # all the while: data sets may read ahead in threads of their own
+            return _from_stream(x, y, class_names, size=size, seed=seed, in_order=in_order)
     arrays = input_arrays(x, y)
     samples = len(leaves(arrays)[0][1])
     labels = no_labels(samples, class_names) if y is None else as_labels(y, samples, class_names)

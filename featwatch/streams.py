@@ -48,8 +48,7 @@ class Stream:
         self._spread = False            # whether batches are left out in between
         self._numbered: Iterator[tuple[int, Any]]
         if is_dataset(x):
-            with untouched_random_state():
-                copy = private_copy(x, limit=limit, seed=seed, in_order=in_order)
+            copy = private_copy(x, limit=limit, seed=seed, in_order=in_order)
             self.notes, self._numbered, self._what = copy.notes, enumerate(copy.batches()), "data set"
         elif hasattr(x, "__getitem__") and hasattr(x, "__len__"):
             self._numbered, self._what = self._asked_for(x), type(x).__name__
@@ -59,8 +58,7 @@ class Stream:
     def __iter__(self) -> Iterator[Batch]:
         seen, first = 0, None
         while seen < self.limit:
-            with untouched_random_state():
-                number, element = next(self._numbered, (-1, None))
+            number, element = next(self._numbered, (-1, None))
             if number < 0:
                 self.exhausted = True
                 break
