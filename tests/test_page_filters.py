@@ -1,0 +1,228 @@
+"""The views on filters in a real browser: what is drawn is what was recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from featwatch.records import Histograms
+from featwatch.writers import EventFileWriter
+from tests.browsers import Tab, chromium, colours
+from tests.synthetic import Story, write_log
+from tests.tensorboards import tensorboards
+
+pytestmark = pytest.mark.browser
+
+NAMES = ("wide", "few linear", "scores")
+EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return Story(layers=3, epochs=EPOCHS, samples=60, filters=48, names=NAMES, histograms=True)
+
+
+@pytest.fixture(scope="module")
+def shown(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a TensorBoard over three runs: whole, without histograms, and with some missing and some spoilt."""
+    logs, notes = tmp_path_factory.mktemp("logs"), tmp_path_factory.mktemp("notes")
+    write_log(logs / "whole", layers=3, epochs=EPOCHS, samples=60, filters=48, names=NAMES, histograms=True)
+    write_log(logs / "bare", layers=1, epochs=1, samples=12)
+    write_log(logs / "crowd", layers=1, epochs=1, samples=30, filters=700, names=("crowd",), histograms=True)
+    writer = EventFileWriter(logs / "gaps", 0)
+    writer.write(story.session(0, 0.0))
+    writer.write(story.probe(0))
+    for epoch in range(4):
+        for record in story.records(epoch):
+            if isinstance(record, Histograms) and record.layer == "scores":
+                record = dataclasses.replace(record, edges=np.full_like(record.edges, np.nan))
+            if not isinstance(record, Histograms) or epoch % 2 == 0:
+                writer.write(record)
+    writer.close()
+    with tensorboards({"one": [f"--logdir={logs}"]}, notes) as boards:
+        yield boards["one"].address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def open_view(browser: Browser, shown: str) -> Iterator[Any]:
+    contexts = []
+
+    def opening(run: str, layer: str, view: str) -> Tab:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        contexts.append(context)
+        tab = Tab(context.new_page(), shown)
+        tab.until(lambda s: s["run"])
+        if run not in tab.state()["run"]:
+            picker = tab.at("run-picker")
+            picker.select_option(picker.evaluate("(e, part) => [...e.options].find(o => o.value.includes(part)).value", run))
+        tab.until(lambda s: run in s["run"] and s["newest"] is not None)
+        tab.at(f"layer-row-{layer}").click()
+        tab.until(lambda s: s["layer"] == layer)
+        tab.at("tab-filters").click()
+        tab.at(f"filters-{view}").click()
+        return tab
+
+    yield opening
+    for context in contexts:
+        context.close()
+
+
+def recorded(story: Story, layer: str, epoch: int = EPOCHS) -> Histograms:
+    return next(record for record in story.records(epoch) if isinstance(record, Histograms) and record.layer == layer)
+
+
+def test_every_bin_is_drawn_where_it_was_counted(story: Story, open_view) -> None:
+    record = recorded(story, "wide")
+    tab = open_view("whole", "wide", "histograms")
+    rows = tab.at("histogram-rows")
+    rows.wait_for()
+    tab.page.mouse.move(5, 5)
+    tab.page.wait_for_timeout(300)
+    heat = rows.locator("xpath=..")
+    low, high = float(heat.get_attribute("data-low")), float(heat.get_attribute("data-high"))
+    tall = int(rows.get_attribute("data-row-height"))
+    canvas = rows.locator("canvas")
+    box, outer = canvas.bounding_box(), rows.bounding_box()
+    pixels = tab.pixels("histogram-rows").astype(int)[:, round(box["x"] - outer["x"]) :]
+    width = box["width"] - 20                                       # what is left beside the scale is for arrows
+    middles = (record.edges[1:] + record.edges[:-1]) / 2
+    at = (middles - low) / (high - low) * width
+    inside = np.flatnonzero((at > 3) & (at < width - 3))
+    checked = 0
+    for row in range(min(len(record.counts), int(outer["height"]) // tall)):
+        for column in inside:
+            ends = np.array([record.minimum[row], record.maximum[row]])
+            if np.abs((ends - low) / (high - low) * width - at[column]).min() < 4:
+                continue                                            # a tick stands here
+            red, green, blue = pixels[row * tall + tall // 2, round(at[column])]
+            drawn = max(red, green, blue) < 250 or max(red, green, blue) - min(red, green, blue) > 20
+            assert drawn == (record.counts[row, column] > 0), (row, column, (red, green, blue))
+            checked += 1
+    assert checked > 300
+    assert tab.errors == []
+
+
+def test_one_filter_is_chosen_everywhere_and_its_history_moves_the_playhead(story: Story, open_view) -> None:
+    record = recorded(story, "wide")
+    tab = open_view("whole", "wide", "histograms")
+    tab.at("histogram-rows").wait_for()
+    tab.at("histogram-order").get_by_text("maximum").click()
+    box = tab.at("histogram-rows").bounding_box()
+    tab.page.mouse.click(box["x"] + 300, box["y"] + 2)               # the first row
+    top = int(np.argmax(record.maximum))
+    card = tab.at("filter-card")
+    card.wait_for()
+    assert card.get_attribute("data-filter") == str(top)
+    assert f"{record.maximum[top]:.3g}" in card.inner_text()
+    assert tab.at("filter-histogram").count() == 1
+
+    strips = tab.at("histogram-history")
+    for strip in strips.all():
+        strip.scroll_into_view_if_needed()
+        tab.page.wait_for_timeout(100)
+        assert strip.get_attribute("data-columns") == str(EPOCHS + 1)
+    tab.until(lambda s: strips.first.get_attribute("data-loaded") == str(EPOCHS + 1), 20)
+    plot = strips.first.locator("canvas").bounding_box()
+    tab.page.mouse.click(plot["x"] + 4, plot["y"] + plot["height"] / 2)
+    tab.until(lambda s: s["epoch"] == 0)
+    assert card.get_attribute("data-filter") == str(top)             # the selection survives
+    assert tab.errors == []
+
+
+def test_the_keyboard_reaches_rows_and_leaves_the_epoch_alone(open_view) -> None:
+    tab = open_view("whole", "wide", "histograms")
+    rows = tab.at("histogram-rows")
+    rows.focus()
+    epoch = tab.state()["epoch"]
+    for expected in ("0", "1"):
+        tab.page.keyboard.press("ArrowDown")
+        assert tab.at("filter-card").get_attribute("data-filter") == expected
+    assert tab.state()["epoch"] == epoch and tab.state()["layer"] == "wide"
+    tab.page.keyboard.press("Escape")
+    assert tab.at("filter-card").count() == 0
+
+    tab.at("layer-row-scores").click()                               # so few that they are ridges
+    ridges = tab.at("histogram-ridges")
+    ridges.wait_for()
+    assert ridges.locator("g[data-row]").count() == 10
+    ridges.focus()
+    tab.page.keyboard.press("ArrowUp")
+    assert tab.at("filter-card").get_attribute("data-filter") == "9"
+    assert tab.errors == []
+
+
+def test_a_crowd_is_shown_in_groups_that_unfold(open_view) -> None:
+    tab = open_view("crowd", "crowd", "histograms")
+    rows = tab.at("histogram-rows")
+    rows.wait_for()
+    folded = rows.evaluate("e => e.scrollHeight")
+    group = rows.locator("[role=option]", has_text="×").first
+    size = int(group.inner_text().split("×")[1])
+    tall = int(rows.get_attribute("data-row-height"))
+    at, box = group.bounding_box(), rows.bounding_box()
+    tab.page.mouse.click(box["x"] + 10, at["y"] + at["height"] / 2)
+    tab.page.wait_for_timeout(300)
+    assert rows.evaluate("e => e.scrollHeight") - folded == pytest.approx((size - 1) * tall, abs=1)
+    tab.at("histogram-groups").click()
+    tab.page.wait_for_timeout(300)
+    assert rows.evaluate("e => e.scrollHeight") == 700 * int(rows.get_attribute("data-row-height"))
+    assert tab.errors == []
+
+
+def test_maxima_stack_to_both_sides_and_say_whether_they_may_be_ranked(story: Story, open_view) -> None:
+    record = recorded(story, "few linear")
+    tab = open_view("whole", "few linear", "maxima")
+    rows = tab.at("maxima-rows")
+    rows.wait_for()
+    verdict = tab.at("maxima-verdict").inner_text()
+    assert ("are enough" if record.enough_inputs else "do not rank") in verdict
+
+    totals = record.maxima.sum(0)
+    assert (totals < 0).any() and (totals > 0).any()
+    tall = int(rows.get_attribute("data-row-height"))
+    box = rows.bounding_box()
+    tab.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + tall / 2)
+    assert tab.at("filter-card").get_attribute("data-filter") == str(int(np.argmax(totals)))
+    tab.page.mouse.move(5, 5)
+    tab.page.wait_for_timeout(300)
+    assert colours(tab.pixels("maxima-rows")) >= 6
+
+    pixels = tab.pixels("maxima-rows").astype(int)
+    vivid = (pixels.max(-1) - pixels.min(-1)) > 40
+    above, below = record.maxima.clip(min=0).sum(0), record.maxima.clip(max=0).sum(0)
+    scale = (box["width"] - 80) / (above.max() - below.min())
+    order = np.argsort(-totals, kind="stable")
+    for row in (1, 5, 10):
+        line = vivid[row * tall + tall // 2]
+        assert line.sum() == pytest.approx((above - below)[order[row]] * scale, abs=6)
+    assert tab.errors == []
+
+
+def test_what_is_missing_or_spoilt_is_said_with_a_way_on(open_view) -> None:
+    tab = open_view("bare", "block1/conv1", "histograms")
+    tab.at("empty-state").wait_for()
+    assert "fw.ActivationHistograms()" in tab.at("empty-state").inner_text()
+
+    tab = open_view("gaps", "wide", "maxima")
+    said = tab.at("empty-state")
+    said.wait_for()
+    assert "No maxima of wide at epoch 3" in said.inner_text()
+    said.get_by_text("Go to epoch 2").click()
+    tab.at("maxima-rows").wait_for()
+
+    tab.at("layer-row-scores").click()
+    tab.at("filters-histograms").click()
+    said.wait_for()
+    assert "cannot be read" in said.inner_text()
+    assert tab.errors == []
