@@ -127,11 +127,8 @@ class LogSpaced(_Crossing):
             power += 1
         return self._rounded(power) <= to
 
-    def _rounded(self, power: int) -> float:
-        try:
-            return math.floor(float(self.base) ** power + 0.5)
-        except OverflowError:
-            return math.inf
+    def _rounded(self, power: int) -> int:
+        return math.floor(float(self.base) ** power + 0.5)
 
     def __str__(self) -> str:
         unit = "" if self.unit == "epochs" else f", unit={self.unit!r}"
