@@ -13,7 +13,7 @@ export interface Curve {
 
 const BOOKKEEPING = new Set(["elapsed_seconds", "blocked_seconds", "learning_rate", "lr"]);
 
-/** At most two accuracies and two losses, validation first. */
+/** At most two accuracies and two losses, validation first; the probe's accuracy where there are none. */
 export function curves(numbers: NumberTable): Curve[] {
   const names = numbers.names("epoch", "").filter((name) => !BOOKKEEPING.has(name));
   const pick = (pattern: RegExp, scale: Curve["scale"]): Curve[] => {
@@ -23,7 +23,11 @@ export function curves(numbers: NumberTable): Curve[] {
       .filter((name) => name !== undefined)
       .map((name) => ({ name, scale, validation: name.startsWith("val_"), series: numbers.series("epoch", "", name) }));
   };
-  return [...pick(/acc(uracy)?$/, "unit"), ...pick(/^(val_)?loss$/, "own")];
+  const found = [...pick(/acc(uracy)?$/, "unit"), ...pick(/^(val_)?loss$/, "own")];
+  if (found.length) return found;
+  // Keras' numbers stand at epochs: by step there is the probe's accuracy alone.
+  const series = numbers.series("predictions", "", "accuracy");
+  return series.epochs.length ? [{ name: "probe accuracy", scale: "unit", validation: true, series }] : [];
 }
 
 /** Finite points of a series as [epoch, value], thinned to about `limit` where there are far more than pixels. */
