@@ -112,7 +112,7 @@ class Queries:
         """The probe's thumbnails as a PNG file."""
         entry = self._entry(source, run, generation)
         probe = self._newest(source, entry, ProbeRecord, [])
-        if probe is None or not probe.thumbnails or sprite_problem(probe):
+        if probe is None or sprite_problem(probe):
             raise NotRecorded("this run has no thumbnails")
         return probe.thumbnails
 
