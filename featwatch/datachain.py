@@ -54,7 +54,7 @@ def built_anew(dataset: Any, shuffle_seed: int | None) -> Any:
         return dataset
     if kind == "ZipDataset":
         return tf.data.Dataset.zip(tf.nest.map_structure(lambda one: built_anew(one, shuffle_seed), dataset._datasets))
-    if kind not in _USUAL:
+    if kind not in _USUAL or kind == "RepeatDataset" and kind_of(dataset._inputs()[0]) == "TensorDataset":
         raise NotBuiltAnew(kind)
     source, *others = (built_anew(one, shuffle_seed) for one in dataset._inputs())
     if kind == "ShuffleDataset" and shuffle_seed is not None:

@@ -110,7 +110,13 @@ def _dataset_of(graph: Any, element_spec: Any) -> Any:
 
 def _without(body: Any, function: Any, operations: tuple[str, ...]) -> None:
     """Take the data sets made by `operations` out of a graph: who reads one reads what it was made from."""
-    instead = {node.name: node.input[0] for node in body if node.op.startswith(operations)}
+    # A repeated scalar is no data but a source of elements to come: of a counter, or of random pictures.
+    endless = {node.name for node in body if node.op == "TensorDataset" and _are_scalars(node.attr["output_shapes"].list.shape)}
+    instead = {
+        node.name: node.input[0]
+        for node in body
+        if node.op.startswith(operations) and not (node.op == "RepeatDataset" and node.input[0].partition(":")[0] in endless)
+    }
 
     def followed(name: str) -> str:
         while name.partition(":")[0] in instead:        # in functions "node:output:0", in graphs "node"
@@ -123,6 +129,10 @@ def _without(body: Any, function: Any, operations: tuple[str, ...]) -> None:
     if function is not None:
         for result, name in function.ret.items():
             function.ret[result] = followed(name)
+
+
+def _are_scalars(shapes: Any) -> bool:
+    return all(not shape.dim and not shape.unknown_rank for shape in shapes)
 
 
 def _in_determined_order(body: Any) -> None:
@@ -179,11 +189,16 @@ def _batch_size(dataset: Any, chain: list[Any]) -> int:
 
 
 def _refuse_other_than_tensors(element_spec: Any) -> None:
-    for path, spec in leaves(element_spec, "an element's part "):
-        kind = type(spec).__name__
-        if kind != "TensorSpec":
-            cure = {"RaggedTensorSpec": "to_tensor()", "SparseTensorSpec": "tf.sparse.to_dense"}.get(kind, "dense tensors")
-            raise TypeError(f"x gives {kind.removesuffix('Spec')}s ({path.strip()}); map them to dense ones first: {cure}")
+    cures = {
+        "RaggedTensor": "make them dense with to_tensor()",
+        "SparseTensor": "make them dense with tf.sparse.to_dense",
+        "NoneTensor": "leave them out of the elements",
+    }
+    for path, spec in leaves(element_spec):
+        kind = type(spec).__name__.removesuffix("Spec")
+        if kind != "Tensor":
+            cure = cures.get(kind, "map them to dense tensors")
+            raise TypeError(f"x gives {kind}s{' at ' + path if path else ''}; {cure} first: dataset.map(...)")
 
 
 def _taken_as_it_is(chain: list[Any], error: Exception) -> tuple[str, ...]:

@@ -409,6 +409,7 @@ def test_attributes_are_plain_values_of_the_drawn_samples() -> None:
         "day": ("2026-03-01",) * 6,
         "7": ("x",) * 6,
     }
+    assert kept.attributes == record.attributes                     # before the wire too
     assert all(type(value) in (int, float, bool, str, type(None)) for column in kept.attributes.values() for value in column)
 
 

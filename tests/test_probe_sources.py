@@ -360,6 +360,20 @@ def test_a_shuffled_data_set_is_read_in_its_own_order() -> None:
     assert kept.notes == ("x is a shuffled data set; it was read without its shuffles, in its own order",)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: tf.data.Dataset.counter(),
+        lambda: tf.data.Dataset.from_tensors(0).repeat().map(lambda _: tf.random.uniform([], maxval=9, dtype=tf.int64)),
+        lambda: tf.data.Dataset.random(seed=3),
+    ],
+)
+def test_what_is_made_up_as_it_is_read_has_no_end(make: Callable[[], Any]) -> None:
+    kept = Probe(make().map(lambda n: (tf.fill([3], n), n % 3)), size=10)
+    assert len(kept) == 10 and kept.source_size >= 1000 and "first 1,024 samples were looked at" in kept.notes[0]
+    assert np.array_equal(kept.x[:, 0] % 3, kept.labels)
+
+
 def test_of_a_large_shuffled_data_set_the_shuffles_stay_with_a_seed_of_ours() -> None:
     dataset = tf.data.Dataset.from_tensor_slices((numbered(5000, 1), np.arange(5000) // 500)).shuffle(5000).batch(50)
     first, second, other = (Probe(dataset, size=20, seed=seed) for seed in (0, 0, 1))
@@ -466,8 +480,12 @@ def test_data_sets_that_cannot_be_read_are_refused() -> None:
     with pytest.raises(ValueError, match="labels and y is given too; leave y out, or take them out of x: dataset.map"):
         Probe(slices(), np.arange(30))
     ragged = tf.data.Dataset.from_tensor_slices(tf.ragged.constant([[1.0], [2.0, 3.0]]))
-    with pytest.raises(TypeError, match=r"x gives RaggedTensors.*to_tensor\(\)"):
+    with pytest.raises(TypeError, match=r"x gives RaggedTensors; make them dense with to_tensor\(\) first"):
         Probe(ragged)
+    with pytest.raises(TypeError, match=r"x gives NoneTensors at \[1\]; leave them out"):
+        Probe(tf.data.Dataset.from_tensor_slices((np.zeros((5, 2)), None)))
+    with pytest.raises(TypeError, match="x gives Datasets; map them to dense tensors first"):
+        Probe(tf.data.Dataset.range(6).window(2))
     with pytest.raises(ValueError, match="samples of different shapes.*resize or pad"):
         Probe(tf.data.Dataset.range(3).map(lambda length: (tf.zeros([length + 1, 2]), length)))
     with pytest.raises(ValueError, match="gives no samples"):
