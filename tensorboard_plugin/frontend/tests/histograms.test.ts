@@ -52,6 +52,7 @@ describe("a record of histograms", () => {
     expect(broken((a) => (a.edges!.values = Float64Array.of(0, 1)))).toBeNull();
     expect(broken((a) => (a.edges!.values = Float64Array.of(0, NaN, 2)))).toBeNull();
     expect(broken((a) => (a.edges!.values = Float64Array.of(0, 2, 1)))).toBeNull();
+    expect(broken((a) => (a.edges!.values = Float64Array.of(0, 1, 1)))).toBeNull();
     expect(broken((a) => (a.minimum!.values = Float32Array.of(0)))).toBeNull();
     expect(broken((a) => delete a.maximum)).toBeNull();
     expect(broken(() => undefined)).not.toBeNull();

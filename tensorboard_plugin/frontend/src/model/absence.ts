@@ -30,5 +30,5 @@ export function whyAbsent(info: RunInfo | null, kind: string, layer: string, epo
   const noted = of.findLast((entry) => entry.epoch === epoch && (entry.layer === undefined || entry.layer === layer));
   if (noted) return { text: noted.text, code: "" };
   const asked = Object.keys(session.recorders);
-  return asked.length && !asked.includes(name) ? { text: "The watch of this run has no recorder for it. To have it in the next one, add", code } : null;
+  return asked.length && !asked.includes(name) ? { text: "The watch of this run has no recorder for it. To have it in the next one, add to its recorders", code } : null;
 }

@@ -15,7 +15,9 @@ export class Development {
   filter: number | null = $derived.by(() => this.page.hoveredFilter ?? this.page.filters.at(-1) ?? null);
   private all: number[] = $derived.by(() => this.page.recorded("histograms"));
   private thinned = $derived.by(() => {
-    const bytes = (this.page.layerInfo?.filters ?? 0) * (4 * BINS + BESIDES);
+    // As the session says; a log that holds more than it says costs requests, nothing else.
+    const bins = Number(this.page.info?.session?.recorders.activation_histograms?.bins) || BINS;
+    const bytes = (this.page.layerInfo?.filters ?? 0) * (4 * bins + BESIDES);
     return thin(this.all, columnsFor(bytes), this.page.epoch);
   });
   recorded: number = $derived(this.all.length);
