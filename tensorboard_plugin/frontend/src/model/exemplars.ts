@@ -1,6 +1,6 @@
 // The probe's samples that activate each filter most.  Pure functions on a record of the kind `exemplars`.
 
-import type { FrameRecord } from "../api/types";
+import type { FrameRecord, Thumbnails } from "../api/types";
 import { boxOf, type Box } from "./gallery";
 
 export interface Exemplar {
@@ -50,6 +50,13 @@ export function exemplarTable(record: FrameRecord, count: number): ExemplarTable
             }))
             .filter(({ sample }) => sample >= 0 && sample < count),
   };
+}
+
+/** What the boxes are in, where the thumbnails show the same; null where they have another shape. */
+export function shownInput({ input }: ExemplarTable, grid: Thumbnails | null): ExemplarTable["input"] {
+  if (!input || !grid) return null;
+  const stretched = grid.width / grid.height / (input.width / input.height);
+  return stretched > 0.85 && stretched < 1.18 ? input : null;
 }
 
 /** A box in units of a picture of another size, as shares of its width and height; edges, not pixels. */

@@ -124,22 +124,22 @@ export function arrange(tiles: readonly Tile[], order: Order): Tile[] {
   return [...tiles];
 }
 
-const GRID = 6;
-
-/** The image in few numbers of mean 0 and length 1: averages over a grid of cells, each channel. */
+/** The image in a few dozen numbers of mean 0 and length 1: averages over a grid of cells, of each channel where they are few. */
 function thumbprint(tile: Tile): Float32Array {
   const { sheet, row } = tile;
   const { height, width, channels, pixels } = sheet;
-  const [rows, columns] = [Math.min(GRID, height), Math.min(GRID, width)];
-  const print = new Float32Array(rows * columns * channels);
+  const apart = channels <= 3 ? channels : 1;
+  const grid = apart === 1 ? 6 : 4;
+  const [rows, columns] = [Math.min(grid, height), Math.min(grid, width)];
+  const print = new Float32Array(rows * columns * apart);
   const counts = new Float32Array(print.length);
   let at = row * height * width * channels;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const cell = (Math.floor((y * rows) / height) * columns + Math.floor((x * columns) / width)) * channels;
+      const cell = (Math.floor((y * rows) / height) * columns + Math.floor((x * columns) / width)) * apart;
       for (let c = 0; c < channels; c++) {
-        print[cell + c]! += pixels[at++]!;
-        counts[cell + c]!++;
+        print[cell + (c % apart)]! += pixels[at++]!;
+        counts[cell + (c % apart)]!++;
       }
     }
   }

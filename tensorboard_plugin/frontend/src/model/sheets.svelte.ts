@@ -10,6 +10,8 @@ const SLOTS = 4; // requests at a time
 export class Sheets {
   /** Set while a filter is looked at closely: its images of all epochs are wanted then. */
   closely = $state(false);
+  /** Set where one filter alone is wanted: nothing is looked for beyond its newest image. */
+  sought: number | null = $state(null);
   private readonly known = new WeakMap<FrameRecord, ImageSheet | null>();
   private readonly page!: Page;
   private readonly look!: Look;
@@ -45,13 +47,14 @@ export class Sheets {
         sheets.push(sheet);
         for (const filter of sheet.filters) found.add(filter);
       }
-      if (!missing.length && sheets[0] && sheets[0].inAll > 0 && found.size >= sheets[0].inAll) break;
+      if (missing.length) continue;
+      if (this.sought !== null ? found.has(this.sought) : sheets[0] && sheets[0].inAll > 0 && found.size >= sheets[0].inAll) break;
     }
     return { sheets, missing, reason };
   });
-  sheets: ImageSheet[] = $derived(this.walk.sheets);
+  sheets: ImageSheet[] = $derived(this.settled(this.walk.sheets));
   /** Each filter's newest image at the playhead. */
-  tiles: Tile[] = $derived(assemble(this.walk.sheets));
+  tiles: Tile[] = $derived(assemble(this.sheets));
   /** Records of the gallery that are still on their way. */
   loading: number = $derived(this.walk.missing.length);
   /** Why a record cannot be shown; "" where all can. */
@@ -70,7 +73,7 @@ export class Sheets {
       const slot = this.window.indexOf(epoch) % SLOTS; // always the same for an epoch: nothing is asked for twice
       if (asked.has(slot)) continue;
       asked.add(slot);
-      this.look.ask(`gallery ${slot}`, "feature_images", [page.layer], epoch);
+      this.look.ask(`${this.sought === null ? "gallery" : "card"} ${slot}`, "feature_images", [page.layer], epoch);
     }
   }
 
@@ -84,6 +87,13 @@ export class Sheets {
       return sheet && row >= 0 ? assemble([sheet]).filter((tile) => tile.filter === filter) : [];
     });
   }
+
+  /** The list of before where it holds the same: any record that comes asks again, and nothing needs to be drawn anew for it. */
+  private settled(sheets: ImageSheet[]): ImageSheet[] {
+    const same = sheets.length === this.before.length && sheets.every((sheet, i) => sheet === this.before[i]);
+    return same ? this.before : (this.before = sheets);
+  }
+  private before: ImageSheet[] = [];
 
   private sheet(record: FrameRecord): ImageSheet | null {
     let sheet = this.known.get(record);
