@@ -154,6 +154,16 @@ def test_what_is_not_finite_is_left_out():
     np.testing.assert_array_equal(decoded.counts, record.counts)
 
 
+def test_a_sample_with_a_nan_counts_with_its_other_values_however_large():
+    """Its extremes are not known, but its values need bins."""
+    values = activations()
+    values[3, 0, 0, 1], values[3, 0, 1, 1], values[3, 0, 2, 1] = np.nan, 70, -90
+    record = record_of(values)
+    np.testing.assert_array_equal(record.counts, by_numpy(values, record.edges))
+    assert record.edges[0] <= -90 and record.edges[-1] > 70
+    np.testing.assert_array_equal(record.maximum[1], np.delete(values, 3, axis=0)[..., 1].max())
+
+
 def test_nothing_finite_is_said_not_analysed():
     with pytest.raises(NothingToSay, match="no activation of layer 'conv' at epoch 3 is finite"):
         record_of(np.full((5, 2, 2), np.nan, np.float32))

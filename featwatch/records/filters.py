@@ -68,7 +68,8 @@ class Histograms(Record):
 
     counts: np.ndarray = array("int32", "filters", "bins")
     edges: np.ndarray = array("float64", "edges")               # (bins + 1,), ascending; bins are half open, [low, high)
-    minimum: np.ndarray = array("float32", "filters")           # exact, over all samples and positions; NaN = none was finite
+    # Exact, over all positions of the samples that have a finite one; NaN = none has.
+    minimum: np.ndarray = array("float32", "filters")
     maximum: np.ndarray = array("float32", "filters")
     inputs: np.ndarray = array("int32", "inputs")               # some samples of the probe, stratified by class
     maxima: np.ndarray = array("float32", "inputs", "filters")  # each filter's largest value on each of them
