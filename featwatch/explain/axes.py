@@ -58,6 +58,8 @@ class Window:
         return first, last + (self.size - 1) * self.dilation
 
     def positions(self, wanted: np.ndarray, size: int) -> np.ndarray:
+        if self == SAME:            # or padding behind the input
+            return wanted[wanted < size]
         read = np.add.outer(wanted * self.stride - self.before, np.arange(self.size) * self.dilation)
         return _within(read, size)
 

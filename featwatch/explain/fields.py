@@ -119,10 +119,16 @@ def field_of(model: Any, site: Site) -> Field:
         start = Start(model, site)
         units = [np.arange(2 if size is None else max(size, 2)) for size in start.sizes]
         found, moved = start.hulls(units)
-        size, stride, offset, regular = [], [], [], True
+        size: list[int] = []
+        stride: list[int] = []
+        offset: list[int] = []
+        regular = True
         for (low, high), ours in zip(found, moved, strict=True):
             steps = np.arange(len(low))
             step = round(float(low[-1] - low[0]) / (len(low) - 1)) if ours else 0
+            whole_size = start.input_sizes[len(size)]
+            if step == 0 and whole_size is not None:        # all of the input: padding at its ends adds nothing
+                low, high = np.maximum(low, 0), np.minimum(high, whole_size - 1)
             first = int((low - step * steps).min())
             wide = int((high - step * steps).max()) - first + 1
             regular &= bool(((high - low + 1) == wide).all())

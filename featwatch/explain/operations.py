@@ -62,6 +62,8 @@ def reads(operation: Any, given: Shape, read: Sequence[Shape], index: int) -> tu
     perhaps = tuple(Whole(size, exact=False) for size in shape)
     if isinstance(operation, (layers.Flatten, BaseGlobalPooling)):
         return everything
+    if isinstance(operation, layers.Reshape) and len(shape) == 1 and given[-1] == shape[0]:
+        return everything           # one position, all of its channels: squeeze and excite
     if len(shape) != len(given):
         return perhaps
     if isinstance(operation, layers.Dense):
@@ -120,8 +122,10 @@ def _is_elementwise(operation: Any) -> bool:
     if isinstance(operation, layers.Activation):
         return getattr(operation.activation, "__name__", "") not in _OVER_THE_LAST_AXIS
     if isinstance(operation, keras.Layer):
+        if not isinstance(operation, _ELEMENTWISE_LAYERS):
+            return False
         # A subclass with a `call` of its own may do anything.
-        return any(isinstance(operation, kind) and type(operation).call is kind.call for kind in _ELEMENTWISE_LAYERS)
+        return any(type(operation).call is kind.call for kind in _ELEMENTWISE_LAYERS if isinstance(operation, kind))
     return type(operation).__module__.startswith("keras.") and type(operation).__name__ in _ELEMENTWISE_OPERATIONS
 
 

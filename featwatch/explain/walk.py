@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, TypeVar
 
 import keras
@@ -15,8 +16,9 @@ from featwatch.explain.operations import reads
 from featwatch.graphs import graph_of, nodes_of
 
 T = TypeVar("T")
+Rules = Callable[[], tuple[Axis, ...]]
 # What is wanted of an operation's output, the rules of one of its inputs, and that one's shape -> what is wanted of it.
-Through = Callable[[T, tuple[Axis, ...], tuple[int | None, ...]], T | None]
+Through = Callable[[T, Rules, tuple[int | None, ...]], T | None]
 
 
 def back(graph: Any, wanted: dict[int, T], through: Through[T], both: Callable[[T, T], T]) -> dict[int, T]:
@@ -46,7 +48,7 @@ def back(graph: Any, wanted: dict[int, T], through: Through[T], both: Callable[[
                 continue
             shapes = [tuple(tensor.shape[1:]) for tensor in node.input_tensors]
             for index, tensor in enumerate(node.input_tensors):
-                rules = reads(node.operation, tuple(given.shape[1:]), shapes, index)
+                rules = partial(reads, node.operation, tuple(given.shape[1:]), shapes, index)
                 want(tensor, through(wanted[id(given)], rules, shapes[index]))
     return {id(tensor): wanted[id(tensor)] for tensor in keras.tree.flatten(graph.inputs) if id(tensor) in wanted}
 
@@ -61,10 +63,11 @@ def outside_of(node: Any, graph: Any, wanted: dict[int, T], both: Callable[[T, T
     return outside
 
 
-def hull_through(wanted: list[Interval], rules: tuple[Axis, ...], shape: tuple[int | None, ...]) -> list[Interval]:
+def hull_through(wanted: list[Interval], rules: Rules, shape: tuple[int | None, ...]) -> list[Interval]:
     nothing = (np.zeros(1, np.int64), np.zeros(1, np.int64))
-    given = wanted if len(wanted) == len(rules) else [nothing for _ in rules]
-    return [rule.hull(*interval) for rule, interval in zip(rules, given, strict=True)]
+    axes = rules()
+    given = wanted if len(wanted) == len(axes) else [nothing for _ in axes]
+    return [axis.hull(*interval) for axis, interval in zip(axes, given, strict=True)]
 
 
 def hull_of_both(one: list[Interval], other: list[Interval]) -> list[Interval]:
@@ -79,18 +82,19 @@ class Positions:
     exact: bool
 
 
-def positions_through(wanted: Positions, rules: tuple[Axis, ...], shape: tuple[int | None, ...]) -> Positions | None:
+def positions_through(wanted: Positions, rules: Rules, shape: tuple[int | None, ...]) -> Positions | None:
     """None where nothing but padding is read."""
     nothing = np.zeros(1, np.int64)
-    given = wanted.axes if len(wanted.axes) == len(rules) else [nothing for _ in rules]
-    axes = []
-    for rule, positions, size in zip(rules, given, shape, strict=True):
+    axes = rules()
+    given = wanted.axes if len(wanted.axes) == len(axes) else [nothing for _ in axes]
+    read = []
+    for axis, positions, size in zip(axes, given, shape, strict=True):
         if size is None:
             raise NoSize("the size of an axis is left open")
-        axes.append(rule.positions(positions, size))
-    if any(not len(positions) for positions in axes):
+        read.append(axis.positions(positions, size))
+    if any(not len(positions) for positions in read):
         return None
-    return Positions(axes, wanted.exact and all(rule.exact for rule in rules))
+    return Positions(read, wanted.exact and all(axis.exact for axis in axes))
 
 
 def positions_of_both(one: Positions, other: Positions) -> Positions:
@@ -102,9 +106,10 @@ def positions_of_both(one: Positions, other: Positions) -> Positions:
 Pace = tuple[Fraction, Fraction]
 
 
-def pace_through(wanted: list[Pace], rules: tuple[Axis, ...], shape: tuple[int | None, ...]) -> list[Pace]:
-    given = wanted if len(wanted) == len(rules) else [(Fraction(1), Fraction(1)) for _ in rules]
-    paces = [(pace * rule.pace, least) for rule, (pace, least) in zip(rules, given, strict=True)]
+def pace_through(wanted: list[Pace], rules: Rules, shape: tuple[int | None, ...]) -> list[Pace]:
+    axes = rules()
+    given = wanted if len(wanted) == len(axes) else [(Fraction(1), Fraction(1)) for _ in axes]
+    paces = [(pace * axis.pace, least) for axis, (pace, least) in zip(axes, given, strict=True)]
     return [(pace, min(pace, least)) for pace, least in paces]
 
 
