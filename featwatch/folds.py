@@ -11,10 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from featwatch.analysis.dyadic import StreamingHistogram
+from featwatch.analysis.dyadic import FINE_BINS, StreamingHistogram
 from featwatch.reductions import About
-
-FINE_BINS = 512         # of the histograms that are handed on, to be merged into as many as are wanted
 
 
 class Fold(Protocol):

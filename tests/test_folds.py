@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from featwatch import reductions
-from featwatch.analysis.dyadic import Grid, StreamingHistogram
-from featwatch.folds import FINE_BINS, FOLDS
+from featwatch.analysis.dyadic import FINE_BINS, Grid, StreamingHistogram
+from featwatch.folds import FOLDS
 from featwatch.reductions import EXACT_VALUES, About, Sketch
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)

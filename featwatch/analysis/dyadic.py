@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+FINE_BINS = 512         # of a histogram while it is taken; it is then merged into as many bins as are wanted
 _SMALLEST = -149        # every float32 is a multiple of 2^-149
 _MANTISSA = 24          # bits of a float32's; bins narrower than the spacing of the largest value tell nothing
 

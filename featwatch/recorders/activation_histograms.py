@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.analysis.dyadic import Grid
+from featwatch.analysis.dyadic import FINE_BINS, Grid
 from featwatch.analysis.histograms import SHOWN_INPUTS, common_grid, stratified, sufficiency
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.recorders.options import whole
 from featwatch.records import Histograms, Record
-
-MOST_BINS = 512         # that `featwatch.folds` counts
 
 
 class ActivationHistograms(Recorder):
@@ -33,7 +31,7 @@ class ActivationHistograms(Recorder):
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
     ) -> None:
-        self.bins = whole("bins", bins, 2, MOST_BINS)
+        self.bins = whole("bins", bins, 2, FINE_BINS)
         self.layers = layers
         self.schedule = schedule
 
