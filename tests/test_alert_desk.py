@@ -139,6 +139,7 @@ def test_an_alert_of_an_earlier_fit_goes_on():
     (alert,) = first.open
     opened = [Alert.from_dict(json.loads(json.dumps(alert.as_dict())))]
     second = AlertDesk([Low()], ["conv"], opened=[*opened, Alert(id="x", kind="of another kind", severity="advice")])
+    assert second.open == opened
     assert show(second, [0.2, 0.9, 0.9], start=2) == [["low/conv/0 0.20"], [], ["low/conv/0 4"]]
     gone = AlertDesk([Low()], ["conv"], opened=[Alert(id="low/conv/0", kind="low", severity="advice", layer="conv", resolved=4)])
     assert gone.open == []

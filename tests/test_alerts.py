@@ -158,6 +158,12 @@ def test_what_is_not_finite_is_told_at_once_with_the_first_layer_in_graph_order(
     assert (gone.id, gone.resolved) == ("not finite/conv2/1", 3)
 
 
+def test_the_order_of_the_layers_is_the_graphs():
+    desk = AlertDesk([NotFinite()], ("stem", "block", "head"))
+    (alert,) = shown(desk, [health(0, "....", layer, non_finite_weights=1) for layer in ("head", "block", "stem")])
+    assert alert.id == "not finite/stem/0"
+
+
 def test_a_loss_that_is_not_finite_is_an_alert_and_another_metric_is_not():
     desk = AlertDesk([NotFinite()], LAYERS)
     assert shown(desk, [EpochLog(epoch=1, metrics={"loss": 0.5, "my_ratio": math.nan})]) == []
@@ -195,7 +201,7 @@ def test_a_collapse_names_its_best_epoch_and_the_layers_that_fell_along():
 @pytest.mark.parametrize(
     ("why", "samples", "levels"),
     [
-        ("it had not learnt anything", 400, [0.15, 0.1, 0.1, 0.1]),
+        ("it had not learnt anything", 100_000, [0.15, 0.1, 0.1, 0.1]),
         ("so few samples say little", 12, [0.5, 0.3, 0.3, 0.3]),
         ("a layer in front of the deepest may lose", 400, [0.9, 0.3, 0.3, 0.3]),
         ("nothing is known", 400, [0.9, math.nan, math.nan, math.nan]),
@@ -206,6 +212,12 @@ def test_no_collapse_where(why, samples, levels):
     layer = "dense" if "in front" in why else "scores"
     records = [separation(epoch, level, layer, samples=samples) for epoch, level in enumerate(levels)]
     assert shown(desk, [probe(), *([separation(0, 0.9)] if layer == "dense" else []), *records]) == []
+
+
+def test_an_accuracy_that_was_not_known_is_not_the_best():
+    desk = AlertDesk([Collapse()], LAYERS)
+    (alert,) = shown(desk, [probe(), *(separation(epoch, level) for epoch, level in enumerate([math.nan, 0.9, 0.2, 0.2]))])
+    assert alert.id == "collapse/scores/2"
 
 
 def test_a_collapse_of_an_earlier_fit_is_not_taken_for_the_best_so_far():
@@ -251,6 +263,16 @@ def test_one_class_is_no_fault_where_nearly_all_are_of_it_or_labels_are_not_know
         assert shown(desk, [known, *(predictions(epoch, labels) for epoch in range(5))]) == []
 
 
+def test_a_class_that_has_most_of_the_samples_may_be_given_to_most():
+    labels = np.where(np.arange(400) < 240, 0, probe().labels).astype(np.int32)
+    known = ProbeRecord(epoch=0, labels=labels, indices=np.arange(400))
+    right = [
+        Predictions(epoch=epoch, classes=labels, certainty=labels * 0.1, scores=np.zeros((400, 10)), accuracy=1.0)
+        for epoch in range(4)
+    ]
+    assert shown(AlertDesk([OneClass(share=0.5)], LAYERS), [known, *right]) == []
+
+
 # Redundant layers
 
 
@@ -289,6 +311,7 @@ def test_a_layer_behind_which_nothing_is_better_is_redundant_once_the_model_has_
         ("later ones separate what it prepares", [(0.30, 0.0), (0.40, 0.0), (0.402, 0.004), (0.7, 0.2), (0.97, 0.9)]),
         ("the first and the last have no neighbours", [(0.97, 0.2), (0.94, 0.3), (0.96, 0.5), (0.97, 0.9), (0.97, 0.9)]),
         ("the model has not learnt", [(0.30, 0.2), (0.30, 0.2), (0.30, 0.2), (0.30, 0.2), (0.30, 0.2)]),
+        ("its silhouette is not known", [(0.90, 0.2), (0.96, 0.3), (0.962, math.nan), (0.97, 0.5), (0.97, 0.9)]),
         ("nothing is known of it", [(0.90, 0.2), (math.nan, math.nan), (math.nan, 0.3), (0.97, math.nan), (0.97, 0.9)]),
     ],
 )

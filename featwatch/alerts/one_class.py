@@ -43,7 +43,7 @@ class OneClass(Detector):
     def update(self, record: Record) -> Iterable[Finding]:
         if isinstance(record, ProbeRecord):
             self._names = record.class_names
-            self._chance = chance(record.labels) or 1.0
+            self._chance = chance(record.labels)
         if not isinstance(record, Predictions):
             return
         predicted = record.classes[record.classes >= 0]
