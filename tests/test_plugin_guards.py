@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tensorboard.errors import NotFoundError, PermissionDeniedError
 from tensorboard_plugin_featwatch import catalogue
+from tensorboard_plugin_featwatch.blobs import SizedCache
 from tensorboard_plugin_featwatch.queries import NotRecorded, StaleGeneration
 
 from featwatch import wire
@@ -209,3 +210,12 @@ def test_what_a_resume_purges_while_it_is_read_is_stale_and_not_damaged(
     monkeypatch.setattr(provider, "read_blob", read_blob)
     with pytest.raises(StaleGeneration, match="now in generation"):
         asked.queries.records(asked.source, RUN, generation, "embedding", 1, [FIRST])
+
+
+def test_the_cache_lets_go_of_what_was_not_used_for_longest() -> None:
+    cache: SizedCache[bytes] = SizedCache(8, len)
+    cache.put("a", b"1234")
+    cache.put("b", b"1234")
+    cache.get("a")
+    cache.put("c", b"1234")
+    assert cache.get("b") is None and cache.get("a") and cache.get("c")
