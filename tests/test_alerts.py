@@ -117,7 +117,6 @@ def test_filters_that_are_not_finite_give_no_verdict():
 def test_one_sample_cannot_show_that_a_filter_never_varies():
     desk = AlertDesk([DeadFilters(checks=1)], LAYERS)
     assert shown(desk, [probe(1, 1), health(0, "xx..", test=NEVER_VARIES)]) == []
-    assert len(shown(desk, [])) == 0
 
 
 def test_a_pruned_layer_starts_afresh():
@@ -277,10 +276,7 @@ def test_a_class_that_has_most_of_the_samples_may_be_given_to_most():
 
 
 def layers_at(epoch: int, *figures: tuple[float, float]) -> list[LayerSeparation]:
-    return [
-        separation(epoch, knn, layer, silhouette=silhouette)
-        for layer, (knn, silhouette) in zip(LAYERS, figures, strict=True)
-    ]
+    return [separation(epoch, knn, layer, silhouette=width) for layer, (knn, width) in zip(LAYERS, figures, strict=True)]
 
 
 LEARNT = [(0.90, 0.2), (0.96, 0.3), (0.962, 0.304), (0.97, 0.5), (0.97, 0.9)]     # conv3 adds nothing to conv2
