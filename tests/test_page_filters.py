@@ -203,9 +203,14 @@ def test_maxima_stack_to_both_sides_and_say_whether_they_may_be_ranked(story: St
     above, below = record.maxima.clip(min=0).sum(0), record.maxima.clip(max=0).sum(0)
     scale = (box["width"] - 80) / (above.max() - below.min())
     order = np.argsort(-totals, kind="stable")
-    for row in (1, 5, 10):
-        line = vivid[row * tall + tall // 2]
-        assert line.sum() == pytest.approx((above - below)[order[row]] * scale, abs=6)
+    visible = order[: int(box["height"]) // tall]
+    both = max(range(1, len(visible)), key=lambda row: min(above[visible[row]], -below[visible[row]]))
+    for row in (1, 5, both, len(visible) - 2):
+        filter_ = visible[row]
+        columns = np.flatnonzero(vivid[row * tall + tall // 2])
+        ends = 60 + (np.array([below[filter_], above[filter_]]) - below.min()) * scale
+        assert (columns[0], columns[-1] + 1) == pytest.approx(tuple(ends), abs=4), (row, filter_)
+    assert -below[visible[both]] * scale > 8                         # so that a bar to the wrong side would be seen
     assert tab.errors == []
 
 
