@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 NAMES = ("wide", "few linear", "scores")
 EPOCHS = 5
+Opening = Callable[[str, str, str], Tab]        # run, layer, view
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_view(browser: Browser, shown: str) -> Iterator[Any]:
+def open_view(browser: Browser, shown: str) -> Iterator[Opening]:
     contexts = []
 
     def opening(run: str, layer: str, view: str) -> Tab:
@@ -82,7 +82,7 @@ def recorded(story: Story, layer: str, epoch: int = EPOCHS) -> Histograms:
     return next(record for record in story.records(epoch) if isinstance(record, Histograms) and record.layer == layer)
 
 
-def test_every_bin_is_drawn_where_it_was_counted(story: Story, open_view) -> None:
+def test_every_bin_is_drawn_where_it_was_counted(story: Story, open_view: Opening) -> None:
     record = recorded(story, "wide")
     tab = open_view("whole", "wide", "histograms")
     rows = tab.at("histogram-rows")
@@ -113,7 +113,7 @@ def test_every_bin_is_drawn_where_it_was_counted(story: Story, open_view) -> Non
     assert tab.errors == []
 
 
-def test_one_filter_is_chosen_everywhere_and_its_history_moves_the_playhead(story: Story, open_view) -> None:
+def test_one_filter_is_chosen_everywhere_and_its_history_moves_the_playhead(story: Story, open_view: Opening) -> None:
     record = recorded(story, "wide")
     tab = open_view("whole", "wide", "histograms")
     tab.at("histogram-rows").wait_for()
@@ -140,7 +140,7 @@ def test_one_filter_is_chosen_everywhere_and_its_history_moves_the_playhead(stor
     assert tab.errors == []
 
 
-def test_the_keyboard_reaches_rows_and_leaves_the_epoch_alone(open_view) -> None:
+def test_the_keyboard_reaches_rows_and_leaves_the_epoch_alone(open_view: Opening) -> None:
     tab = open_view("whole", "wide", "histograms")
     rows = tab.at("histogram-rows")
     rows.focus()
@@ -162,7 +162,7 @@ def test_the_keyboard_reaches_rows_and_leaves_the_epoch_alone(open_view) -> None
     assert tab.errors == []
 
 
-def test_a_crowd_is_shown_in_groups_that_unfold(open_view) -> None:
+def test_a_crowd_is_shown_in_groups_that_unfold(open_view: Opening) -> None:
     tab = open_view("crowd", "crowd", "histograms")
     rows = tab.at("histogram-rows")
     rows.wait_for()
@@ -180,7 +180,7 @@ def test_a_crowd_is_shown_in_groups_that_unfold(open_view) -> None:
     assert tab.errors == []
 
 
-def test_maxima_stack_to_both_sides_and_say_whether_they_may_be_ranked(story: Story, open_view) -> None:
+def test_maxima_stack_to_both_sides_and_say_whether_they_may_be_ranked(story: Story, open_view: Opening) -> None:
     record = recorded(story, "few linear")
     tab = open_view("whole", "few linear", "maxima")
     rows = tab.at("maxima-rows")
@@ -214,7 +214,7 @@ def test_maxima_stack_to_both_sides_and_say_whether_they_may_be_ranked(story: St
     assert tab.errors == []
 
 
-def test_what_is_missing_or_spoilt_is_said_with_a_way_on(open_view) -> None:
+def test_what_is_missing_or_spoilt_is_said_with_a_way_on(open_view: Opening) -> None:
     tab = open_view("bare", "block1/conv1", "histograms")
     tab.at("empty-state").wait_for()
     assert "fw.ActivationHistograms()" in tab.at("empty-state").inner_text()
