@@ -162,15 +162,13 @@ def _shuffled_by(graph: Any, seed: int) -> None:
 def _looks_batched(element_spec: Any, kinds: list[str]) -> bool:
     """Whether an element is a batch.
 
-    A scalar among its parts (a label) says no; one unknown first axis for all parts says yes; first axes that
-    differ say no.  Where they are all the same known size, it is a batch if the data set was batched last.
+    A scalar among its parts (a label) says no; an unknown first axis of all parts says yes.  Otherwise it is
+    a batch if the data set was batched last.
     """
     shapes = [spec.shape for _, spec in leaves(element_spec)]
     if any(shape.rank == 0 for shape in shapes):
         return False
     first = {None if shape.rank is None else shape[0] for shape in shapes}
-    if len(first) > 1:
-        return False
     said = [kind for kind in kinds if kind.startswith((*_BATCHES, *_UNBATCHES))]
     return first == {None} or bool(said) and said[-1].startswith(_BATCHES)
 
