@@ -195,8 +195,11 @@ class Recording:
             except Exception as error:
                 self._switch_off(Outcome(recorder.name, failure=in_words(error)), epoch, layer)
 
-    def log_epoch(self, epoch: int, metrics: Mapping[str, float], blocked_seconds: float, *, step: int = -1) -> None:
-        """Record what Keras said of an epoch, or so far at a step, and everything that was noted since the last epoch."""
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float], blocked_seconds: float, *, step: int = -1) -> list[Alert]:
+        """Record what Keras said of an epoch, or so far at a step, and everything that was noted since the last epoch.
+
+        Returns the alerts that are news.
+        """
         self._write(
             EpochLog(
                 epoch=epoch,
@@ -207,14 +210,18 @@ class Recording:
                 cost=self._spent.plain(),
             )
         )
-        if step < 0:
-            self._write_journal(Journal, epoch)
+        if step >= 0:
+            return []
+        news = self.alerts()
+        self._write_journal(Journal, epoch)
+        return news
 
     def alerts(self) -> list[Alert]:
         """The alerts that are new, changed or resolved since the last call; they go into the journal."""
         news = self._desk.drain()
         for alert in news:
-            self.note("alert", alert.text, epoch=alert.updated, layer=alert.layer, alert=alert.as_dict())
+            at = alert.updated if alert.open else alert.resolved
+            self.note("alert", alert.text, epoch=at, layer=alert.layer, alert=alert.as_dict())
         return news
 
     @property

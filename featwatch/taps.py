@@ -130,10 +130,10 @@ class TapPass:
                 for reduction, values in by_reduction.items():
                     if reduction not in parts[name]:
                         parts[name][reduction] = self._fold(name, reduction)
-                    parts[name][reduction].add(values.numpy()[:count])
+                    parts[name][reduction].add(np.asarray(values)[:count])    # no copy, as `numpy()` would make
             outputs = outputs or [_Rows("") for _ in scores]
             for collected, values in zip(outputs, scores, strict=True):
-                collected.add(values.numpy()[:count])
+                collected.add(np.asarray(values)[:count])
         return Reading(
             {name: {key: rows for fold in part.values() for key, rows in fold.result().items()} for name, part in parts.items()},
             [rows.result()[""] for rows in outputs],
@@ -221,11 +221,11 @@ class TapPass:
 def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
     """The relative RMS error of distances between sketched feature tensors; 0.0 where they are exact.
 
-    Measured on each sample and the one before it in its batch, cyclically.  (A last batch is padded
-    by repeating its last sample, so that this holds there, too.)
+    Measured on pairs of samples that follow each other in a batch.
 
     Arguments:
-        reduced: one layer's reductions, with "features" (samples, size) and "neighbour_distance" (samples,).
+        reduced: one layer's reductions, with "features" (samples, size) and "neighbour_distance" (samples,), the exact
+            squared distance of a sample to the one before it in its batch, or NaN.
     """
     exact = reduced.get("neighbour_distance")
     if exact is None:

@@ -202,7 +202,6 @@ class Watch(keras.callbacks.Callback):
             if due:
                 self._snapshot(now, due)
             self._fingerprint = fingerprint(self.model)
-            self._tell_alerts()
             self._log(now, _numbers(logs), started)
         self._raise_if_strict()
 
@@ -311,18 +310,14 @@ class Watch(keras.callbacks.Callback):
 
     def _log(self, epoch: int, metrics: Mapping[str, float], started: float, step: int = -1) -> None:
         if self._recording is not None:
-            self._recording.log_epoch(epoch, metrics, time.perf_counter() - started, step=step)
-
-    def _tell_alerts(self) -> None:
-        if self._recording is not None:
-            self._teller.tell(self._recording.alerts())
+            self._teller.tell(self._recording.log_epoch(epoch, metrics, time.perf_counter() - started, step=step))
 
     def _finish(self, recording: Recording, epoch: int) -> None:
         progress = Progress() if (self.params or {}).get("verbose", 1) != 0 else None
         started = time.perf_counter()
         try:
             recording.wait(epoch, progress)
-            self._tell_alerts()
+            self._teller.tell(recording.alerts())
         finally:
             recording.close(epoch)
             self._let_go(recording)

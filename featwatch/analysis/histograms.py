@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from featwatch.analysis.dyadic import Grid
 
@@ -92,4 +91,6 @@ def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's; NaN where there are fewer than two filters, or all are equal."""
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
+    from scipy.stats import spearmanr  # late: the training process imports this file, too
+
     return float(spearmanr(one, other).statistic)

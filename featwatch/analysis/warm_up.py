@@ -7,6 +7,8 @@ import numpy as np
 
 def warm_up() -> None:
     """Import what the analyses need and compile what they run, on a few samples."""
+    import scipy.stats  # noqa: F401
+
     from featwatch.analysis.clustering import clusters
     from featwatch.analysis.layout import Task, umap
     from featwatch.analysis.neighbours import nearest
