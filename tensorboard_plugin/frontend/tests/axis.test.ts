@@ -69,6 +69,8 @@ describe("the page", () => {
     page.frames.ensure("view", page.run!, "separation", 200, ["conv1"]);
     await new Promise((resolve) => setTimeout(resolve, 5));
     expect(asked.at(-1)).toContain("axis=steps");
+    const get = (axis: "epochs" | "steps") => page.frames.get({ ...page.run!, axis }, "separation", 200, "conv1");
+    expect([get("steps")?.state, get("epochs")]).toEqual(["damaged", undefined]); // what stands at step 200 is not of epoch 200
   });
 
   it("opens and closes the sheet of keys, which lets no other key through", () => {
@@ -93,6 +95,7 @@ describe("an index and numbers", () => {
     });
     expect(index.runs).toHaveLength(1);
     expect(index.runs![0]).toMatchObject({ name: "a", epochs: [[0, 3], []], series: { health: { conv1: 0 }, embedding: {} }, steps: { epochs: [], series: {} } });
+    expect(index.runs![0]!.series).toEqual({ health: { conv1: 0 }, embedding: {} });
     expect(normaliseIndex(null).runs).toBeNull();
     expect(normaliseNumbers({ series: [{ kind: "a", layer: "b", epochs: [0, 1], values: { x: [1, "2", 3], y: null } }, null] }).series).toEqual([
       { kind: "a", layer: "b", epochs: [0, 1], values: { x: [1, null], y: [null, null] } }, { kind: "", layer: "", epochs: [], values: {} },

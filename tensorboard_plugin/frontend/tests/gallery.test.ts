@@ -35,6 +35,7 @@ describe("the gallery", () => {
   it("refuses what cannot be drawn", () => {
     const wrong = (arrays: Record<string, DecodedArray>) => imageSheet(record(0, [0, 1], { arrays }));
     expect(wrong({ pixels: array(new Uint8Array(4), 4) })).toBeNull();
+    expect(wrong({ pixels: array(new Uint8Array(4), 2, 2, 1, 1, 1) })).toBeNull();
     expect(wrong({ pixels: array(new Uint8Array(2), 1, 2, 1, 1) })).toBeNull();
     expect(wrong({ pixels: array(new Float32Array(4), 2, 2, 1, 1) })).toBeNull();
     expect(wrong({ pixels: array(new Uint8Array(0), 2, 0, 1, 1) })).toBeNull();

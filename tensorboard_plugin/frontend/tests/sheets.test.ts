@@ -33,6 +33,7 @@ describe("the records behind a gallery", () => {
     vi.stubGlobal("fetch", async (address: string) => {
       const epoch = Number(new URLSearchParams(address.split("?")[1]).get("epoch"));
       asked.push(epoch);
+      await new Promise((resolve) => setTimeout(resolve, 3 * (epoch % 3))); // answers overtake one another
       return frame(epoch, filters);
     });
     page = new Page();
@@ -44,7 +45,7 @@ describe("the records behind a gallery", () => {
 
   /** Asks as the page does, until nothing more comes. */
   async function settle(): Promise<void> {
-    for (let still = 0, before = 0; still < 5; still = before === asked.length ? still + 1 : 0) {
+    for (let still = 0, before = 0; still < 8; still = before === asked.length ? still + 1 : 0) {
       before = asked.length;
       sheets.want();
       await new Promise((resolve) => setTimeout(resolve, 2));
