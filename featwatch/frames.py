@@ -92,7 +92,7 @@ def _table(what: str, axis: str, record: Record) -> dict[str, np.ndarray]:
         if what != "epochs":
             numbers = {name: getattr(record, name) for name in _scalars(type(record))}
         values = {name: np.array([value], _PLAIN[type(value).__name__]) for name, value in numbers.items()}
-    columns = {name: np.full(count, value, _PLAIN[type(value).__name__]) for name, value in place.items()}
+    columns: dict[str, np.ndarray] = {name: np.full(count, value, _PLAIN[type(value).__name__]) for name, value in place.items()}
     return columns | {name: column for name, column in values.items() if name not in place}     # a metric may have any name
 
 
