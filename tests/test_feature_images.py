@@ -20,6 +20,7 @@ from featwatch.layers import choose
 from featwatch.records import FeatureImages
 from tests import planted
 from tests.nets import functional, images
+from tests.test_receptive_field import bilinear, build, inception, residual, separable_after_padding, transposed, u_net, vgg
 
 L = keras.layers
 
@@ -111,6 +112,23 @@ def test_it_is_what_enters_the_activation_that_grows(layer: str, given_by: str) 
     mine = values[(np.arange(len(canvas)), *frame.full_unit, np.arange(len(canvas)))]
     np.testing.assert_allclose(record.activation, mine, rtol=0.03, atol=0.03)
     assert (record.activation > record.natural).mean() >= 0.75
+
+
+@pytest.mark.parametrize(
+    "net", [vgg, residual, inception, separable_after_padding, transposed, u_net, bilinear], ids=lambda net: net.__name__
+)
+def test_the_unit_has_the_same_value_in_its_window(net: Any) -> None:
+    """The same net, built once more for inputs of the window's size."""
+    model = build(net, (83, 78, 2))
+    frame = frame_of(model, choose(model, "here")[0], form_of(model), model.output_shape[1:-1])
+    assert frame.patch and max(frame.size) < 60
+    (top, left), (height, width) = frame.origin, frame.size
+    small = build(net, (height, width, 2))
+    small.set_weights(model.get_weights())
+    x = np.random.default_rng(0).normal(size=(4, 83, 78, 2)).astype(np.float32)
+    there = model(x).numpy()[(slice(None), *frame.full_unit)]
+    here = small(x[:, top : top + height, left : left + width]).numpy()[(slice(None), *frame.unit)]
+    np.testing.assert_allclose(here, there, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision() -> None:

@@ -34,6 +34,7 @@ from featwatch.graphs import graph_of, nodes_of
 from featwatch.layers import Site, choose, sites
 
 T = TypeVar("T")
+FAR = 5040                          # units: a number that all usual strides divide
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def receptive_field(model: Any, layer: Any, unit: Sequence[int] | None = None) -
     ):
         raise ValueError(f"unit={tuple(unit)}: the map of layer {start.site.name!r} has the size {start.sizes}")
     position = [u if size is None else u % size for u, size in zip(unit, start.sizes, strict=True)]
-    found, moved = start.hulls([np.array([u, u + 1]) for u in position])
+    # Behind up-sampling neighbours may share a box: only one far away tells whether it moves at all.
+    found, moved = start.hulls([np.array([u, u + 1, u + FAR]) for u in position])
     within, exact = start.within(position, found)
     return Box(
         tuple(int(low[0]) for low, _ in found),
@@ -202,11 +204,12 @@ class Start:
                 found[axis] = np.maximum(low, 0), np.minimum(high, size - 1)
         return found, moved
 
-    def total_strides(self) -> list[int]:
-        """Per spatial axis of the input, the coarsest grid that anything on the way to the unit is computed on."""
+    def paces(self) -> list[tuple[Fraction, int]]:
+        """Per spatial axis of the input: by how much the box moves from unit to unit on average, and the coarsest grid that
+        anything on the way to the unit is computed on."""
         start = [(Fraction(1), Fraction(1)) for _ in self._shape]
         found = self._walk(start, pace_through, pace_of_both)[id(self._input)]
-        return [math.ceil(pace / finest) for pace, finest in (found[axis] for axis in self._input_space)]
+        return [(pace, math.ceil(pace / finest)) for pace, finest in (found[axis] for axis in self._input_space)]
 
     def aligned(self, unit: Sequence[int]) -> list[int]:
         """The unit's index per spatial axis of the input, where axes correspond; else 0."""

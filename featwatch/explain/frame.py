@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-from featwatch.explain.fields import Start, receptive_field
+import numpy as np
+
+from featwatch.explain.fields import FAR, Start
 from featwatch.explain.forms import Form
 from featwatch.layers import Site
 
@@ -19,7 +22,8 @@ class Frame:
     origin: tuple[int, int]         # of the window in the input
     unit: tuple[int, ...]           # in the map of the window
     box: tuple[int, ...]            # lo0, hi0, lo1, hi1 of its receptive field in the window, inclusive
-    stride: tuple[int, int] | None  # by how much the field moves from unit to unit; None = it cannot be told, or does not
+    # By how much the field moves from unit to unit, on average; None = it cannot be told, or does not move.
+    stride: tuple[Fraction, Fraction] | None
     patch: bool                     # whether the window is less than the whole input
 
     @property
@@ -27,7 +31,7 @@ class Frame:
         """The unit that sees the same in the map of the whole input."""
         if self.stride is None:
             return self.unit
-        moved = [o // s for o, s in zip(self.origin, self.stride, strict=True)][-len(self.unit) :]
+        moved = [int(o / s) for o, s in zip(self.origin, self.stride, strict=True)][-len(self.unit) :]
         return tuple(u + by for u, by in zip(self.unit, moved, strict=True))
 
 
@@ -50,26 +54,28 @@ def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Fra
     axes = form.axes
     try:
         start = Start(model, site)
-        box = receptive_field(model, site, full.unit)
-        paces = start.total_strides()
+        paces = start.paces()
+        hulls, _ = start.hulls([np.array([u, u + FAR]) for u in full.unit])
     except (TypeError, ValueError):
         return full
-    if not axes or len(axes) != len(map_size) or len(box.lo) != len(axes) or 0 in box.stride:
+    if not axes or not len(axes) == len(map_size) == len(hulls):
         return full
-    size, origin, unit, stride = list(full.size), [0, 0], list(full.unit), [1, 1]
+    size, origin, unit, stride = list(full.size), [0, 0], list(full.unit), [Fraction(1), Fraction(1)]
     bounds = [[0, full.size[0] - 1], [0, full.size[1] - 1]]
     for i, axis in enumerate(axes):
-        low, high, step, whole_size = box.lo[i], box.hi[i], box.stride[i], full.size[axis]
-        pace = max(paces[i], step)
-        first = low // pace * pace
+        (lows, highs), (pace, grid), whole_size = hulls[i], paces[i], full.size[axis]
+        if lows[1] - lows[0] != FAR * pace:                 # something of it does not move along
+            return full
+        low, high = int(lows[0]), int(highs[0])
+        first = low // grid * grid
         wide = high - first + 1
-        wide += (whole_size - wide) % pace
+        wide += (whole_size - wide) % grid
         if first >= 0 and first + wide > whole_size:
-            first -= pace
-            wide += pace
-        if first < 0 or first + wide > whole_size or first % step:
+            first -= grid
+            wide += grid
+        if first < 0 or first + wide > whole_size or (first / pace).denominator != 1:
             first, wide = 0, whole_size
-        size[axis], origin[axis], unit[i], stride[axis] = wide, first, unit[i] - first // step, step
+        size[axis], origin[axis], unit[i], stride[axis] = wide, first, unit[i] - int(first / pace), pace
         bounds[axis] = [max(low - first, 0), min(high - first, wide - 1)]
     return Frame(
         (size[0], size[1]), (origin[0], origin[1]), tuple(unit), (*bounds[0], *bounds[1]), (stride[0], stride[1]),

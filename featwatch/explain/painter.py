@@ -165,7 +165,7 @@ class Painter:
         places = np.stack(np.unravel_index(peaks, self._map_size), axis=1) - np.array(self.frame.full_unit)
         moved = np.zeros((len(samples), 2), np.int64)
         moved[:, 2 - places.shape[1]:] = places
-        corners = np.array(self.frame.origin) + moved * np.array(self.frame.stride)
+        corners = self.frame.origin + np.floor(moved * [float(pace) for pace in self.frame.stride]).astype(np.int64)
         whole_height, whole_width = self._samples.shape[1:3]
         low, high = self.bounds.limits
         cut = np.empty((len(samples), height, width, len(low)), np.float32)
