@@ -27,7 +27,7 @@ _PUBLIC = {
     "Exemplars": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
 }
-_MODULES = ("alerts", "explain")          # sub-packages that are named through the door: fw.alerts.DeadFilters
+_MODULES = ("alerts", "explain")   # sub-packages that are named through the door: fw.alerts.DeadFilters
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 

@@ -119,7 +119,7 @@ class FeatureImages(Record):
     reached: np.ndarray = array("bool", "shown")                # False: the unit never received a gradient
     refreshed: np.ndarray = array("int32", "shown")             # the epoch at which each was made
     filtered_pixels: np.ndarray = array("uint8", "filtered", "height", "width", "channels", optional=True)
-    unit: tuple[int, ...] = ()                                  # position in the map whose activation is maximised
+    unit: tuple[int, ...] = ()                                  # position, in the map that `pixels` give, that is maximised
     box: tuple[int, ...] = ()                                   # its receptive field in `pixels`: lo0, hi0, lo1, hi1, inclusive
     patch: bool = True                                          # as large as the receptive field; False = the full input
     steps: int = 0
