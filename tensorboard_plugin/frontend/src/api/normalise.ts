@@ -33,7 +33,7 @@ function run(raw: Json): RunEntry {
 function axis(raw: Json): AxisContent {
   const epochs = list(raw.epochs).map((rising) => list(rising).filter((epoch): epoch is number => Number.isInteger(epoch)));
   const pointers = (layers: unknown) =>
-    Object.fromEntries(Object.entries(object(layers)).filter(([, which]) => epochs[which as number] !== undefined)) as Record<string, number>;
+    Object.fromEntries(Object.entries(object(layers)).filter(([, which]) => Number.isInteger(which) && epochs[which as number] !== undefined)) as Record<string, number>;
   return { epochs, series: Object.fromEntries(Object.entries(object(raw.series)).map(([kind, layers]) => [kind, pointers(layers)])) };
 }
 

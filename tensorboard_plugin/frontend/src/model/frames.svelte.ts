@@ -67,9 +67,13 @@ export class Frames {
   private async work(name: string): Promise<void> {
     for (let wanted = this.next.get(name); wanted; wanted = this.next.get(name)) {
       this.next.delete(name);
+      const { at, kind, epoch } = wanted;
+      // The wish may have been repeated while it was being fulfilled.
+      const layers = wanted.layers.filter((layer) => !this.cache.has(key(at, kind, epoch, layer)));
+      if (!layers.length) continue;
       const controller = new AbortController();
       this.busy.set(name, controller);
-      await this.attempt(wanted, controller.signal);
+      await this.attempt({ ...wanted, layers }, controller.signal);
     }
     this.busy.delete(name);
   }
