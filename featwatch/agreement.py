@@ -38,10 +38,11 @@ def check_inputs(model: Any, probe: Probe) -> None:
     else:
         given = keras.tree.flatten(probe.x)
     if len(given) != len(expected):
-        raise RefusedValue(
-            f"the model {model.name!r} takes {_inputs(len(expected))} ({', '.join(expected)}) and the probe gives {len(given)}: "
-            "pass x as a dict or a tuple of as many arrays"
-        )
+        cure = "pass x as a dict or a tuple of as many arrays"
+        if isinstance(probe.x, tuple) and len(expected) == 1 and len(given) == 2 and given[1].ndim == 1:
+            cure = "if the second is the labels, pass them by themselves: Probe(x, y)"
+        takes = f"{_inputs(len(expected))} ({', '.join(expected)})"
+        raise RefusedValue(f"the model {model.name!r} takes {takes} and the probe gives {len(given)}: {cure}")
     for (name, tensor), array in zip(expected.items(), given, strict=True):
         _check_shape(model.name, name if len(expected) > 1 else "", tuple(tensor.shape[1:]), tuple(array.shape[1:]))
 

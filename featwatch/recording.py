@@ -126,7 +126,7 @@ class Recording:
             position: how far the training is, on any scale; the epoch unless told.
         """
         recorders = [recorder for recorder in self._plan.due_with_bases(due) if recorder.name not in self._off]
-        with self._booked("forward pass"):
+        with self._booked("forward pass"):      # traced and compiled before, but for what is read on another schedule
             taps = self._passes.of(recorders)
             reading = taps.read(self._probe.batches())
         with self._booked("predictions"):
@@ -310,14 +310,17 @@ class Recording:
     def _note_nothing(self, recorder: str, reason: str, epoch: int, layer: str) -> None:
         self.note("note", f"{recorder}: {reason}", epoch=epoch, layer=layer, recorder=recorder)
 
+    def took(self, name: str, seconds: float) -> None:
+        """Book seconds of the training thread's."""
+        self._book(name, blocked=seconds, computed=seconds)
+
     @contextlib.contextmanager
     def _booked(self, name: str) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
         finally:
-            seconds = time.perf_counter() - began
-            self._book(name, blocked=seconds, computed=seconds)
+            self.took(name, time.perf_counter() - began)
 
     def _book(self, name: str, **cost: Any) -> None:
         for costs in (self._costs, self._spent):

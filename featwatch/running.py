@@ -172,6 +172,8 @@ def _run_graph(graph: Any, inputs: Any, wanted: set[int], told: Told) -> Any:
 
         return call
 
+    if isinstance(inputs, dict) and isinstance(graph._inputs_struct, dict):
+        inputs = {name: inputs[name] for name in graph._inputs_struct}      # what else there is, Keras would warn of
     return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=calling)
 
 

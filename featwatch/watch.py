@@ -256,9 +256,13 @@ class Watch(keras.callbacks.Callback):
 
     def _open(self, now: int, first_epoch: int) -> None:
         assert self._prepared is not None
+        began = time.perf_counter()
         self._prepared.passes.of(self._recorders)   # traced and compiled before: a log that is opened supersedes what is in it
+        setting_up = time.perf_counter() - began
         supersedes = first_epoch == 0 and has_records(self.log_dir)
-        first_step = self._steps.done if self._agenda.counts("steps") else None
+        # Also where only an earlier training recorded by step: a session of this one supersedes what it left.
+        by_step = self._agenda.counts("steps") or has_records(self.log_dir, "steps")
+        first_step = self._steps.done if by_step else None
         try:
             writer = Log(self.log_dir, first_epoch, first_step, on_error=_disk_trouble)
         except ValueError as error:
@@ -272,6 +276,7 @@ class Watch(keras.callbacks.Callback):
             detectors=self._detectors,
             costs=self._costs,
         )
+        recording.took("setting up", setting_up)
         planned = self._epochs_planned()
         self._recording = recording
         interrupted.opened(run_directory(self.log_dir), self, recording, self._abandon)

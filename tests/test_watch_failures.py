@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def test_an_interrupted_fit_elsewhere_is_let_go_when_the_next_begins(tmp_path: P
         fit(sequential(), fw.Watch(tmp_path / "first", PROBE), Interrupt())
     gc.collect()
     fit(sequential(), quick(tmp_path / "second"), epochs=1)
+    deadline = time.monotonic() + 30        # the worker may be starting, on a busy machine
+    while time.monotonic() < deadline and any(thread.name.startswith("featwatch") for thread in threading.enumerate()):
+        time.sleep(0.2)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("featwatch")]
 
 

@@ -137,4 +137,6 @@ class FeatureImages(Record):
     @property
     def filtered(self) -> np.ndarray:
         """(filtered, height, width, channels) float32: the images after activation filtering; none so far."""
+        if not self.filtered_pixels.size:
+            return np.zeros((0, *self.pixels.shape[1:]), np.float32)
         return self.low + self.filtered_pixels.astype(np.float32) / 255.0 * (self.high - self.low)
