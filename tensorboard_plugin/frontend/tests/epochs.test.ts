@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { RunEntry } from "../src/api/types";
-import { epochsOf, has, nearest, pendingEpochs, snapshotEpochs, step } from "../src/model/epochs";
+import { epochsOf, has, nearest, pendingEpochs, settledEpochs, snapshotEpochs, step } from "../src/model/epochs";
 
 const run: RunEntry = {
   run: "r", name: "r", generation: "1", updated: 0, problems: [],
@@ -25,6 +25,16 @@ describe("epochs of a run", () => {
 describe("epochs still being analysed", () => {
   it("are those after the last embedding", () => expect(pendingEpochs(run, "conv1", true)).toEqual([3, 4]));
   it("are none where no embedding is expected", () => expect(pendingEpochs(run, "conv1", false)).toEqual([]));
+  it("are not those of which the journal says that none will come", () => {
+    const text = "activations are not finite";
+    const settled = settledEpochs([
+      { kind: "note", text, epoch: 3, layer: "conv1", recorder: "embeddings" },
+      { kind: "note", text, epoch: 4, layer: "conv1", recorder: "separation" },
+      { kind: "thinned", text: "the analysis was behind", epoch: 4 },
+    ]);
+    expect(pendingEpochs(run, "conv1", true, settled)).toEqual([]);
+    expect(pendingEpochs(run, "conv2", true, settled)).toEqual([0, 1, 2, 3]);
+  });
   it("a thinned snapshot in between is not pending", () => {
     const thinned = { ...run, epochs: [[0, 2, 4], ...run.epochs.slice(1)] };
     expect(pendingEpochs(thinned, "conv1", true)).toEqual([]);

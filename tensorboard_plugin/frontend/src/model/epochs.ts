@@ -1,6 +1,6 @@
 // Which epochs there are, and which of them are still being analysed.  Pure functions on an index entry.
 
-import type { AxisContent } from "../api/types";
+import type { AxisContent, JournalEntry } from "../api/types";
 
 /** Kinds that are snapshots of the model; the others are bookkeeping. */
 export const SNAPSHOT_KINDS = [
@@ -28,15 +28,32 @@ export function snapshotEpochs(run: AxisContent | null): number[] {
   return [...union].sort((a, b) => a - b);
 }
 
+/** Epochs of which it is known that no embedding will come, by layer; under "" those of every layer. */
+export type Settled = ReadonlyMap<string, ReadonlySet<number>>;
+
+/** What the journal says of embeddings that were left out: by thinning, or because there was nothing to lay out. */
+export function settledEpochs(journal: readonly JournalEntry[]): Settled {
+  const settled = new Map<string, Set<number>>();
+  for (const { kind, recorder, epoch, layer = "" } of journal) {
+    if (epoch === undefined || !(kind === "thinned" || isEmbedding(recorder))) continue;
+    settled.set(layer, (settled.get(layer) ?? new Set()).add(epoch));
+  }
+  return settled;
+}
+
+/** Whether a recorder of this name makes embeddings. */
+export const isEmbedding = (recorder: string | undefined): boolean => /^embedding/i.test(recorder ?? "");
+
 /**
- * Newest epochs whose predictions are there while the layer's embedding is not: the analysis is behind by these.
- * Gaps further back are thinned snapshots, not pending ones.
+ * Newest epochs whose predictions are there while the layer's embedding is not and may still come: the analysis is
+ * behind by these.  Gaps further back are thinned snapshots, not pending ones.
  */
-export function pendingEpochs(run: AxisContent | null, layer: string, expected: boolean): number[] {
+export function pendingEpochs(run: AxisContent | null, layer: string, expected: boolean, settled: Settled = new Map()): number[] {
   if (!expected) return [];
   const embedded = epochsOf(run, "embedding", layer);
   const last = embedded.at(-1) ?? -1;
-  return epochsOf(run, "predictions", "").filter((epoch) => epoch > last);
+  const over = (epoch: number) => settled.get(layer)?.has(epoch) || settled.get("")?.has(epoch);
+  return epochsOf(run, "predictions", "").filter((epoch) => epoch > last && !over(epoch));
 }
 
 /** The member of rising `epochs` nearest to `epoch`; the earlier one on a tie; null where there is none. */

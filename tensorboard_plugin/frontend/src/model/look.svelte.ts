@@ -1,7 +1,7 @@
 // What the views show of the chosen epoch: records asked for, columns of samples, colours.  One place, so that views agree.
 
 import type { FrameRecord } from "../api/types";
-import { columnNames, columnOf, type Column } from "./columns";
+import { columnNames, columnOf, targetNames, type Column } from "./columns";
 import { nearest } from "./epochs";
 import type { Page } from "./page.svelte";
 import { travelMs } from "./player";
@@ -36,8 +36,10 @@ export class Look {
   /** The attributes and targets that came with the probe, and the one that is chosen of them. */
   columnNames: string[] = $derived(columnNames(this.page.info?.probe ?? null));
   column: Column | null = $derived.by(() => {
+    const probe = this.page.info?.probe ?? null;
+    const target = probe ? targetNames(probe).find((name) => this.columnNames.includes(name)) : undefined;
     const { column } = this.page.settings;
-    return columnOf(this.page.info?.probe ?? null, column !== null && this.columnNames.includes(column) ? column : (this.columnNames[0] ?? null));
+    return columnOf(probe, column !== null && this.columnNames.includes(column) ? column : (target ?? this.columnNames[0] ?? null));
   });
 
   colours: ColourBy[] = $derived(
@@ -46,8 +48,13 @@ export class Look {
     ),
   );
   colourBy: ColourBy = $derived(
-    this.colours.includes(this.page.settings.colourBy) ? this.page.settings.colourBy : (this.colours[0] ?? "true"),
+    this.colours.includes(this.page.settings.colourBy) ? this.page.settings.colourBy : this.usual,
   );
+  /** What to colour by where nothing that is there was chosen: the classes; of a regression the target. */
+  private get usual(): ColourBy {
+    const first = this.colours[0] ?? "true";
+    return first !== "true" && this.page.info?.probe?.targets && this.colours.includes("column") ? "column" : first;
+  }
   sizes: SizeBy[] = $derived(this.page.run?.series.predictions ? [...SIZES] : ["uniform"]);
   sizeBy: SizeBy = $derived(this.sizes.includes(this.page.settings.sizeBy) ? this.page.settings.sizeBy : "uniform");
   /** The samples as the chosen layer and epoch show them. */
@@ -63,8 +70,7 @@ export class Look {
     if (!run || epoch === null) return { state: "absent", nearest: null };
     const epochs = page.recorded(kind, layer);
     if (!epochs.includes(epoch)) {
-      const expected = kind === "embedding" && page.recordsEmbeddings && epoch > (epochs.at(-1) ?? -1);
-      if (expected && page.recorded("predictions", "").includes(epoch)) return { state: "pending" };
+      if (kind === "embedding" && page.pendingOf(layer).includes(epoch)) return { state: "pending" };
       return { state: "absent", nearest: nearest(epochs, epoch) };
     }
     return page.frames.get(run, kind, epoch, layer) ?? { state: "loading" };

@@ -2,7 +2,7 @@
 
 import type { Alert, Axis, LayerInfo, RunEntry, RunInfo, RunView } from "../api/types";
 import { axesOf, chosenAxis, onAxis } from "./axis";
-import { epochsOf, has, nearest, pendingEpochs, snapshotEpochs, step } from "./epochs";
+import { epochsOf, has, isEmbedding, nearest, pendingEpochs, settledEpochs, snapshotEpochs, step } from "./epochs";
 import { Frames } from "./frames.svelte";
 import { NumberTable } from "./numbers";
 import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./settings";
@@ -79,10 +79,13 @@ export class Page {
   alerts: Alert[] = $derived(this.info?.alerts ?? []);
 
   epochs: number[] = $derived(snapshotEpochs(this.run));
-  recordsEmbeddings: boolean = $derived(
-    has(this.run, "embedding") || Object.keys(this.info?.session?.recorders ?? {}).some((name) => /^embedding/i.test(name)),
+  /** Whether more embeddings may come on this axis.  What was asked for is known of the one of epochs alone. */
+  private readonly embedsStill: boolean = $derived(
+    (has(this.run, "embedding") || (this.axis === "epochs" && Object.keys(this.info?.session?.recorders ?? {}).some(isEmbedding))) &&
+      !this.info?.journal.some((entry) => entry.kind === "failed" && isEmbedding(entry.recorder)),
   );
-  pending: number[] = $derived(pendingEpochs(this.run, this.layer, this.recordsEmbeddings));
+  private readonly settled = $derived(settledEpochs(this.axis === "epochs" ? (this.info?.journal ?? []) : []));
+  pending: number[] = $derived(this.pendingOf(this.layer));
   /** The newest epoch that can be shown in full. */
   newest: number | null = $derived(
     this.epochs.findLast((epoch) => !this.pending.includes(epoch)) ?? this.epochs.at(-1) ?? null,
@@ -198,6 +201,11 @@ export class Page {
     this.isolated = new Set();
     this.hoveredSample = this.hoveredFilter = null;
     this.alert = null;
+  }
+
+  /** Epochs at which a layer's embedding is still being computed. */
+  pendingOf(layer: string): number[] {
+    return pendingEpochs(this.run, layer, this.embedsStill, this.settled);
   }
 
   /** Epochs at which a kind of record of the current layer exists. */
