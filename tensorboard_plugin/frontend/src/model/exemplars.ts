@@ -52,6 +52,10 @@ export function exemplarTable(record: FrameRecord, count: number): ExemplarTable
   };
 }
 
+/** Whether the first is no better than the last: a filter that is dead, or one that answers to what every sample has. */
+export const tied = (exemplars: readonly Exemplar[]): boolean =>
+  exemplars.length > 1 && exemplars[0]!.activation === exemplars.at(-1)!.activation;
+
 /** What the boxes are in, where the thumbnails show the same; null where they have another shape. */
 export function shownInput({ input }: ExemplarTable, grid: Thumbnails | null): ExemplarTable["input"] {
   if (!input || !grid) return null;

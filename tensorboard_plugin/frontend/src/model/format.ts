@@ -6,6 +6,7 @@ const DASH = "–";
 const three = format(".3f");
 const two = format(".2f");
 const general = format(".3~g");
+const digits = format(".3r");
 const grouped = format(",d");
 const si = format(".3~s");
 
@@ -17,6 +18,10 @@ export const ratio = (value: Maybe): string => (known(value) ? two(value).replac
 export const ratio3 = (value: Maybe): string => (known(value) ? three(value).replace("-", "−") : DASH);
 export const percent = (value: Maybe, digits = 0): string => (known(value) ? `${(100 * value).toFixed(digits)} %` : DASH);
 export const short = (value: Maybe): string => (known(value) ? (Math.abs(value) >= 1e4 ? si(value) : general(value)) : DASH);
+
+/** Three digits, zeros included: for values that stand side by side. */
+export const even = (value: Maybe): string =>
+  known(value) && value !== 0 && Math.abs(value) < 1000 && Math.abs(value) >= 1e-3 ? digits(value).replace("-", "−") : short(value);
 
 export function seconds(value: Maybe): string {
   if (!known(value)) return DASH;

@@ -175,6 +175,20 @@ export function chain(vectors: readonly Float32Array[]): number[] {
   return path;
 }
 
+/** Whether the images are no pictures but rows of numbers: of an input that is a vector or a series. */
+export const isLine = (sheet: ImageSheet): boolean => sheet.height === 1 && sheet.width > 1;
+
+/** The numbers of such an image, a row for each channel shown; colours are CSS. */
+export function valuesOf({ sheet, row }: Pick<Tile, "sheet" | "row">, choice: Channels): { values: Float64Array; colour: string }[] {
+  const { width, channels, pixels, low, high } = sheet;
+  const channel = (c: number) =>
+    Float64Array.from({ length: width }, (_, i) => low[c]! + (pixels[(row * width + i) * channels + c]! / 255) * (high[c]! - low[c]!));
+  if (typeof choice === "number") return [{ values: channel(Math.min(choice, channels - 1)), colour: "var(--accent)" }];
+  const all = Array.from({ length: channels }, (_, c) => channel(c));
+  if (choice === "all" && channels > 1) return all.slice(0, 3).map((values, c) => ({ values, colour: `var(--channel-${c})` }));
+  return [{ values: all[0]!.map((_, i) => all.reduce((sum, values) => sum + values[i]!, 0) / channels), colour: "var(--accent)" }];
+}
+
 /** How channels can be shown: as they are, one of them, or their mean. */
 export type Channels = "all" | "mean" | number;
 
@@ -193,6 +207,10 @@ export function channelName(choice: Channels, channels: number): string {
 /** A caption that says what the colours mean, with the values at both ends. */
 export function colourNote(sheet: ImageSheet, choice: Channels): string {
   const range = (i: number) => `${ratio(sheet.low[i])} … ${ratio(sheet.high[i])}`;
+  if (isLine(sheet)) {
+    const shown = choice === "all" && sheet.channels > 1 ? `channels ${["red", "green", "blue"].slice(0, sheet.channels).map((name, c) => `${c} ${name}`).join(", ")}` : channelName(choice, sheet.channels);
+    return `${sheet.width} values along the input, ${shown}; all on one scale, ${ratio(Math.min(0, ...sheet.low))} … ${ratio(Math.max(0, ...sheet.high))}`;
+  }
   const same = sheet.low.every((low, i) => low === sheet.low[0] && sheet.high[i] === sheet.high[0]);
   if (choice === "all" && sheet.channels > 1) {
     const names = sheet.channels === 2 ? ["red", "green"] : ["red", "green", "blue"];
