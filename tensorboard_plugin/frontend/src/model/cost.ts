@@ -18,8 +18,11 @@ export interface Cost {
   elapsed: number | null;
 }
 
-/** The table, what held up training longest first; null where nothing was measured. */
-export function costOf(record: FrameRecord): Cost | null {
+/** A rest below this many seconds is not worth a line. */
+const LITTLE = 0.05;
+
+/** The table, what held up training longest first; `blocked`: seconds in all, of which what no part accounts for is a line of its own; null where nothing was measured. */
+export function costOf(record: FrameRecord, blocked = 0): Cost | null {
   const { cost, elapsed_seconds: elapsed } = record.fields;
   if (typeof cost !== "object" || cost === null || Array.isArray(cost)) return null;
   const rows = Object.entries(cost).flatMap(([name, value]): CostRow[] => {
@@ -28,8 +31,10 @@ export function costOf(record: FrameRecord): Cost | null {
     return [{ name: name.replaceAll("_", " "), blocked: amount(part.blocked_seconds), computed: amount(part.computed_seconds), bytes: amount(part.bytes) }];
   });
   if (!rows.length) return null;
-  rows.sort((a, b) => b.blocked - a.blocked || b.computed - a.computed);
   const sum = (key: "blocked" | "computed" | "bytes") => rows.reduce((total, row) => total + row[key], 0);
+  const rest = blocked - sum("blocked");
+  if (rest > LITTLE) rows.push({ name: "the rest", blocked: rest, computed: 0, bytes: 0 });
+  rows.sort((a, b) => b.blocked - a.blocked || b.computed - a.computed);
   return {
     rows, total: { name: "all", blocked: sum("blocked"), computed: sum("computed"), bytes: sum("bytes") },
     elapsed: typeof elapsed === "number" && elapsed > 0 ? elapsed : null,
