@@ -65,6 +65,7 @@ export function jump(page: Page, alert: Alert): void {
   if (page.axis === "steps" && page.axes.includes("epochs")) page.selectAxis("epochs"); // alerts speak of epochs
   if (page.axis === "epochs") page.goTo(alert.updated);
   if (page.tabs.includes(alert.view as Tab)) page.set("tab", alert.view as Tab);
+  if (alert.view === "filters") page.set("filterView", "health");
   page.filters = page.layer === alert.layer ? [...alert.filters] : [];
 }
 
