@@ -110,6 +110,9 @@ def pick(layers: Layers, choice: LayerChoice, model_name: str) -> list[Site]:
         if pattern in layers.refused:
             raise ValueError(f"layers: {pattern!r} cannot be watched: {layers.refused[pattern]}")
         if not any(_matches(site, pattern) for site in every):
+            for name, reason in layers.refused.items():
+                if fnmatchcase(name, pattern):
+                    raise ValueError(f"layers: {name!r} cannot be watched: {reason}")
             raise ValueError(_unknown(pattern, every))
     return [site for site in every if any(_matches(site, pattern) for pattern in patterns)]
 

@@ -57,15 +57,15 @@ class Plan:
                 found.append(other)
         return found
 
-    def of_site(self, site: Site, recorders: Iterable[Recorder]) -> tuple[Recorder, ...]:
-        """Those of the recorders that look at this site."""
-        return tuple(recorder for recorder in recorders if site.name in self._chosen[recorder])
+    def of_site(self, site: Site, due: Iterable[Recorder]) -> tuple[Recorder, ...]:
+        """Those of the due recorders that look at this site and what they build on, in order."""
+        return tuple(self.due_with_bases(recorder for recorder in due if site.name in self._chosen[recorder]))
 
-    def needs(self, recorders: Sequence[Recorder]) -> dict[Site, tuple[str, ...]]:
-        """The reductions that these recorders need, by site; sites that none of them looks at are left out."""
+    def needs(self, due: Sequence[Recorder]) -> dict[Site, tuple[str, ...]]:
+        """The reductions that the due recorders need, by site; sites that none of them looks at are left out."""
         needs = {}
         for site in self.sites:
-            mine = self.of_site(site, recorders)
+            mine = self.of_site(site, due)
             if mine:
                 names = {name for recorder in mine for name in recorder.reductions}
                 if any(recorder.input_range for recorder in mine):

@@ -125,7 +125,7 @@ class Recording:
             step: optimiser updates done, where the snapshot is one by step.
             position: how far the training is, on any scale; the epoch unless told.
         """
-        recorders = [recorder for recorder in self._plan.due_with_bases(due) if recorder.name not in self._off]
+        recorders = [recorder for recorder in self._plan.recorders if recorder in due and recorder.name not in self._off]
         with self._booked("forward pass"):      # traced and compiled before, but for what is read on another schedule
             taps = self._passes.of(recorders)
             reading = taps.read(self._probe.batches())

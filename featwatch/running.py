@@ -73,8 +73,14 @@ def first_tensor(outputs: Any) -> Any:
     return flat[0] if flat else None
 
 
-def unreadable(site: Site, seen: Seen) -> str:
-    """Why what was seen of a site cannot be read, or ""."""
+def rows_of(inputs: Any) -> int | None:
+    """How many samples a batch of inputs has; None where its shape does not tell."""
+    flat = keras.tree.flatten(inputs)
+    return flat[0].shape[0] if flat and flat[0].shape.rank else None
+
+
+def unreadable(site: Site, seen: Seen, rows: int | None) -> str:
+    """Why what was seen of a site in a batch of so many samples cannot be read, or ""."""
     for operation in (site.layer, site.tapped):
         if id(operation) not in seen.calls:
             return "the model does not call it in inference, or from within a tf.function of its own"
@@ -88,6 +94,8 @@ def unreadable(site: Site, seen: Seen) -> str:
     if value.shape.rank is None or value.shape.rank < 2:
         return f"it gives values of the shape {tuple(value.shape) if value.shape.rank is not None else 'unknown'}; " \
                "two axes or more are needed, the samples first"
+    if None not in (rows, value.shape[0]) and value.shape[0] != rows:
+        return f"it gives {value.shape[0]} rows for {rows} samples, so that no row is one sample's"
     if None in value.shape[1:] or 0 in value.shape[1:]:
         return f"it gives values of the shape {tuple(value.shape)}; every axis but the first has to be fixed"
     return ""

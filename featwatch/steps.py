@@ -20,7 +20,8 @@ class StepCount:
 
     def start(self, optimizer: Any) -> None:
         """Begin to count where the optimiser is, unless that was done."""
-        self._per_update = int(getattr(optimizer, "gradient_accumulation_steps", None) or 1)
+        inner = getattr(optimizer, "inner_optimizer", optimizer)        # of a LossScaleOptimizer
+        self._per_update = int(getattr(inner, "gradient_accumulation_steps", None) or 1)
         if not self._started:
             self._started = True
             updates = int(optimizer.iterations) if optimizer is not None else 0

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from featwatch.graphs import graph_of
 from featwatch.layers import Layers, Site, layers_of
-from featwatch.running import Seen, WritesState, refuse_writes, run, unreadable
+from featwatch.running import Seen, WritesState, refuse_writes, rows_of, run, unreadable
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +91,13 @@ def _called(model: Any, batch: Any, sites: Sequence[Site]) -> tuple[_Look, Any]:
     tensors = keras.tree.map_structure(tf.convert_to_tensor, batch)
     way = "graph" if graph_of(model) is not None else "calls"
     look, results = _Look(), []
+    rows = rows_of(tensors)
 
     def traced(inputs: Any) -> None:
         outputs = run(model, inputs, sites, look, way)
-        look.reasons = {site.name: unreadable(site, look) for site in sites}
+        look.reasons = {site.name: unreadable(site, look, rows) for site in sites}
         refuse_writes(tf.compat.v1.get_default_graph())
-        results.append(keras.tree.map_structure(lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), outputs))
+        results.append(keras.tree.map_structure(_spec, outputs))
 
     try:
         tf.function(traced, autograph=False).get_concrete_function(
@@ -107,8 +108,14 @@ def _called(model: Any, batch: Any, sites: Sequence[Site]) -> tuple[_Look, Any]:
     except Exception:
         look, results = _Look(), []
         results.append(run(model, tensors, sites, look, "calls"))
-        look.reasons = {site.name: unreadable(site, look) for site in sites}
+        look.reasons = {site.name: unreadable(site, look, rows) for site in sites}
     return look, results[-1]
+
+
+def _spec(output: Any) -> tf.TensorSpec:
+    """The shape of an output; that of a single number where it is no tensor, or one of any shape."""
+    shape = getattr(output, "shape", None)
+    return tf.TensorSpec(() if shape is None or tf.TensorShape(shape).rank is None else shape)
 
 
 def _in_place(sites: list[Site], order: dict[int, int]) -> list[Site]:
@@ -136,7 +143,7 @@ def _outputs_of_graph(model: Any) -> tuple[Output, ...] | None:
 
 
 def _named(outputs: Any) -> tuple[Output, ...]:
-    flat = keras.tree.flatten_with_path(outputs)
+    flat = keras.tree.flatten_with_path(keras.tree.map_structure(_spec, outputs))
     return tuple(
         Output("/".join(str(key) for key in path) or "output", tuple(tensor.shape[1:])) for path, tensor in flat
     )

@@ -18,7 +18,7 @@ from featwatch.graphs import graph_of
 from featwatch.layers import Site
 from featwatch.records import LayerInfo
 from featwatch.reductions import About, Sketch
-from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, run, unreadable
+from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, rows_of, run, unreadable
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
 
@@ -105,7 +105,7 @@ class TapPass:
             self._rung, self._function = rung, None
             self._function = self._build()
             try:
-                self._call(batch)
+                self._refuse_other_rows(self._call(batch)[0], len(keras.tree.flatten(batch)[0]))
                 return
             except WritesState:
                 raise
@@ -126,8 +126,8 @@ class TapPass:
         outputs: list[_Rows] = []
         for batch, count in batches:
             reduced, scores = self._call(batch)
-            for name, by_reduction in reduced.items():
-                for reduction, values in by_reduction.items():
+            for name in parts:
+                for reduction, values in reduced[name].items():
                     if reduction not in parts[name]:
                         parts[name][reduction] = self._fold(name, reduction)
                     parts[name][reduction].add(np.asarray(values)[:count])    # no copy, as `numpy()` would make
@@ -180,16 +180,23 @@ class TapPass:
     def _call(self, batch: Any) -> Any:
         return self._function(keras.tree.map_structure(tf.convert_to_tensor, batch))
 
+    def _refuse_other_rows(self, reduced: Mapping[str, Mapping[str, tf.Tensor]], samples: int) -> None:
+        """Refuse layers that give one row per sample in no shape that tracing could see."""
+        for name, by_reduction in reduced.items():
+            rows = {len(values) for reduction, values in by_reduction.items() if reduction not in FOLDS}
+            if rows - {samples}:
+                self.refused[name] = f"it gives {min(rows)} rows for {samples} samples, so that no row is one sample's"
+
     def _trace(self, batch: Any) -> tuple[dict[str, dict[str, tf.Tensor]], list[tf.Tensor]]:
         model = self._model()
         if model is None:
             raise RuntimeError("the model is gone")
         self.refused = {}
-        seen = Seen()
+        seen, rows = Seen(), rows_of(batch)
         results = run(model, batch, self._needs, seen, self._rung.way)
         reduced = {}
         for site in self._needs:
-            reason = unreadable(site, seen)
+            reason = unreadable(site, seen, rows)
             if reason:
                 self.refused[site.name] = reason
                 continue
@@ -197,7 +204,7 @@ class TapPass:
             reduced[site.name] = self._reduce(site, entered, left)
         if not self._rung.eager:
             refuse_writes(tf.compat.v1.get_default_graph())
-        return reduced, [tf.cast(output, tf.float32) for output in keras.tree.flatten(results)]
+        return reduced, [_scores(output, rows) for output in keras.tree.flatten(results)]
 
     def _reduce(self, site: Site, entered: Any, values: tf.Tensor) -> dict[str, tf.Tensor]:
         values = tf.cast(values, tf.float32)
@@ -216,6 +223,14 @@ class TapPass:
             entering = tf.cast(entered, tf.float32)
             reduced |= {name: getattr(reductions, name)(entering, about) for name in sorted(of_input)}
         return reduced
+
+
+def _scores(output: Any, rows: int | None) -> tf.Tensor:
+    """An output of the model as numbers by sample; of one that has none, nothing for each sample."""
+    numbers = isinstance(output, tf.Tensor) and (output.dtype.is_floating or output.dtype.is_integer or output.dtype.is_bool)
+    if numbers and output.shape.rank and (None in (rows, output.shape[0]) or output.shape[0] == rows):
+        return tf.cast(output, tf.float32)
+    return tf.zeros((rows or 1, 0))
 
 
 def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:

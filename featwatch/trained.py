@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -58,17 +59,32 @@ def snapshot(
     prepared = prepare(model, probe, wanted, layers, None)
     prepared.passes.of(wanted)
     directory = writable(log_dir)
-    supersedes = first == 0 and has_records(directory)
+    later = _recorded_from(directory, first)
+    # At epoch 0 it takes the place of what was recorded by step, too.
+    step = 0 if first == 0 and has_records(directory, "steps") else None
+    later = later or ("steps" if step == 0 else "")
+    writer = Log(directory, first, step)
     detectors: Sequence[Detector] = ()          # one look is no check in a row
-    recording = Recording(model, probe, prepared, Log(directory, first), background=False, detectors=detectors)
+    recording = Recording(model, probe, prepared, writer, background=False, detectors=detectors)
     try:
-        recording.open(Setting(epoch=first, schedule=f"snapshot at epoch {first}"))
+        recording.open(Setting(epoch=first, step=-1 if step is None else step, schedule=f"snapshot at epoch {first}"))
         recording.snapshot(first, wanted)
         recording.log_epoch(first, {}, 0.0)
     finally:
         recording.close(first)
     if recording.failure():
         raise RuntimeError(f"featwatch: {recording.failure()}")
-    if supersedes:
-        notify(f"{run_directory(directory)!r} held records; this snapshot at epoch 0 supersedes them")
+    if later:
+        notify(f"{run_directory(directory)!r} held records of {later}; this snapshot at epoch {first} supersedes them")
     return load(directory)
+
+
+def _recorded_from(directory: str, epoch: int) -> str:
+    """What the log holds of an epoch and later ones, in words; "" where that is nothing."""
+    if not has_records(directory):
+        return ""
+    with contextlib.suppress(Exception):        # a log that cannot be read has nothing to lose
+        epochs = [each for each in load(directory).epochs if each >= epoch]
+        many = len(epochs) > 1
+        return f"epoch{'s' * many} {epochs[0]}" + f" to {epochs[-1]}" * many if epochs else ""
+    return ""

@@ -154,7 +154,8 @@ class Watch(keras.callbacks.Callback):
         interrupted.release(run_directory(self.log_dir), "the training was interrupted")
         self._opened = self._off = False
         if self.model.built or build(self.model, next(iter(self.probe.batches()))[0]):
-            self._prepare()
+            with self._guarded("could not be set up"):
+                self._prepare()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Not in on_train_begin: BackupAndRestore moves the first epoch there.
@@ -224,17 +225,17 @@ class Watch(keras.callbacks.Callback):
 
     def _prepare(self) -> None:
         """Find out what of the model is to be read, and how."""
-        with self._guarded("could not be set up"):
-            self._off = True
-            self._prepared = prepare(self.model, self.probe, self._recorders, self._layers, self._output, self._prepared)
-            self._off = False
+        self._off = True
+        self._prepared = prepare(self.model, self.probe, self._recorders, self._layers, self._output, self._prepared)
+        self._off = False
 
     def _late_start(self, now: int) -> None:
         """The model was built by its first batch: nothing could be recorded before."""
-        self._prepare()
         with self._guarded("could not be started"):
-            if self._off:
-                return
+            try:
+                self._prepare()
+            except (RefusedValue, RefusedType) as error:    # too late to send the user back: training goes on
+                raise RuntimeError(str(error)) from None
             self._open(now, now)
             if self._recording is not None:
                 self._recording.note("note", f"the model was built during epoch {now}: nothing is recorded before", epoch=now)
