@@ -15,13 +15,21 @@ from tests.browsers import Tab, chromium
 from tests.tensorboards import tensorboards
 
 IMAGES = Path(__file__).parent / "images"
+# What is in the picture: the view, the layer, the filter that is opened, dark or light.
+PICTURES = {
+    "overview": ("overview", "dense", None, False),
+    "samples": ("samples", "dense", None, False),
+    "filters-dark": ("filters", "dense", None, True),
+    "features": ("features", "conv3", 12, False),
+}
+SETTLED = 2500      # milliseconds until nothing moves any more
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the README's pictures.")
     parser.add_argument("log_dir", help="what TensorBoard is to show")
-    parser.add_argument("--layer", default="dense")
     parser.add_argument("--out", type=Path, default=IMAGES)
+    parser.add_argument("--filter", type=int, help="the filter of the gallery that is opened")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with (
@@ -31,15 +39,18 @@ def main() -> int:
     ):
         tab = Tab(browser.new_page(viewport={"width": 1440, "height": 900}), boards["one"].address)
         tab.until(lambda state: state["newest"] is not None)
-        tab.at(f"layer-row-{options.layer}").click()
-        for dark in (False, True):
+        for name, (view, layer, opened, dark) in PICTURES.items():
             tab.dark(dark)
-            for name in ("overview", "samples", "filters"):
-                tab.at(f"tab-{name}").click()
-                tab.page.wait_for_timeout(2500)
-                path = options.out / f"{name}{'-dark' if dark else ''}.png"
-                tab.page.screenshot(path=path)
-                print(path)
+            tab.at(f"layer-row-{layer}").click()
+            tab.at(f"tab-{view}").click()
+            if opened is not None:
+                chosen = opened if options.filter is None else options.filter
+                tab.frame.locator(f'[data-feature="{chosen}"]').click()
+            tab.page.mouse.move(720, 30)                        # nothing is hovered
+            tab.page.wait_for_timeout(SETTLED)
+            path = options.out / f"{name}.png"
+            tab.page.screenshot(path=path)
+            print(path)
         if tab.errors:
             print("\n".join(tab.errors), file=sys.stderr)
             return 1
