@@ -107,6 +107,12 @@ describe("the cost", () => {
     expect(cost.total).toEqual({ name: "all", blocked: 2.1, computed: 11, bytes: 500 });
     expect(cost.elapsed).toBe(10);
   });
+  it("adds up to what training waited for: what no recorder accounts for is a line of its own", () => {
+    const one = record({ cost: { a: { blocked_seconds: 2, computed_seconds: 2, bytes: 1 } } });
+    expect(costOf(one, 2.5)!.rows.map(({ name, blocked }) => [name, blocked])).toEqual([["a", 2], ["the rest", 0.5]]);
+    expect(costOf(one, 2.5)!.total.blocked).toBe(2.5);
+    expect(costOf(one, 1)!.total.blocked).toBe(2);
+  });
   it("is none where nothing was measured or it is no table", () => {
     for (const cost of [undefined, null, {}, [], "x", 5]) expect(costOf(record({ cost }))).toBeNull();
     expect(costOf(record({ cost: { a: { blocked_seconds: null, computed_seconds: -1, bytes: "9" }, b: 3 } }))!.rows).toEqual([{ name: "a", blocked: 0, computed: 0, bytes: 0 }]);

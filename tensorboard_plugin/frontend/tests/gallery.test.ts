@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { DecodedArray, FrameRecord, NumericArray } from "../src/api/types";
-import { exemplarTable, relative } from "../src/model/exemplars";
+import { exemplarTable, relative, tied } from "../src/model/exemplars";
 import {
-  arrange, assemble, boxOf, chain, channelChoices, colourNote, excess, imageSheet, rgba, type ImageSheet,
+  arrange, assemble, boxOf, chain, channelChoices, colourNote, excess, imageSheet, isLine, rgba, valuesOf, type ImageSheet,
 } from "../src/model/gallery";
 import { offsetOf, totalHeight, visibleRows, type Grid } from "../src/model/rows";
 
@@ -30,6 +30,24 @@ describe("the gallery", () => {
     const tiles = assemble([sheet(10, [1], { brighter: 5 }), sheet(5, [0, 1]), sheet(2, [3], { channels: 2 }), sheet(0, [2])]);
     expect(tiles.map((tile) => [tile.filter, tile.epoch, rgba(tile, "all")[0]])).toEqual([[0, 5, 0], [1, 10, 15], [2, 0, 20]]);
     expect(assemble([])).toEqual([]);
+  });
+
+  it("gives a vector's numbers back, in the data's own range, and a series' channels in colours of their own", () => {
+    const vector = sheet(0, [1], { arrays: { pixels: array(Uint8Array.of(0, 255, 51), 1, 1, 3, 1), low: array(Float32Array.of(-5), 1), high: array(Float32Array.of(5), 1) } });
+    expect([isLine(vector), isLine(sheet(0, [1]))]).toEqual([true, false]);
+    expect(valuesOf({ sheet: vector, row: 0 }, "all").map(({ values }) => [...values])).toEqual([[-5, 5, -3]]);
+    expect(colourNote(vector, "all")).toBe("3 values along the input, one channel; all on one scale, −5.00 … 5.00");
+    const series = sheet(0, [1], { arrays: { pixels: array(Uint8Array.of(0, 255, 51, 0), 1, 1, 2, 2), low: array(new Float32Array(2), 2), high: array(Float32Array.of(10, 1), 2) } });
+    expect(valuesOf({ sheet: series, row: 0 }, "all")).toEqual([
+      { values: Float64Array.of(0, 2), colour: "var(--channel-0)" }, { values: Float64Array.of(1, 0), colour: "var(--channel-1)" },
+    ]);
+    expect(valuesOf({ sheet: series, row: 0 }, "mean")[0]!.values).toEqual(Float64Array.of(0.5, 1));
+    expect(valuesOf({ sheet: series, row: 0 }, 1)[0]!.values).toEqual(Float64Array.of(1, 0));
+  });
+
+  it("knows exemplars of which none is better than another", () => {
+    const some = (...values: number[]) => values.map((activation) => ({ sample: 0, activation, position: [], box: null }));
+    expect([tied(some(0, 0, 0)), tied(some(2, 1)), tied(some(0)), tied([])]).toEqual([true, false, false, false]);
   });
 
   it("refuses what cannot be drawn", () => {
