@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 from featwatch.graphs import graph_of
 from featwatch.layers import Site
@@ -49,7 +50,7 @@ def run(model: Any, inputs: Any, sites: Iterable[Site], told: Told, way: str = "
     """
     graph = graph_of(model) if way == "graph" else None
     around = [operation for site in sites if graph is None or site.inside for operation in (site.layer, site.tapped)]
-    with keras.StatelessScope(), _intercepted(around, told):
+    with keras.StatelessScope(), _counters_kept(), _intercepted(around, told):
         if graph is None:
             return model(inputs, training=False) if model._call_has_training_arg else model(inputs)
         wanted = {id(operation) for site in sites if not site.inside for operation in (site.layer, site.tapped)}
@@ -183,6 +184,20 @@ def _run_graph(graph: Any, inputs: Any, wanted: set[int], told: Told) -> Any:
     if isinstance(inputs, dict) and isinstance(graph._inputs_struct, dict):
         inputs = {name: inputs[name] for name in graph._inputs_struct}      # what else there is, Keras would warn of
     return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=calling)
+
+
+@contextlib.contextmanager
+def _counters_kept() -> Iterator[None]:
+    """Leaves Keras' counters of names as they were: some of its functions, `keras.ops.pad` for one, take one at each call."""
+    counters = global_state.get_global_attribute("object_name_uids")
+    before = dict(counters) if counters is not None else {}
+    try:
+        yield
+    finally:
+        counters = global_state.get_global_attribute("object_name_uids")
+        if counters is not None:
+            counters.clear()
+            counters.update(before)
 
 
 @contextlib.contextmanager

@@ -362,7 +362,7 @@ def test_the_output_of_classes_is_found_by_its_loss(tmp_path: Path) -> None:
         (_two_inputs, lambda: fw.Probe(X), "takes 2 inputs .* and the probe gives 1: pass x as a dict or a tuple"),
         (_two_inputs, lambda: fw.Probe({"image": X, "mta": X}), "takes the inputs 'meta', 'image'; the probe has 'image', 'mta'"),
         (_tuple_inputs, lambda: fw.Probe((X, X[:, :4])), r"shape \(4, 8, 1\).*for its input 'right'"),
-        (lambda: (compiled(Subclassed()), X), lambda: fw.Probe(X[..., 0]), "cannot be called on the probe's samples"),
+        (lambda: (built(Subclassed()), X), lambda: fw.Probe(X[..., 0]), "cannot be called on the probe's samples"),
     ],
 )
 def test_a_probe_that_does_not_fit_the_model_is_refused(tmp_path: Path, make: Any, probe: Any, message: str) -> None:

@@ -131,6 +131,15 @@ def test_a_pattern_that_names_only_what_is_not_called_says_why(tmp_path: Path) -
     assert choose(model, "judge/*")
 
 
+def test_looking_moves_no_counter_of_names() -> None:
+    inputs = keras.Input((8, 8, 1))
+    padded = L.ZeroPadding2D(1, name="padding")(inputs)         # takes a name at each call
+    model = keras.Model(inputs, L.Conv2D(2, 3, name="conv")(padded))
+    before = keras.backend.get_uid("pad")
+    maxima(model, X, ["conv"])
+    assert keras.backend.get_uid("pad") == before + 1           # by asking
+
+
 def test_a_snapshot_says_what_it_supersedes(tmp_path: Path) -> None:
     model = compiled(keras.Sequential([keras.Input((8, 8, 1)), L.Flatten(), L.Dense(3, activation="softmax", name="scores")]))
     probe, health = fw.Probe(X, Y), [fw.FilterHealth()]
