@@ -38,6 +38,10 @@ class Agenda:
         """Note that these recorders recorded at `position`."""
         self._recorded |= dict.fromkeys(recorders, position)
 
+    def holds(self, unit: str, position: int) -> bool:
+        """Whether any recorder recorded last at `position`."""
+        return any(self._recorded.get(recorder) == position for recorder in self._of(unit))
+
     def idle(self, unit: str, first: int, last: int) -> list[Recorder]:
         """The recorders that are never due from `first` to `last`."""
         return [recorder for recorder, schedule in self._of(unit).items() if not can_fire(schedule, first, last)]

@@ -263,7 +263,8 @@ class Watch(keras.callbacks.Callback):
         supersedes = first_epoch == 0 and has_records(self.log_dir)
         # Also where only an earlier training recorded by step: a session of this one supersedes what it left.
         by_step = self._agenda.counts("steps") or has_records(self.log_dir, "steps")
-        first_step = self._steps.done if by_step else None
+        kept = self._agenda.holds("steps", self._steps.done)       # by the fit before
+        first_step = self._steps.done + kept if by_step else None
         try:
             writer = Log(self.log_dir, first_epoch, first_step, on_error=_disk_trouble)
         except ValueError as error:

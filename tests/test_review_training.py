@@ -103,3 +103,11 @@ def test_a_training_by_step_goes_on_from_its_backup_with_its_alerts(tmp_path: Pa
     assert run.steps == [0, 3, 6, 9, 12, 15, 18, 21, 24]
     assert before == [("conv", 0)]
     assert [(a.since, a.open) for a in run.alerts if a.kind == "dead filters" and a.layer == "conv"] == [(0, True)]
+
+
+def test_a_second_fit_keeps_what_the_first_recorded_at_its_last_step(tmp_path: Path) -> None:
+    model, watch = sequential(), quick(tmp_path, schedule=fw.every(steps=3))
+    fit(model, watch, epochs=1)
+    assert fw.load(tmp_path).steps == [0, 3, 4]
+    fit(model, watch, epochs=1)
+    assert fw.load(tmp_path).steps == [0, 3, 4, 6, 8]
