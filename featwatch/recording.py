@@ -37,6 +37,7 @@ class Setting:
 
     epoch: int                      # the first that it can record
     step: int = -1                  # optimiser updates done by then; −1 = nothing is recorded by step
+    started: float = field(default_factory=time.time)   # seconds since 1970: when the training, or the look at it, began
     epochs_planned: int = -1        # −1 = not known
     schedule: str = ""
     memory: Memories = field(default_factory=dict)      # what the analysis continues from
@@ -93,6 +94,7 @@ class Recording:
         taps = self._passes.of(self._plan.recorders)
         readable = [site for site in self._plan.sites if site.name not in taps.refused]
         self._first_epoch = setting.epoch
+        self._started = setting.started
         if self._background:
             self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
         self._analyst.memory.update(setting.memory)
@@ -188,7 +190,7 @@ class Recording:
             try:
                 for found in recorder.explain(look):
                     if isinstance(found, NothingToSay):
-                        self._note_nothing(recorder.name, str(found), epoch, getattr(found, "layer", ""))
+                        self._note_nothing(recorder.name, str(found), epoch, found.layer)
                     else:
                         layer = found.layer
                         self._write(replace(found, step=step))

@@ -150,6 +150,7 @@ class Watch(keras.callbacks.Callback):
         return self._costs.by_name()
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._began = time.time()
         self._abandon("the training was interrupted")
         interrupted.release(run_directory(self.log_dir), "the training was interrupted")
         self._opened = self._off = False
@@ -285,6 +286,7 @@ class Watch(keras.callbacks.Callback):
         recording.open(
             Setting(
                 epoch=first_epoch,
+                started=self._began,
                 step=-1 if first_step is None else first_step,
                 epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
                 schedule=str(self._schedule),

@@ -42,6 +42,8 @@ class NothingToSay(Exception):
     The recorder stays switched on: activations that are not finite today may be finite tomorrow.
     """
 
+    layer = ""                                  # which one it is, where `ExplainingRecorder.explain` gives it
+
 
 class Recorder(ABC):
     """One kind of recording.  A subclass holds its options, names what it needs, and analyses one layer at a time.

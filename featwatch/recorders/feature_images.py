@@ -73,6 +73,7 @@ class FeatureImages(ExplainingRecorder):
             try:
                 work.begin(self.finite(look.snapshots[name]))
             except NothingToSay as reason:
+                reason.layer = name
                 yield reason
                 continue
             works.append(work)
@@ -89,6 +90,7 @@ class FeatureImages(ExplainingRecorder):
                 work.turn(look, left, least=0.0 if done else self._least)
                 done += 1
             except NothingToSay as reason:
+                reason.layer = work.name
                 yield reason
         for name in look.sites:
             record = look.state[name].finish(look) if name in look.state else None
@@ -116,6 +118,11 @@ class _Work:
         self._maxima = self._peaks = np.zeros((0, 0))
         self._painted: list[tuple[np.ndarray, Any]] = []
         self._elapsed = 0.0
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+        return str(self._site.name)
 
     @property
     def turns(self) -> int:
