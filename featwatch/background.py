@@ -11,11 +11,10 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Protocol
 
 from featwatch.errors import in_words
-from featwatch.recorders.pipeline import LayerTask, Memory, Outcome, analyse, remembered
+from featwatch.recorders.pipeline import Memories, Outcome, Task, analyse, remembered
 from featwatch.worker import Worker, end_idle_worker, start_worker
 
 # What may wait for the worker, whichever is reached first.  The seconds bound how long the end of `fit` takes.
@@ -23,9 +22,8 @@ MAX_WAITING_SECONDS = 30.0      # of analysis, by the time that the last snapsho
 MAX_WAITING_BYTES = 256 << 20   # of arrays: a snapshot holds a sketch of every layer for every sample
 STALLED_SECONDS = 300.0         # without any result, after which the end of `fit` no longer waits
 
-Deliver = Callable[[LayerTask, list[Outcome]], None]
-Snapshot = tuple[float, list[LayerTask]]    # position in the training, and what is to be analysed of it
-Memories = dict[str, dict[str, Memory]]     # layer -> kind -> what its next task continues from
+Deliver = Callable[[Task, list[Outcome]], None]
+Snapshot = tuple[float, list[Task]]    # position in the training, and what is to be analysed of it
 Progress = Callable[[int, int], None]       # (layers finished, layers in all)
 
 
@@ -34,7 +32,7 @@ class Analyst(Protocol):
 
     memory: Memories
 
-    def submit(self, position: float, tasks: list[LayerTask]) -> list[Snapshot]: ...
+    def submit(self, position: float, tasks: list[Task]) -> list[Snapshot]: ...
     def finish(self, progress: Progress | None = None) -> bool: ...
     def close(self) -> None: ...
 
@@ -46,10 +44,10 @@ class InlineAnalyst:
         self.memory: Memories = {}
         self._deliver = deliver
 
-    def submit(self, position: float, tasks: list[LayerTask]) -> list[Snapshot]:
+    def submit(self, position: float, tasks: list[Task]) -> list[Snapshot]:
         """Analyse at once.  Nothing is ever dropped: returns no snapshots."""
         for task in tasks:
-            task = _continued(task, self.memory)
+            task = task.continued(self.memory)
             outcomes = analyse(task)
             _remember(task, outcomes, self.memory)
             self._deliver(task, outcomes)
@@ -88,7 +86,7 @@ class BackgroundAnalyst:
         self._thread = threading.Thread(target=self._run, name="featwatch-analyst", daemon=True)
         self._thread.start()
 
-    def submit(self, position: float, tasks: list[LayerTask]) -> list[Snapshot]:
+    def submit(self, position: float, tasks: list[Task]) -> list[Snapshot]:
         """Queue a snapshot; returns the waiting ones that had to go for it.
 
         Of too many the one goes whose neighbours are closest, so that what remains is spread evenly.
@@ -138,7 +136,8 @@ class BackgroundAnalyst:
     def _too_many(self) -> bool:
         if len(self._waiting) * self._seconds > MAX_WAITING_SECONDS:
             return True
-        arrays = (array for _, tasks in self._waiting for task in tasks for array in task.snapshot.reductions.values())
+        snapshots = {id(one): one for _, tasks in self._waiting for task in tasks for one in task.snapshots}
+        arrays = (array for one in snapshots.values() for array in one.reductions.values())
         return sum(array.nbytes for array in arrays) > MAX_WAITING_BYTES
 
     def _left(self) -> int:
@@ -168,8 +167,8 @@ class BackgroundAnalyst:
     def _is_closed(self) -> bool:
         return self._closed
 
-    def _one(self, task: LayerTask) -> None:
-        task = _continued(task, self.memory)
+    def _one(self, task: Task) -> None:
+        task = task.continued(self.memory)
         outcomes = self._worker.run(task)
         if self._is_closed():
             return
@@ -202,10 +201,7 @@ def _close_all() -> None:
     end_idle_worker()
 
 
-def _continued(task: LayerTask, memory: Memories) -> LayerTask:
-    return replace(task, memory=memory.get(task.snapshot.layer, {}))
-
-
-def _remember(task: LayerTask, outcomes: list[Outcome], memory: Memories) -> None:
-    # A new dict instead of a changed one: the training thread may be copying the old one.
-    memory[task.snapshot.layer] = {**memory.get(task.snapshot.layer, {}), **remembered(task, outcomes)}
+def _remember(task: Task, outcomes: list[Outcome], memory: Memories) -> None:
+    # New dicts instead of changed ones: the training thread may be copying the old ones.
+    for layer, kept in remembered(task, outcomes).items():
+        memory[layer] = {**memory.get(layer, {}), **kept}

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from featwatch.background import Memories
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
-from featwatch.recorders.pipeline import Memory
+from featwatch.recorders.pipeline import Memories, Memory
 from featwatch.records import Alert
 
 

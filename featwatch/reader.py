@@ -25,8 +25,10 @@ from featwatch.records import (
     EpochLog,
     FeatureImages,
     FilterExemplars,
+    GridMap,
     Histograms,
     Journal,
+    LayerAlignment,
     LayerHealth,
     LayerInfo,
     LayerSeparation,
@@ -199,6 +201,14 @@ class Run:
         axis, position = wire.place_of(newest)
         before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if one < position]
         return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
+
+    def grid(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> GridMap:
+        """The samples of that layout on a regular grid."""
+        return self._record(GridMap, layer, epoch, step)
+
+    def cka(self, epoch: int | None = None, *, step: int | None = None) -> LayerAlignment:
+        """How alike the layers are, each with each, and with themselves at the epoch before."""
+        return self._record(LayerAlignment, "", epoch, step)
 
     def predictions(self, epoch: int | None = None, *, step: int | None = None) -> Predictions:
         """The model's scores for the probe."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from featwatch import __version__
 from featwatch.alerts import AlertDesk, Detector
-from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Memories, Progress
+from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Progress
 from featwatch.cost import Costs
 from featwatch.errors import in_words, notify
 from featwatch.layers import Site
@@ -24,9 +24,10 @@ from featwatch.predictions import loss_of, predictions
 from featwatch.preparation import Prepared
 from featwatch.probe import Probe
 from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
-from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
+from featwatch.recorders.pipeline import Memories, Outcome, Task, analyse
 from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
 from featwatch.taps import Reading, TapPass, distance_error
+from featwatch.tasks import across_task, layer_tasks
 from featwatch.weights import filter_bias, filter_weights
 from featwatch.writers import Writer
 
@@ -138,24 +139,21 @@ class Recording:
             for site in self._plan.sites
             if site.name in reading.layers
         }
-        tasks = []
-        for site in self._plan.sites:
-            mine = [recorder for recorder in self._plan.of_site(site, recorders) if not recorder.explains]
-            if site.name not in snapshots or not mine:
-                continue
-            here = tuple(recorder for recorder in mine if not recorder.in_worker)
-            task = LayerTask(snapshots[site.name], here)
-            self._deliver(task, analyse(task), blocked=True)
-            later = tuple(self._for_worker[recorder] for recorder in mine if recorder.in_worker)
-            if later:
-                tasks.append(LayerTask(snapshots[site.name], later))
+        tasks: list[Task] = []
+        for task in layer_tasks(self._plan, recorders, snapshots):
+            here = replace(task, recorders=tuple(recorder for recorder in task.recorders if not recorder.in_worker))
+            self._deliver(here, analyse(here), blocked=True)
+            later = tuple(self._for_worker[recorder] for recorder in task.recorders if recorder.in_worker)
+            tasks += [replace(task, recorders=later)] if later else []
+        across = across_task(self._plan, recorders, snapshots)
+        tasks += [replace(across, recorders=tuple(self._for_worker[recorder] for recorder in across.recorders))] if across else []
         if tasks:
             self._submit(epoch if position is None else position, tasks)
         for recorder in recorders:
             if isinstance(recorder, ExplainingRecorder):
                 self._explain(recorder, epoch, step, snapshots)
 
-    def _submit(self, position: float, tasks: list[LayerTask]) -> None:
+    def _submit(self, position: float, tasks: list[Task]) -> None:
         began = time.perf_counter()
         for _, lost in self._analyst.submit(position, tasks):
             names = ", ".join(dict.fromkeys(recorder.name for task in lost for recorder in task.recorders))
@@ -286,9 +284,9 @@ class Recording:
             input_maximum=float(reduced["input_maximum"].max()) if "input_maximum" in reduced else math.inf,
         )
 
-    def _deliver(self, task: LayerTask, outcomes: list[Outcome], blocked: bool = False) -> None:
+    def _deliver(self, task: Task, outcomes: list[Outcome], blocked: bool = False) -> None:
         """Write what came of a layer.  Called by the training thread and by the analyst's."""
-        epoch, layer = task.snapshot.epoch, task.snapshot.layer
+        epoch, layer = task.snapshot.epoch, task.layer
         for outcome in outcomes:
             waited = outcome.seconds if blocked or not self._background else 0.0
             self._book(outcome.recorder, blocked=waited, computed=outcome.seconds)
@@ -333,7 +331,7 @@ class Recording:
         dependents = [recorder.name for recorder in self._plan.dependents(failed)]
         self._off |= {failed.name, *dependents}
         also = f", and with it {', '.join(dependents)}," if dependents else ""
-        where = f"layer {layer!r}, epoch {epoch}"
+        where = f"layer {layer!r}, epoch {epoch}" if layer else f"epoch {epoch}"
         text = f"{failed.name} failed at {where} ({outcome.failure}) and{also} is switched off until the next fit"
         self._fatal = self._fatal or text
         self.note("failed", text, epoch=epoch, layer=layer, recorder=failed.name)

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from featwatch.errors import in_words
 from featwatch.recorders.base import Recorder
-from featwatch.recorders.pipeline import LayerTask, Outcome, analyse
+from featwatch.recorders.pipeline import Outcome, Task, analyse
 
 MAX_RESTARTS = 3                # of a worker that keeps dying
 IDLE_SECONDS = 60               # after which a worker without work ends by itself
@@ -53,7 +53,7 @@ class Worker:
         except Exception as error:
             self._died(error)
 
-    def run(self, task: LayerTask) -> list[Outcome]:
+    def run(self, task: Task) -> list[Outcome]:
         """What became of each recorder of the task.  Never raises."""
         refused = [recorder for recorder in task.recorders if recorder.name in self._unreadable]
         if refused:
@@ -89,7 +89,7 @@ class Worker:
             self._executor = self._start()
         return self._executor
 
-    def _without_functions(self, task: LayerTask) -> list[Outcome]:
+    def _without_functions(self, task: Task) -> list[Outcome]:
         """The user's own functions cannot be loaded in the worker; recorders without any go on."""
         self._end()
         own = [recorder for recorder in task.recorders if any(map(callable, vars(recorder).values()))]

@@ -24,6 +24,7 @@ FLOORS = [  # the roof comes first
     {"recording", "earlier"},
     {"preparation"},
     {"passes", "agreement", "reader", "log"},
+    {"tasks"},
     {"background", "plan", "logindex", "arguments", "agenda"},
     {"worker"},
     {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 BLOCK_ROWS = 512        # a block of squared distances of 5,000 samples takes 20 MB
+CACHE_BYTES = 64 << 20  # distances of up to 2,896 samples are kept while a layer is analysed
 NARROW = 16             # up to so many features, differences cost no more than a matrix product
 _GRID = 2.0**38         # squared distances are told apart down to this fraction of the largest
 
@@ -37,17 +38,52 @@ def nearest(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     `features`: (samples, features).  Of equally near samples the one with the smaller index comes
     first.  Raises ValueError unless 0 ≤ k < samples.
     """
-    count = len(features)
+    return _nearest(squared_distances(features), len(features), k)
+
+
+def _nearest(blocks: Iterable[tuple[slice, np.ndarray]], count: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     if not 0 <= k < max(count, 1):
         raise ValueError(f"k={k} neighbours were asked for among {count} samples; at most {max(count - 1, 0)} are there")
     indices = np.empty((count, k), np.int32)
     distances = np.empty((count, k))
-    for rows, squared in squared_distances(features):
-        within = np.arange(len(squared))
+    for rows, block in blocks:
+        squared, within = block.copy(), np.arange(len(block))
         squared[within, np.arange(rows.start, rows.stop)] = np.inf      # a sample is not its own neighbour
         indices[rows] = _smallest(squared, k)
         distances[rows] = np.sqrt(np.take_along_axis(squared, indices[rows].astype(np.intp), axis=1))
     return indices, distances
+
+
+class Distances:
+    """The distances between samples: computed once where they fit into `CACHE_BYTES`, and in blocks of rows otherwise.
+
+    Arguments:
+        features: (samples, features), finite.
+    """
+
+    def __init__(self, features: np.ndarray) -> None:
+        self.features = features
+        self._kept: list[tuple[slice, np.ndarray]] | None = None
+        self._nearest: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks (rows, squared distances of these rows to all samples, float64), which the caller must not change."""
+        if self._kept is None:
+            if 8 * len(self) ** 2 > CACHE_BYTES:
+                yield from squared_distances(self.features)
+                return
+            self._kept = list(squared_distances(self.features))
+        yield from self._kept
+
+    def nearest(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`, of these features; asked for fewer than before, it cuts what it has."""
+        if self._nearest is None or self._nearest[0].shape[1] < k:
+            self._nearest = _nearest(self.blocks(), len(self), k)
+        indices, distances = self._nearest
+        return indices[:, :k], distances[:, :k]
 
 
 def _smallest(values: np.ndarray, k: int) -> np.ndarray:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from featwatch.analysis.neighbours import Distances
 from featwatch.records import LayerInfo, Record
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """The layer before, of those that a recorder looks at: its name, and the reductions that the recorder wants of it."""
+
+    layer: str
+    reductions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,10 +39,19 @@ class LayerSnapshot:
     previous: Record | None = None              # this recorder's last record of this layer
     previous_reductions: Mapping[str, np.ndarray] = field(default_factory=dict)   # what `previous` was made of, where kept
     results: Mapping[str, Record] = field(default_factory=dict)   # kind -> record of what this recorder builds on
+    before: Before | None = None                # None = this layer is the first
+    beside: Record | None = None                # this recorder's record of the layer before, at the same epoch, if there is one
+    shared: dict[str, Distances] = field(default_factory=dict)    # what recorders of one layer compute once, by reduction
 
     @property
     def layer(self) -> str:
         return self.info.name
+
+    def distances(self, reduction: str = "features") -> Distances:
+        """The distances between the samples by a reduction, computed once for all recorders of the layer."""
+        if reduction not in self.shared:
+            self.shared[reduction] = Distances(self.reductions[reduction])
+        return self.shared[reduction]
 
 
 class NothingToSay(Exception):
@@ -54,9 +72,10 @@ class Recorder(ABC):
 
     name: ClassVar[str]                         # as in `Session.recorders`
     produces: ClassVar[type[Record]]
-    reductions: ClassVar[tuple[str, ...]] = ()  # names of functions in `featwatch.reductions`, and of `featwatch.folds.FOLDS`
+    reductions: tuple[str, ...] = ()            # names of functions in `featwatch.reductions`, and of `featwatch.folds.FOLDS`
     builds_on: ClassVar[tuple[type[Recorder], ...]] = ()
-    remembers: ClassVar[tuple[str, ...]] = ()   # reductions that it wants again as `previous_reductions` at the next epoch
+    remembers: tuple[str, ...] = ()             # reductions that it wants again as `previous_reductions` at the next epoch
+    wants_before: ClassVar[tuple[str, ...]] = ()    # reductions that it wants of the layer before, as `before.reductions`
     input_range: ClassVar[bool] = False         # whether it wants `input_minimum` and `input_maximum`
     in_worker: ClassVar[bool] = True            # False: so cheap that it runs where training runs, and survives its death
 
@@ -64,6 +83,7 @@ class Recorder(ABC):
     schedule: Any = None                        # its own schedule; None = the watch's
 
     explains: ClassVar[bool] = False            # whether it is an `ExplainingRecorder`
+    across: ClassVar[bool] = False              # whether it is an `AcrossRecorder`
 
     @abstractmethod
     def analyse(self, snapshot: LayerSnapshot) -> Record | None:
@@ -87,6 +107,24 @@ class Recorder(ABC):
             where = f"layer {snapshot.layer!r} at epoch {snapshot.epoch}"
             raise NothingToSay(f"activations of {where} are not finite (did the training diverge?)")
         return arrays
+
+
+class AcrossRecorder(Recorder):
+    """A recorder that compares layers: it is shown all of its layers at once, after each of them was analysed by itself.
+
+    Each snapshot holds `previous`, this recorder's last record, and `previous_reductions`, what that was made of.
+    It builds on nothing.
+    """
+
+    across = True
+
+    @abstractmethod
+    def analyse_layers(self, snapshots: Sequence[LayerSnapshot]) -> Record | None:
+        """The record of these layers, in graph order, at this epoch, or None.  Raises NothingToSay as `analyse` does."""
+
+    def analyse(self, snapshot: LayerSnapshot) -> Record | None:
+        """Nothing: what there is to say comes from `analyse_layers`."""
+        return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

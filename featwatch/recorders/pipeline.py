@@ -1,16 +1,17 @@
-"""Runs the recorders of one layer at one epoch, each on what those before it gave."""
+"""Runs the recorders of one layer at one epoch, each on what those before it gave, and those that compare layers."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from featwatch.errors import in_words
-from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
+from featwatch.recorders.base import AcrossRecorder, Before, LayerSnapshot, NothingToSay, Recorder
 from featwatch.records import Record
 
 
@@ -22,13 +23,95 @@ class Memory:
     reductions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+Memories = dict[str, dict[str, Memory]]     # layer -> kind -> what its next task continues from
+
+
 @dataclass(frozen=True, eq=False)
 class LayerTask:
     """The recorders that are due for one layer, in an order in which each comes after what it builds on."""
 
     snapshot: LayerSnapshot
     recorders: tuple[Recorder, ...]
+    before: Mapping[str, Before] = field(default_factory=dict)      # recorder's name -> the layer before, of those it looks at
     memory: Mapping[str, Memory] = field(default_factory=dict)      # kind -> what is left of the layer's last record of it
+    beside: Mapping[str, Record] = field(default_factory=dict)      # kind -> the record of the layer before, at the same epoch
+
+    @property
+    def layer(self) -> str:
+        return self.snapshot.layer
+
+    @property
+    def snapshots(self) -> tuple[LayerSnapshot, ...]:
+        return (self.snapshot,)
+
+    def continued(self, memories: Memories) -> LayerTask:
+        """The task with what it continues from."""
+        beside = {}
+        for recorder in self.recorders:
+            kind, before = recorder.produces.kind, self.before.get(recorder.name)
+            known = memories.get(before.layer, {}).get(kind) if before is not None else None
+            if known is not None and (known.record.epoch, known.record.step) == (self.snapshot.epoch, self.snapshot.step):
+                beside[kind] = known.record
+        return replace(self, memory=memories.get(self.layer, {}), beside=beside)
+
+    def outcomes(self) -> list[Outcome]:
+        results, shared = dict(self.snapshot.results), dict[str, Any]()
+        outcomes = []
+        for recorder in self.recorders:
+            missing = [base.name for base in recorder.builds_on if base.produces.kind not in results]
+            if missing:
+                outcomes.append(Outcome(recorder.name, nothing=f"it builds on {missing[0]}, which gave nothing"))
+                continue
+            kind = recorder.produces.kind
+            snapshot = replace(
+                _with_memory(self.snapshot, self.memory.get(kind)),
+                results=results, shared=shared, before=self.before.get(recorder.name), beside=self.beside.get(kind),
+            )  # fmt: skip
+            outcomes.append(_attempt(recorder, functools.partial(recorder.analyse, snapshot), snapshot.step))
+            if outcomes[-1].record is not None:
+                results[kind] = outcomes[-1].record
+        return outcomes
+
+
+@dataclass(frozen=True, eq=False)
+class AcrossTask:
+    """The recorders that are due to compare layers, and these layers, in graph order: a subset for each recorder."""
+
+    layers: Mapping[str, LayerSnapshot]
+    recorders: tuple[Recorder, ...]
+    chosen: Mapping[str, tuple[str, ...]]                           # recorder's name -> names of its layers
+    memories: Memories = field(default_factory=dict)
+
+    layer = ""
+
+    @property
+    def snapshot(self) -> LayerSnapshot:
+        """One of them, for what is the same of all."""
+        return self.snapshots[0]
+
+    @property
+    def snapshots(self) -> tuple[LayerSnapshot, ...]:
+        return tuple(self.layers.values())
+
+    def continued(self, memories: Memories) -> AcrossTask:
+        """The task with what it continues from."""
+        kinds = {recorder.produces.kind for recorder in self.recorders}
+        known = {name: {kind: memory for kind, memory in memories.get(name, {}).items() if kind in kinds} for name in self.layers}
+        return replace(self, memories=known)
+
+    def outcomes(self) -> list[Outcome]:
+        outcomes = []
+        for recorder in self.recorders:
+            assert isinstance(recorder, AcrossRecorder)
+            snapshots = [
+                _with_memory(self.layers[name], self.memories.get(name, {}).get(recorder.produces.kind))
+                for name in self.chosen[recorder.name]
+            ]
+            outcomes.append(_attempt(recorder, functools.partial(recorder.analyse_layers, snapshots), self.snapshot.step))
+        return outcomes
+
+
+Task = LayerTask | AcrossTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,52 +125,41 @@ class Outcome:
     seconds: float = 0.0
 
 
-def analyse(task: LayerTask) -> list[Outcome]:
+def analyse(task: Task) -> list[Outcome]:
     """The outcome of every recorder of the task.  Never raises for a recorder's sake."""
-    results = dict(task.snapshot.results)
-    outcomes = []
-    for recorder in task.recorders:
-        missing = [base.name for base in recorder.builds_on if base.produces.kind not in results]
-        if missing:
-            outcomes.append(Outcome(recorder.name, nothing=f"it builds on {missing[0]}, which gave nothing"))
-            continue
-        before = task.memory.get(recorder.produces.kind)
-        snapshot = dataclasses.replace(
-            task.snapshot,
-            results=results,
-            previous=before.record if before else None,
-            previous_reductions=before.reductions if before else {},
-        )
-        started = time.perf_counter()
-        outcome = _attempt(recorder, snapshot)
-        outcomes.append(dataclasses.replace(outcome, seconds=time.perf_counter() - started))
-        if outcome.record is not None:
-            results[outcome.record.kind] = outcome.record
-    return outcomes
+    return task.outcomes()
 
 
-def _attempt(recorder: Recorder, snapshot: LayerSnapshot) -> Outcome:
+def _with_memory(snapshot: LayerSnapshot, memory: Memory | None) -> LayerSnapshot:
+    return snapshot if memory is None else replace(snapshot, previous=memory.record, previous_reductions=memory.reductions)
+
+
+def _attempt(recorder: Recorder, analysis: Callable[[], Record | None], step: int) -> Outcome:
+    started = time.perf_counter()
+    outcome = Outcome(recorder.name)
     try:
-        record = recorder.analyse(snapshot)
+        record = analysis()
+        if record is not None and step >= 0:
+            record = replace(record, step=step)
+        outcome = replace(outcome, record=record)
     except NothingToSay as reason:
-        return Outcome(recorder.name, nothing=str(reason))
+        outcome = replace(outcome, nothing=str(reason))
     except Exception as error:
-        return Outcome(recorder.name, failure=in_words(error))
-    if record is not None and snapshot.step >= 0:
-        record = dataclasses.replace(record, step=snapshot.step)
-    return Outcome(recorder.name, record=record)
+        outcome = replace(outcome, failure=in_words(error))
+    return replace(outcome, seconds=time.perf_counter() - started)
 
 
-def remembered(task: LayerTask, outcomes: Sequence[Outcome]) -> dict[str, Memory]:
-    """What the layer's next task continues from: kind -> memory, of the recorders that gave a record."""
+def remembered(task: Task, outcomes: Sequence[Outcome]) -> Memories:
+    """What the next tasks continue from: layer -> kind -> memory, of the recorders that gave a record."""
     wanted = {recorder.produces.kind: recorder.remembers for recorder in task.recorders}
-    return {
-        outcome.record.kind: Memory(
-            outcome.record, {name: task.snapshot.reductions[name] for name in wanted[outcome.record.kind]}
-        )
-        for outcome in outcomes
-        if outcome.record is not None
-    }
+    kept: Memories = {snapshot.layer: {} for snapshot in task.snapshots}
+    for record in (outcome.record for outcome in outcomes):
+        if record is None:
+            continue
+        for snapshot in task.snapshots:
+            names = [name for name in wanted[record.kind] if name in snapshot.reductions]
+            kept[snapshot.layer][record.kind] = Memory(record, {name: snapshot.reductions[name] for name in names})
+    return kept
 
 
 def in_order(recorders: Sequence[Recorder]) -> list[Recorder]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from featwatch.records.alert import SEVERITIES, Alert
 from featwatch.records.base import Record, array, picture
+from featwatch.records.events import SampleEvents
 from featwatch.records.filters import CAUSES, FeatureImages, FilterExemplars, Histograms, LayerHealth
-from featwatch.records.samples import Clustering, Embedding, LayerSeparation, Predictions
+from featwatch.records.layers import LayerAlignment
+from featwatch.records.samples import Clustering, Embedding, GridMap, LayerSeparation, Predictions
 from featwatch.records.session import Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
 
 __all__ = [
     "CAUSES", "KINDS", "SEVERITIES", "Alert", "Closing", "Clustering", "Embedding", "EpochLog", "FeatureImages",
-    "FilterExemplars", "Histograms", "Journal", "LayerHealth", "LayerInfo", "LayerSeparation", "Predictions", "ProbeRecord",
-    "Record", "Session", "array", "picture",
+    "FilterExemplars", "GridMap", "Histograms", "Journal", "LayerAlignment", "LayerHealth", "LayerInfo", "LayerSeparation",
+    "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session", "array", "picture",
 ]  # fmt: skip
 
 KINDS: dict[str, type[Record]] = {
@@ -23,6 +25,6 @@ KINDS: dict[str, type[Record]] = {
     for cls in (
         Session, ProbeRecord, EpochLog, Journal, Closing,
         Predictions, Embedding, Clustering, LayerSeparation, LayerHealth,
-        Histograms, FilterExemplars, FeatureImages,
+        Histograms, FilterExemplars, FeatureImages, GridMap, LayerAlignment, SampleEvents,
     )
 }  # fmt: skip
