@@ -34,6 +34,9 @@ export class Page {
   sheet = $state(false);
   finding = $state(false);
 
+  /** The stage of the layout's optimisation that is shown (model/stages); null = the finished layout. */
+  stage: number | null = $state(null);
+
   /** Categories isolated by the legend, and the samples and filters that are selected or hovered. */
   isolated: ReadonlySet<number> = $state.raw(new Set<number>());
   samples: readonly number[] = $state.raw([]);
@@ -65,7 +68,7 @@ export class Page {
     const names = new Set(listed.map((layer) => layer.name));
     const extra = new Set<string>();
     for (const [kind, series] of Object.entries(this.run?.series ?? {})) {
-      if (!["embedding", "separation", "health", "clusters", "histograms", "exemplars", "feature_images"].includes(kind)) continue;
+      if (!["embedding", "separation", "health", "clusters", "histograms", "exemplars", "feature_images", "grid"].includes(kind)) continue;
       for (const layer of Object.keys(series)) if (layer && !names.has(layer)) extra.add(layer);
     }
     return [...listed, ...[...extra].map(unlisted)];
@@ -129,6 +132,7 @@ export class Page {
     const target = epoch === null ? null : nearest(this.epochs, epoch);
     if (target === null) return;
     this.seen = this.following ? (this.newest ?? -1) : Math.max(this.seen, target);
+    this.stage = null;
     this.set("epoch", target);
   }
 
@@ -143,7 +147,7 @@ export class Page {
   }
 
   selectLayer(name: string): void {
-    if (name !== this.layer) this.filters = [];
+    if (name !== this.layer) [this.filters, this.stage] = [[], null];
     this.hoveredFilter = null;
     this.drawer = null;
     this.set("layer", name);
@@ -158,6 +162,7 @@ export class Page {
     this.clearSelection();
     this.left.epochs = this.left.steps = null;
     this.playing = false;
+    this.stage = null;
     this.set("epoch", null);
   }
 
@@ -167,6 +172,7 @@ export class Page {
     this.left[this.axis] = this.settings.epoch;
     this.playing = false;
     this.seen = -1;
+    this.stage = null;
     this.set("axis", axis);
     this.set("epoch", this.left[axis]);
     this.markSeen();
