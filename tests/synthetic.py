@@ -38,6 +38,7 @@ from featwatch.records import (
     Session,
 )
 from featwatch.writers import EventFileWriter, Writer
+from tests.synthetic_embeddings import Evolution, agreement
 from tests.synthetic_features import Features, Telling
 from tests.synthetic_histograms import Filters, histograms
 
@@ -295,30 +296,6 @@ class Story:
         )  # fmt: skip
 
 
-def agreement(labels: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
-    """Purity of the clusters without noise (−1); adjusted Rand index and normalised mutual information with it."""
-    table = np.zeros((labels.max(initial=0) + 1, found.max(initial=-1) + 2))
-    np.add.at(table, (labels, found + 1), 1)
-    inside, total = table[:, 1:], table.sum()
-    if total < 2 or not inside.sum():
-        return math.nan, math.nan, math.nan
-
-    def pairs(counts: np.ndarray) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    def entropy(counts: np.ndarray) -> float:
-        shares = counts[counts > 0] / total
-        return float(-(shares * np.log(shares)).sum())
-
-    rows, columns = table.sum(1), table.sum(0)
-    expected = pairs(rows) * pairs(columns) / pairs(np.array([total]))
-    spread = (pairs(rows) + pairs(columns)) / 2 - expected
-    rand = (pairs(table) - expected) / spread if spread else 1.0
-    mean_entropy = (entropy(rows) + entropy(columns)) / 2
-    mutual = (entropy(rows) + entropy(columns) - entropy(table)) / mean_entropy if mean_entropy else 1.0
-    return float(inside.max(0).sum() / inside.sum()), rand, mutual
-
-
 _digits = functools.cache(load_digits)
 
 
@@ -336,6 +313,7 @@ def write_log(
     names: tuple[str, ...] = (),
     histograms: bool = False,
     features: Features | None = None,
+    embeddings: Evolution | None = None,
     first: int = 0,
     behind: int = 0,
     live: float = 0.0,
@@ -355,6 +333,8 @@ def write_log(
     if features:
         by_step = EventFileWriter(log_dir, 0, axis="steps", clock=clock) if features.steps else None
         writer = Telling(story, features, writer, by_step)
+    if embeddings:
+        writer = Telling(story, embeddings, writer)
     try:
         writer.write(story.session(first, clock()))
         writer.write(story.probe(first))
@@ -383,6 +363,7 @@ def main() -> None:
     parser.add_argument("--unlabelled", dest="labelled", action="store_false")
     parser.add_argument("--histograms", action="store_true")
     parser.add_argument("--features", action="store_const", const=Features(), help="and alerts, cost, attributes")
+    parser.add_argument("--embeddings", action="store_const", const=Evolution(stages=9), help="and grids, alignment, events")
     parser.add_argument("--no-journal", dest="journal", action="store_false")
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS", help="append an epoch every so often")
     options = vars(parser.parse_args())

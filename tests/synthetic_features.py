@@ -189,16 +189,22 @@ class Features:
         )  # fmt: skip
 
 
+class Teller(Protocol):
+    """Adds to a record of a story, and to the story."""
+
+    def told(self, story: Training, record: Record) -> Iterator[Record]: ...
+
+
 class Telling:
     """A writer that adds to what a story tells; each axis has a writer of its own, as in the product."""
 
-    def __init__(self, story: Training, features: Features, writer: Writer, by_step: Writer | None) -> None:
-        self._story, self._features = story, features
+    def __init__(self, story: Training, teller: Teller, writer: Writer, by_step: Writer | None = None) -> None:
+        self._story, self._teller = story, teller
         self._writer, self._by_step = writer, by_step
 
     def write(self, record: Record) -> int:
         size = 0
-        for told in self._features.told(self._story, record):
+        for told in self._teller.told(self._story, record):
             writer = self._writer if told.step < 0 else self._by_step
             size += writer.write(told) if writer else 0
         return size
