@@ -21,10 +21,10 @@ export interface Address {
   axis?: Axis;
 }
 
-const session = ({ run, generation }: Address) => ({ run, generation });
+export const session = ({ run, generation }: Address) => ({ run, generation });
 const onAxis = ({ axis }: Address): Record<string, string> => (axis === "steps" ? { axis } : {});
 
-function url(route: string, parameters: Record<string, string | number | string[]>): string {
+export function url(route: string, parameters: Record<string, string | number | string[]>): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     for (const item of Array.isArray(value) ? value : [value]) query.append(name, String(item));
@@ -32,7 +32,7 @@ function url(route: string, parameters: Record<string, string | number | string[
   return `./${route}?${query}`;
 }
 
-async function get(address: string, signal?: AbortSignal): Promise<Response> {
+export async function get(address: string, signal?: AbortSignal): Promise<Response> {
   const response = await fetch(address, { signal: signal ?? null });
   if (!response.ok) throw new HttpError(response.status, (await response.text()).slice(0, 300) || response.statusText);
   return response;
