@@ -1,4 +1,4 @@
-"""DBSCAN on a layout, with a radius taken from the k-distance curve (row D1)."""
+"""DBSCAN on a layout, with a radius taken from the k-distance curve (row D1), and samples that stand for a cluster (row D4)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
+REPRESENTATIVES = 5
+CONSIDERED = 1000       # members of a cluster among which those that stand for it are chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +75,41 @@ def agreement(labels: np.ndarray, classes: np.ndarray) -> tuple[float, float, fl
     np.add.at(table, (labels[inside], classes[inside]), 1)
     purity = float(table.max(axis=1).sum() / inside.sum()) if inside.any() else math.nan
     return purity, float(adjusted_rand_score(classes, labels)), float(normalized_mutual_info_score(classes, labels))
+
+
+def representatives(points: np.ndarray, labels: np.ndarray, shown: int = REPRESENTATIVES) -> np.ndarray:
+    """Samples that stand for each cluster, (clusters, shown) int32, the most central first; −1 where a cluster has fewer.
+
+    `points`: (samples, 2), the layout that was clustered.  `labels`: (samples,), −1 = noise.
+
+    The first is the medoid: the member with the least mean distance to all.  Each further one is the member
+    that most reduces the mean distance of the members to the nearest one chosen (greedy k-medoids; the gain is
+    submodular: Krause & Golovin 2014), so that they show what the cluster holds and not one image five times,
+    and no outliers either, as the farthest would be.  Of equal ones the first sample counts.  Distances are
+    those of the layout, because the clusters are the layout's.  Where a cluster has more than `CONSIDERED`
+    samples they are chosen among, and for, so many of them, evenly spread along its first coordinate.
+    """
+    chosen = np.full((int(labels.max(initial=-1)) + 1, shown), -1, np.int32)
+    for cluster in range(len(chosen)):
+        members = np.flatnonzero(labels == cluster)
+        if len(members) > CONSIDERED:
+            along = members[np.lexsort((points[members, 1], points[members, 0]))]
+            members = np.sort(along[np.linspace(0, len(along) - 1, CONSIDERED).round().astype(int)])
+        medoids = members[_medoids(points[members], shown)]
+        chosen[cluster, : len(medoids)] = medoids
+    return chosen
+
+
+def _medoids(points: np.ndarray, most: int) -> list[int]:
+    """Rows that stand for all, each the one that leaves the least distance to the nearest of those taken."""
+    from scipy.spatial.distance import cdist
+
+    apart = cdist(points, points)
+    left = np.full(len(points), np.inf)
+    taken: list[int] = []
+    for _ in range(min(most, len(points))):
+        remaining = np.minimum(apart, left).sum(axis=1)
+        remaining[taken] = np.inf
+        taken.append(int(remaining.argmin()))
+        left = np.minimum(left, apart[taken[-1]])
+    return taken
