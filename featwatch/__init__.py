@@ -22,6 +22,7 @@ _PUBLIC = {
     "Embeddings": "featwatch.recorders",
     "Clusters": "featwatch.recorders",
     "Separation": "featwatch.recorders",
+    "LayerSimilarity": "featwatch.recorders",
     "FilterHealth": "featwatch.recorders",
     "ActivationHistograms": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import Exemplars as Exemplars
     from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
+    from featwatch.recorders import LayerSimilarity as LayerSimilarity
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at
     from featwatch.schedule import every as every

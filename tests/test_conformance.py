@@ -21,7 +21,7 @@ import featwatch.recorders
 from featwatch import wire
 from featwatch.errors import FeatwatchWarning
 from featwatch.recorders import default_recorders
-from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
+from featwatch.recorders.base import AcrossRecorder, ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
 from featwatch.records import Record
 from featwatch.schedule import as_schedule
 from tests.fits import PROBE, fit
@@ -53,6 +53,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
                 yield from _original(self, look)
 
             monkeypatch.setattr(kind, "explain", explain)
+        elif issubclass(kind, AcrossRecorder):
+
+            def across(self: Any, snapshots: list[LayerSnapshot], _original: Any = kind.analyse_layers) -> Any:
+                seen[self.name, snapshots[0].epoch if snapshots[0].step < 0 else -snapshots[0].step] += 1
+                return _original(self, snapshots)
+
+            monkeypatch.setattr(kind, "analyse_layers", across)
         else:
 
             def analyse(self: Any, snapshot: LayerSnapshot, _original: Any = kind.analyse) -> Any:
@@ -64,16 +71,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, int]]:
 
 
 def recorded(run: Any, kind: type[Recorder], axis: str = "epochs") -> list[int]:
-    return run._axes[axis].positions(kind.produces.kind, "conv")
+    return run._axes[axis].positions(kind.produces.kind, "conv" if kind.produces.per_layer else "")
+
+
+def method_of(kind: type[Recorder]) -> str:
+    """The method by which a recorder is asked for its records."""
+    return "explain" if kind.explains else "analyse_layers" if kind.across else "analyse"
 
 
 def test_every_recorder_that_there_is_is_a_default_one_and_has_a_public_name() -> None:
     found = set()
     for module in pkgutil.iter_modules(featwatch.recorders.__path__):
         for value in vars(importlib.import_module(f"featwatch.recorders.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, Recorder) and value not in (Recorder, ExplainingRecorder):
+            if isinstance(value, type) and issubclass(value, Recorder):
                 found.add(value)
-    assert found == set(KINDS)
+    assert found - {Recorder, AcrossRecorder, ExplainingRecorder} == set(KINDS)
     assert all(getattr(fw, kind.__name__) is kind for kind in KINDS)
     assert len({kind.name for kind in KINDS}) == len({kind.produces for kind in KINDS}) == len(KINDS)
 
@@ -106,7 +118,7 @@ def test_each_keeps_its_own_schedule_and_makes_no_other_compute(tmp_path: Path, 
     for kind in KINDS:
         assert recorded(run, kind) == sorted(expected[kind]), kind.__name__
         assert {epoch for name, epoch in asked if name == kind.name} == expected[kind], kind.__name__
-        times = 1 if issubclass(kind, ExplainingRecorder) else 2        # once per look, or once per layer
+        times = 1 if kind.explains or kind.across else 2      # once per look, or once per layer
         assert {asked[kind.name, epoch] for epoch in expected[kind]} == {times}, kind.__name__
 
     fit(model, watch, epochs=2)         # a second fit goes on counting
@@ -146,7 +158,8 @@ def every_record(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_record_survives_the_wire(every_record: list[Record], kind: type[Recorder]) -> None:
     mine = [record for record in every_record if type(record) is kind.produces]
-    assert {record.epoch for record in mine} == {0, 1} and {record.layer for record in mine} == {"conv", "dense", "scores"}
+    layers = {"conv", "dense", "scores"} if kind.produces.per_layer else {""}
+    assert {record.epoch for record in mine} == {0, 1} and {record.layer for record in mine} == layers
     for record in mine:
         again = wire.decode(wire.encode(record))
         for field in dataclasses.fields(record):
@@ -162,7 +175,7 @@ def test_an_exception_inside_it_costs_one_warning(tmp_path: Path, monkeypatch: p
     def fail(*_: Any) -> Any:
         raise ZeroDivisionError("out of luck")
 
-    monkeypatch.setattr(kind, "explain" if issubclass(kind, ExplainingRecorder) else "analyse", fail)
+    monkeypatch.setattr(kind, method_of(kind), fail)
     other = fw.Separation if kind is fw.FilterHealth else fw.FilterHealth
     watch = fw.Watch(tmp_path, PROBE, layers="conv", recorders=[other(), *with_bases(kind)], background=False)
     with warnings.catch_warnings(record=True) as caught:
@@ -180,13 +193,15 @@ def test_an_exception_inside_it_costs_one_warning(tmp_path: Path, monkeypatch: p
 def test_what_cannot_be_analysed_is_said_and_the_recorder_stays_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Recorder]
 ) -> None:
-    method = "explain" if issubclass(kind, ExplainingRecorder) else "analyse"
+    method = method_of(kind)
     original = getattr(kind, method)
 
     def unwilling(self: Any, given: Any) -> Any:
-        if given.epoch == 1 and method == "analyse":
-            raise NothingToSay("not today")
-        return iter([NothingToSay("not today")]) if given.epoch == 1 else original(self, given)
+        if (given[0] if kind.across else given).epoch != 1:
+            return original(self, given)
+        if kind.explains:
+            return iter([NothingToSay("not today")])
+        raise NothingToSay("not today")
 
     monkeypatch.setattr(kind, method, unwilling)
     recorders = with_bases(kind, schedule=fw.every(epochs=1))

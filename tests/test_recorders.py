@@ -68,15 +68,16 @@ def assert_same(one, other) -> None:
         np.testing.assert_array_equal(np.asarray(getattr(other, name)), np.asarray(value), err_msg=name)
 
 
-# Those that look at arrays; what explains the model itself is in the conformance suite.
-ANALYSTS = [recorder for recorder in default_recorders() if not recorder.explains]
+# Those that look at one layer's arrays; what explains the model itself or compares layers is in the conformance suite.
+ANALYSTS = [recorder for recorder in default_recorders() if not recorder.explains and not recorder.across]
 every_recorder = pytest.mark.parametrize("recorder", ANALYSTS, ids=lambda recorder: recorder.name)
 
 
 def test_the_default_recorders_are_fresh_ones_in_an_order_that_works():
     first, second = default_recorders(), default_recorders()
     assert [recorder.name for recorder in first] == [
-        "filter_health", "separation", "embeddings", "clusters", "activation_histograms", "exemplars", "feature_images",
+        "filter_health", "separation", "layer_similarity", "embeddings", "clusters", "activation_histograms", "exemplars",
+        "feature_images",
     ]  # fmt: skip
     assert all(one is not other for one, other in zip(first, second, strict=True))
     for index, recorder in enumerate(first):
@@ -95,6 +96,7 @@ def test_the_record_survives_the_wire(recorder: Recorder):
 def test_arrays_have_the_declared_type_and_one_entry_per_sample_or_filter(recorder: Recorder):
     sizes = {"samples": SAMPLES, "filters": FILTERS, "plane": 2, "bins": 64, "edges": 65, "inputs": 32, "top": 9, "axes": 1}
     record = recorder.analyse(snapshot())
+    sizes |= {"clusters": getattr(record, "count", 0), "shown": 5}
     for field in dataclasses.fields(record):
         if (axes := field.metadata.get("axes")) and getattr(record, field.name).size:
             array, declared = getattr(record, field.name), field.metadata["dtype"]

@@ -1,0 +1,105 @@
+"""`LayerSimilarity` and `Separation`'s CKA: which layers and epochs are compared, and what is said where they cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+import featwatch as fw
+from featwatch import wire
+from featwatch.analysis.cka import cka, gram_vector
+from featwatch.recorders import LayerSnapshot, NothingToSay
+from featwatch.records import LayerAlignment, LayerInfo
+
+SAMPLES = 50
+
+
+def snapshot(name: str, seed: int, epoch: int = 3, **more) -> LayerSnapshot:
+    info = LayerInfo(
+        name=name, type="Dense", shape=(6,), filters=6, tapped=name, activation="relu", parameters=1, features=6, sketch=6
+    )
+    features = np.random.default_rng(seed).normal(size=(SAMPLES, 6)).astype(np.float32)
+    given = {"epoch": epoch, "info": info, "labels": np.full(SAMPLES, -1, np.int32), "reductions": {"features": features}}
+    return LayerSnapshot(**{**given, **more})
+
+
+def features(given: LayerSnapshot) -> np.ndarray:
+    return given.reductions["features"]
+
+
+def after(given: LayerSnapshot, epoch: int = 2, **more) -> LayerSnapshot:
+    """The same layer with a record of an earlier epoch, made of features that were a little different."""
+    rng = np.random.default_rng(9)
+    earlier = features(given) + 0.5 * rng.normal(size=features(given).shape).astype(np.float32)
+    one = np.ones(1, np.float32)
+    previous = LayerAlignment(epoch=epoch, layers=np.array(["a"]), matrix=one[None], to_last=one)
+    return dataclasses.replace(given, previous=previous, previous_reductions={"features": earlier}, **more)
+
+
+def between(one: np.ndarray, other: np.ndarray) -> float:
+    return pytest.approx(cka(gram_vector(one), gram_vector(other)), abs=1e-6)
+
+
+def test_every_pair_and_every_layer_with_itself():
+    given = [after(snapshot("a", 0)), after(snapshot("b", 1)), snapshot("c", 2)]
+    record = fw.LayerSimilarity().analyse_layers(given)
+    assert record.layers.tolist() == ["a", "b", "c"] and (record.epoch, record.layer, record.last) == (3, "", 2)
+    assert record.samples == SAMPLES
+    for i, one in enumerate(given):
+        for j, other in enumerate(given):
+            assert record.matrix[i, j] == between(features(one), features(other))
+    assert record.to_last[0] == between(features(given[0]), given[0].previous_reductions["features"]) != 1.0
+    assert np.isnan(record.to_last).tolist() == [False, False, True]
+    again = wire.decode(wire.encode(record))
+    np.testing.assert_array_equal(again.matrix, record.matrix)
+    np.testing.assert_array_equal(again.to_last, record.to_last)
+
+
+def test_a_layer_of_an_older_record_is_not_mixed_with_the_others():
+    record = fw.LayerSimilarity().analyse_layers([after(snapshot("a", 0), 1), after(snapshot("b", 1), 2)])
+    assert record.last == 2 and np.isnan(record.to_last).tolist() == [True, False]
+
+
+def test_on_a_schedule_of_steps_the_last_is_a_step():
+    given = after(snapshot("a", 0, step=40))
+    given = dataclasses.replace(given, previous=dataclasses.replace(given.previous, step=20))
+    assert fw.LayerSimilarity().analyse_layers([given]).last == 20
+
+
+def test_features_of_another_probe_are_not_compared():
+    given = dataclasses.replace(after(snapshot("a", 0)), previous_reductions={"features": np.zeros((SAMPLES - 1, 6), np.float32)})
+    record = fw.LayerSimilarity().analyse_layers([given])
+    assert record.last == -1 and np.isnan(record.to_last).all()
+    assert record.matrix.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_layer_that_diverged_costs_the_others_nothing(value):
+    given = [snapshot("a", 0), snapshot("b", 1), snapshot("c", 2)]
+    features(given[1])[4, 4] = value
+    record = fw.LayerSimilarity().analyse_layers(given)
+    assert np.isnan(record.matrix[1]).all() and record.matrix[0, 2] == between(features(given[0]), features(given[2]))
+    with pytest.raises(NothingToSay, match="all layers at epoch 3 are not finite"):
+        fw.LayerSimilarity().analyse_layers([given[1]])
+
+
+def test_constant_layers_are_like_none():
+    given = [snapshot("a", 0), snapshot("b", 1, reductions={"features": np.ones((SAMPLES, 6), np.float32)})]
+    assert np.isnan(fw.LayerSimilarity().analyse_layers(given).matrix).tolist() == [[False, True], [True, True]]
+
+
+def test_it_says_nothing_of_one_layer_alone():
+    assert fw.LayerSimilarity().analyse(snapshot("a", 0)) is None
+
+
+def test_arrays_that_cannot_be_written_will_do_and_stay_as_they_are():
+    given = [after(snapshot("a", 0)), snapshot("b", 1)]
+    copies = [features(one).copy() for one in given]
+    for one in given:
+        features(one).flags.writeable = False
+    fw.LayerSimilarity().analyse_layers(given)
+    for one, copy in zip(given, copies, strict=True):
+        np.testing.assert_array_equal(features(one), copy)
