@@ -17,18 +17,19 @@ from featwatch.alerts.not_finite import NotFinite
 from featwatch.alerts.one_class import OneClass
 from featwatch.alerts.redundant_layers import RedundantLayers
 from featwatch.alerts.telling import Teller
+from featwatch.alerts.unreliable_layout import UnreliableLayout
 from featwatch.alerts.words import in_a_line
 from featwatch.records import Alert
 
 __all__ = [
     "Alert", "AlertDesk", "Collapse", "DeadFilters", "Detector", "Finding", "NotFinite", "OneClass", "RedundantLayers", "Teller",
-    "checked_alerts", "default_detectors", "in_a_line",
+    "UnreliableLayout", "checked_alerts", "default_detectors", "in_a_line",
 ]  # fmt: skip
 
 
 def default_detectors() -> list[Detector]:
     """The detectors of a `Watch` that is given none, fresh ones."""
-    return [NotFinite(), Collapse(), OneClass(), DeadFilters(), RedundantLayers()]
+    return [NotFinite(), Collapse(), OneClass(), DeadFilters(), RedundantLayers(), UnreliableLayout()]
 
 
 def checked_alerts(alerts: Any) -> list[Detector]:

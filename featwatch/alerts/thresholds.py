@@ -53,5 +53,21 @@ class Thresholds:
     redundant_progress: float = 0.01
     redundant_plateau: int = 3
 
+    # Half-way between points at random, 0.5, and a layout that shows nobody beside whom he is not near, 1.  The page
+    # veils a picture below the same number (`DOUBTFUL` in frontend/src/charts/Embedding.svelte).
+    layout_trustworthiness: float = 0.75
+    # Share of the neighbours above chance: UMAP and t-SNE keep 0.5 to 0.7 of them, PCA 0.3 (notes of this project).
+    layout_neighbors_kept: float = 0.05
+    # Spearman's ρ of the movement in the features and in the plane: 0 where every epoch is laid out afresh, with one
+    # seed too, 0.4 for AlignedUMAP, 0.7 to 0.98 for layouts that start from the last.
+    layout_stability: float = 0.2
+    # By so much of the layout's radius half of the samples must have moved, while half of them moved by less than that
+    # in the features, in distances to the k-th neighbour: in its first epochs a healthy network moves everything.
+    layout_moved: float = 0.25
+    layout_features_moved: float = 0.5
+    layout_checks: int = 2
+    # Below, ranks are too few: of 30 points at random the trustworthiness is 0.5 ± 0.03 already.
+    layout_samples: int = 30
+
 
 DEFAULTS = Thresholds()
