@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from featwatch.analysis.sample_events import SampleHistory
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
 from featwatch.recorders.pipeline import Memories, Memory
 from featwatch.records import Alert, Record
+from featwatch.wire import AXES, WireError
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,13 @@ class Earlier:
     memory: Memories = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     alerts: Sequence[Alert] = ()
+    histories: Mapping[str, SampleHistory] = field(default_factory=dict)    # axis -> the predictions so far
 
 
 def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
     """What the log holds of the training that resumes at `epoch`; nothing where it cannot be read.
 
-    Layouts and clusters are continued only where the probe is the same samples.
+    Layouts, clusters and what was predicted are continued only where the probe is the same samples.
     """
     with contextlib.suppress(Exception):        # an unreadable log costs the continuity and nothing else
         run = load(log_dir)
@@ -34,24 +37,41 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
         with contextlib.suppress(KeyError):
             metrics = run.metrics(epoch)
         alerts = [alert for alert in run.alerts if alert.open and alert.updated <= epoch]
-        return Earlier(_memories(run, epoch) if _same(run, probe) else {}, metrics, alerts)
+        if _same(run, probe):
+            return Earlier(_memories(run, epoch), metrics, alerts, _histories(run, epoch, probe))
+        return Earlier(metrics=metrics, alerts=alerts)
     return Earlier()
 
 
 def _memories(run: Run, before: int) -> Memories:
     memory: Memories = {}
     for layer in run.layers:
-        newest = {"embedding": _newest(run.embedding, layer, run, before), "clusters": _newest(run.clusters, layer, run, before)}
+        newest = {
+            kind: _newest(accessor, kind, layer, run, before)
+            for kind, accessor in (("embedding", run.embedding), ("clusters", run.clusters))
+        }
         memory[layer] = {kind: Memory(record) for kind, record in newest.items() if record is not None}
     return memory
 
 
-def _newest(accessor: Callable[[str, int], Record], layer: str, run: Run, before: int) -> Record | None:
-    """The layer's newest record of an epoch `before` which there is one that can be read."""
-    for epoch in reversed([epoch for epoch in run.epochs if epoch < before]):
-        with contextlib.suppress(KeyError):
+def _newest(accessor: Callable[[str, int], Record], kind: str, layer: str, run: Run, before: int) -> Record | None:
+    """The layer's newest record before an epoch that can be read."""
+    for epoch in reversed([epoch for epoch in run.recorded(kind, layer) if epoch < before]):
+        with contextlib.suppress(WireError):
             return accessor(layer, epoch)
     return None
+
+
+def _histories(run: Run, before: int, probe: Probe) -> dict[str, SampleHistory]:
+    histories = {axis: SampleHistory(probe.labels) for axis in AXES}
+    for axis, history in histories.items():
+        for place in run.recorded("predictions", axis=axis):
+            with contextlib.suppress(WireError):
+                record = run.predictions(**{axis.removesuffix("s"): place})
+                # A record by step says in which epoch it was made; at the end of an epoch that is the epoch itself.
+                if record.epoch < before or (axis == "steps" and record.epoch == before):
+                    history.follow(record)
+    return histories
 
 
 def _same(run: Run, probe: Probe) -> bool:

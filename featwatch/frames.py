@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.happenings import Event
 from featwatch.records import (
     Alert,
     Clustering,
@@ -32,7 +33,7 @@ _PLAIN = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": object}
 def kind_of(what: str) -> type[Record]:
     """The records that the frame `what` is made of.  Raises ValueError for a name that is none of `FRAMES`."""
     if what not in FRAMES:
-        names = [*FRAMES, "alerts"]
+        names = [*FRAMES, "alerts", "events"]
         closest = difflib.get_close_matches(str(what), names, n=1)
         meant = f" (did you mean {closest[0]!r}?)" if closest else ""
         raise ValueError(f"what={what!r}{meant}: expected one of {', '.join(names)}")
@@ -59,6 +60,13 @@ def of_alerts(alerts: Sequence[Alert]) -> Any:
     """One row for each alert, its fields as columns.  Raises ImportError where pandas is not installed."""
     names = [field.name for field in dataclasses.fields(Alert)]
     return _pandas().DataFrame([alert.as_dict() for alert in alerts], columns=names)
+
+
+def of_events(events: Sequence[Event], axis: str) -> Any:
+    """One row for each event, in their order.  Raises ImportError where pandas is not installed."""
+    names = [field.name for field in dataclasses.fields(Event)]
+    frame = _pandas().DataFrame([dataclasses.asdict(event) for event in events], columns=names)
+    return frame.rename(columns={"epoch": axis.removesuffix("s")})
 
 
 def _pandas() -> Any:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from featwatch import frames, gallery, journal, wire
+from featwatch import frames, gallery, happenings, journal, wire
 from featwatch.eventfiles import event_files, exists, is_directory, join, list_directory
+from featwatch.happenings import Event
 from featwatch.logindex import LogIndex, NotThere
+from featwatch.phrases import closest, ranges
 from featwatch.records import (
     KINDS,
     Alert,
@@ -35,6 +36,7 @@ from featwatch.records import (
     Predictions,
     ProbeRecord,
     Record,
+    SampleEvents,
     Session,
 )
 
@@ -93,8 +95,8 @@ class Run:
         self._axes = axes
 
     def __repr__(self) -> str:
-        steps = f", steps {_ranges(self.steps)}" if self.steps else ""
-        return f"<Run {self.log_dir!r}: {len(self.layers)} layers, epochs {_ranges(self.epochs) or 'none yet'}{steps}>"
+        steps = f", steps {ranges(self.steps)}" if self.steps else ""
+        return f"<Run {self.log_dir!r}: {len(self.layers)} layers, epochs {ranges(self.epochs) or 'none yet'}{steps}>"
 
     # What there is
 
@@ -169,6 +171,10 @@ class Run:
             first + (f"; {len(others):,} more for the same reason" if others else "") for first, *others in groups.values()
         ]
 
+    def recorded(self, kind: str, layer: str = "", axis: str = "epochs") -> list[int]:
+        """The epochs, or with `axis` "steps" the steps, of which there is a record of a kind, ascending."""
+        return self._on(axis).positions(kind, layer)
+
     # The records
 
     def embedding(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Embedding:
@@ -214,6 +220,10 @@ class Run:
         """The model's scores for the probe."""
         return self._record(Predictions, "", epoch, step)
 
+    def sample_events(self, epoch: int | None = None, *, step: int | None = None) -> SampleEvents:
+        """What became of single samples since the epoch before; `events` ranks those of all epochs."""
+        return self._record(SampleEvents, "", epoch, step)
+
     def metrics(self, epoch: int | None = None, *, step: int | None = None) -> dict[str, float]:
         """What Keras reported of an epoch, by name: loss, accuracy, val_loss, …"""
         return dict(self._record(EpochLog, "", epoch, step).metrics)
@@ -226,39 +236,74 @@ class Run:
         """
         cls = KINDS.get(kind)
         if cls is None:
-            raise NotRecorded(f"no records are called {kind!r}{_closest(kind, KINDS)}; there are {', '.join(KINDS)}")
-        if axis not in self._axes:
-            raise ValueError(f"axis={axis!r}: expected 'epochs' or 'steps'")
-        if not self._axes[axis].positions(kind, layer):
+            raise NotRecorded(f"no records are called {kind!r}{closest(kind, KINDS)}; there are {', '.join(KINDS)}")
+        if not self._on(axis).positions(kind, layer):
             raise self._not_recorded(cls, layer, axis, None)
         rows = [(wire.place_of(record)[1], record.numbers()) for record in self._readable(cls, layer, axis)]
         found = [(position, numbers[name]) for position, numbers in rows if name in numbers]
         if not found:
             names = sorted({name for _, numbers in rows for name in numbers})
-            raise NotRecorded(f"{kind!r} has no number called {name!r}{_closest(name, names)}; there are {', '.join(names)}")
+            raise NotRecorded(f"{kind!r} has no number called {name!r}{closest(name, names)}; there are {', '.join(names)}")
         return np.array([position for position, _ in found], np.int64), np.array([value for _, value in found], np.float64)
+
+    def events(self, kinds: str | Collection[str] | None = None, top: int | None = 100, axis: str = "epochs") -> list[Event]:
+        """What happened to samples and clusters, the most notable first: at most `top` events, or all for None.
+
+        `kinds`: some of "forgotten", "learnt", "flip", "jump", "travelled", "split", "merge", "born" and "gone", or all.
+        With `axis` "steps" those between records by step.  How ranks compare: `featwatch.happenings.ranked`.
+
+        >>> [(event.epoch, event.sample) for event in run.events("forgotten", top=3)]       # doctest: +SKIP
+        """
+        index = self._on(axis)
+        wanted = happenings.chosen(kinds)
+        if top is not None and (not isinstance(top, int) or top < 0):
+            raise ValueError(f"top={top!r}: expected a whole number, or None for all")
+        series = [(kind, layer) for kind, layer in index.series() if set(happenings.TOLD_BY.get(kind, ())) & wanted]
+        series.sort(key=lambda one: self.layers.index(one[1]) if one[1] else -1)
+        records = ((layer, self._each(KINDS[kind], layer, axis, index.positions(kind, layer))) for kind, layer in series)
+        told = [happenings.of_records(layer, each, lambda one: wire.place_of(one)[1]) for layer, each in records]
+        return happenings.ranked(told, wanted, top)
+
+    def trail(self, layer: str, samples: int | Sequence[int], axis: str = "epochs") -> tuple[np.ndarray, np.ndarray]:
+        """Where samples were in a layer's embeddings: (n,) int64 epochs, or steps, and (n, samples, 2) float32 points.
+
+        NaN where an embedding cannot be read, or was of another probe that has no such sample.
+        """
+        positions = self._on(axis).positions(Embedding.kind, layer)
+        if not positions:
+            raise self._not_recorded(Embedding, layer, axis, None)
+        wanted = happenings.checked_samples(samples, len(self.probe))
+        records = (next(self._each(Embedding, layer, axis, [position]), None) for position in positions)
+        return np.array(positions, np.int64), happenings.trail(records, wanted)
 
     def to_frame(self, what: str, axis: str = "epochs") -> Any:
         """A pandas DataFrame of what was recorded, one row for each combination of its first columns.
 
         `what` is one of "health", "histograms" (by epoch, layer and filter), "separation", "clusters", "embeddings"
-        (by epoch and layer), "predictions", "epochs" (by epoch), "cost" (by epoch and recorder) and "alerts".
+        (by epoch and layer), "predictions", "epochs" (by epoch), "cost" (by epoch and recorder), "alerts" and "events",
+        the most notable first.
         With `axis` "steps", what was recorded by step; the column `epoch` then says in which epoch that was.
         Records that cannot be read are left out; `problems` names them.
 
         Raises ValueError for another `what` or `axis`, KeyError where nothing of it was recorded, ImportError where
         pandas is not installed.
         """
-        if axis not in self._axes:
-            raise ValueError(f"axis={axis!r}: expected 'epochs' or 'steps'")
+        index = self._on(axis)
         if what == "alerts":
             return frames.of_alerts(self.alerts)
+        if what == "events":
+            return frames.of_events(self.events(top=None, axis=axis), axis)
         cls = frames.kind_of(what)
-        series = self._axes[axis].series()
+        series = index.series()
         layers = [layer for layer in (self.layers if cls.per_layer else [""]) if (cls.kind, layer) in series]
         if not layers:
             raise self._not_recorded(cls, "", axis, None)
         return frames.of_records(what, axis, (record for layer in layers for record in self._readable(cls, layer, axis)))
+
+    def _on(self, axis: str) -> LogIndex:
+        if axis not in self._axes:
+            raise ValueError(f"axis={axis!r}: expected 'epochs' or 'steps'")
+        return self._axes[axis]
 
     def _snapshots(self, axis: str) -> list[int]:
         index = self._axes[axis]
@@ -311,18 +356,18 @@ class Run:
             other = self._axes["epochs" if axis == "steps" else "steps"]
             elsewhere = {place for kind, of in other.series() if kind == cls.kind for place in other.positions(kind, of)}
             if elsewhere:
-                said = f"no {cls.kind!r} was recorded by {index.unit}; it was at {other.axis} {_ranges(sorted(elsewhere))}"
+                said = f"no {cls.kind!r} was recorded by {index.unit}; it was at {other.axis} {ranges(sorted(elsewhere))}"
                 return NotRecorded(said)
             kinds = dict.fromkeys(kind for kind, _ in index.series() if kind not in _NO_SNAPSHOT)
             return NotRecorded(f"no {cls.kind!r} was recorded; there are {', '.join(kinds) or 'no snapshots yet'}")
         if layer not in recorded and cls.per_layer:
             if layer in self.layers:
                 return NotRecorded(f"no {cls.kind!r} was recorded of {layer!r}; it was of {', '.join(recorded)}")
-            return NotRecorded(f"no layer is called {layer!r}{_closest(layer, recorded)}; recorded: {', '.join(recorded)}")
+            return NotRecorded(f"no layer is called {layer!r}{closest(layer, recorded)}; recorded: {', '.join(recorded)}")
         of = f" of {layer!r}" if layer else ""
         if layer not in recorded:
             return NotRecorded(f"{cls.kind!r} belongs to no layer, not to {layer!r}; pass \"\"")
-        return NotRecorded(f"no {cls.kind!r}{of} was recorded at {index.unit} {position}; recorded at {_ranges(recorded[layer])}")
+        return NotRecorded(f"no {cls.kind!r}{of} was recorded at {index.unit} {position}; recorded at {ranges(recorded[layer])}")
 
 
 def _holds_records(directory: str) -> bool:
@@ -341,23 +386,6 @@ def _layer_info(entry: Any) -> LayerInfo | None:
         return LayerInfo(**values)
     except TypeError:
         return None
-
-
-def _closest(name: str, names: Iterable[str]) -> str:
-    closest = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
-    return f" (did you mean {closest[0]!r}?)" if closest else ""
-
-
-def _ranges(epochs: list[int], most: int = 8) -> str:
-    """Ascending epochs in short: "0–12, 15"; of very many pieces the first ones and the last."""
-    pieces: list[list[int]] = []
-    for epoch in epochs:
-        if pieces and epoch == pieces[-1][-1] + 1:
-            pieces[-1] = [pieces[-1][0], epoch]
-        else:
-            pieces.append([epoch])
-    texts = ["–".join(map(str, piece)) for piece in pieces]
-    return ", ".join(texts if len(texts) <= most else [*texts[: most - 1], "…", texts[-1]])
 
 
 def _runs_in(directory: str, most: int = 5) -> str:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from featwatch import __version__
 from featwatch.alerts import AlertDesk, Detector
+from featwatch.analysis.sample_events import SampleHistory
 from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Progress
 from featwatch.cost import Costs
 from featwatch.errors import in_words, notify
@@ -29,6 +30,7 @@ from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
 from featwatch.taps import Reading, TapPass, distance_error
 from featwatch.tasks import across_task, layer_tasks
 from featwatch.weights import filter_bias, filter_weights
+from featwatch.wire import AXES, place_of
 from featwatch.writers import Writer
 
 
@@ -42,6 +44,7 @@ class Setting:
     epochs_planned: int = -1        # −1 = not known
     schedule: str = ""
     memory: Memories = field(default_factory=dict)      # what the analysis continues from
+    histories: Mapping[str, SampleHistory] = field(default_factory=dict)    # axis -> the predictions so far
     alerts: Sequence[Alert] = ()                        # that are open
 
 
@@ -81,6 +84,7 @@ class Recording:
         self._writer = writer
         self._analyst: Analyst = InlineAnalyst(self._deliver)
         self._desk = AlertDesk((), ())
+        self.histories = {axis: SampleHistory(probe.labels) for axis in AXES}   # what the next `fit`'s events continue from
         self._started = time.time()
         self._first_epoch = 0
         self._off: set[str] = set()                     # names of recorders that failed
@@ -99,6 +103,7 @@ class Recording:
         if self._background:
             self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
         self._analyst.memory.update(setting.memory)
+        self.histories.update(setting.histories)
         names = [site.name for site in readable]
         self._desk = AlertDesk(self._detectors, names, opened=setting.alerts, trouble=self._trouble)
         session = Session(
@@ -170,7 +175,12 @@ class Recording:
         scores, loss = reading.outputs[self._output], loss_of(self._model, self._output, self._outputs[self._output].name)
         predicted = predictions(scores, self._probe.labels, loss=loss, epoch=epoch)
         if predicted is not None:
-            self._write(replace(predicted, step=step))
+            self._write(predicted := replace(predicted, step=step))
+            history = self.histories[place_of(predicted)[0]]
+            history.follow(predicted)
+            events = history.events()
+            if events is not None:
+                self._write(events)
 
     def _explain(self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: Mapping[str, LayerSnapshot]) -> None:
         sites = {site.name: site for site in self._plan.sites if site.name in snapshots and self._plan.of_site(site, [recorder])}

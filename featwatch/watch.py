@@ -291,6 +291,7 @@ class Watch(keras.callbacks.Callback):
                 epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
                 schedule=str(self._schedule),
                 memory=self._earlier.memory,
+                histories=self._earlier.histories,
                 alerts=self._earlier.alerts,
             )
         )
@@ -339,7 +340,7 @@ class Watch(keras.callbacks.Callback):
 
     def _let_go(self, recording: Recording) -> None:
         self._recording = None
-        self._earlier = Earlier(memory=recording.memory, alerts=recording.open_alerts)
+        self._earlier = Earlier(memory=recording.memory, alerts=recording.open_alerts, histories=recording.histories)
         interrupted.closed(run_directory(self.log_dir), recording)
 
     def _abandon(self, reason: str) -> None:

@@ -29,6 +29,7 @@ AXES = ("epochs", "steps")          # a record stands on one of them
 STEPS_DIRECTORY = "steps"           # below `RUN_DIRECTORY`: the records that were made on a schedule of steps
 MAX_POSITION = 1 << 53              # no honest epoch or step is larger, and browsers count no further
 MAX_ELEMENTS = 1 << 28              # no honest array is larger; a header that says so is damaged
+_TOLD = "#told"                     # among the numbers: the events that the record tells of
 _SEAL = "#crc32"                    # last key of stored JSON: CRC-32, in hexadecimal, of the text with zeros in its place
 
 # dtype as declared -> as stored
@@ -191,13 +192,22 @@ def checked_blob(info: BlobInfo, blobs: Sequence[bytes]) -> bytes:
 
 
 def encode_numbers(record: Record) -> bytes:
-    """The record's numbers as JSON text; what is not finite becomes null."""
-    return _sealed({name: _jsonable(value) for name, value in record.numbers().items()})
+    """The record's numbers as JSON text, and the events that it tells of; what is not finite becomes null."""
+    told = record.told()
+    values = {name: _jsonable(value) for name, value in record.numbers().items()}
+    return _sealed({**values, _TOLD: _jsonable(told)} if told else values)
 
 
 def decode_numbers(text: bytes) -> dict[str, float]:
     """Numbers by name; null becomes NaN.  Raises WireError."""
-    return {name: _typed(name, value, "float") for name, value in _unsealed("the text of numbers", text).items()}
+    return decode_numbers_and_told(text)[0]
+
+
+def decode_numbers_and_told(text: bytes) -> tuple[dict[str, float], dict[str, Any]]:
+    """Numbers by name, and what the record tells of as `Record.told` gave it, unchecked.  Raises WireError."""
+    values = _unsealed("the text of numbers", text)
+    told = values.pop(_TOLD, None)
+    return {name: _typed(name, value, "float") for name, value in values.items()}, told if isinstance(told, dict) else {}
 
 
 def _sealed(values: dict[str, Any]) -> bytes:

@@ -31,11 +31,12 @@ FLOORS = [  # the roof comes first
     {"explain"},
     {"running", "folds"},
     {"analysis", "layers", "probe", "predictions", "wire", "journal", "gallery", "frames"},
+    {"happenings"},
     {"sources", "graphs"},
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
-    {"cost", "steps", "errors", "progress"},
+    {"cost", "steps", "errors", "progress", "sketch", "phrases"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -51,14 +52,15 @@ PLUGIN_FLOORS = [
 NARROWER = {
     "alerts": {"records", "errors"},
     "analysis": {"records"},
-    "recorders": {"analysis", "explain", "records", "schedule", "errors"},
+    "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
-    "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames"},
+    "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames", "happenings", "phrases"},
     "wire": {"records"},
     "journal": {"records"},
     "gallery": {"records"},
-    "frames": {"records"},
+    "happenings": {"records"},
+    "frames": {"records", "happenings"},
 }
 THIRD_PARTY = {
     "alerts": {"numpy"},
@@ -180,7 +182,8 @@ def test_the_plugin_sees_wire_and_records_alone(module: str) -> None:
         assert package not in FRAMEWORKS, str(imported)
         assert package != "werkzeug" or module in KNOWS_HTTP, f"{imported}; HTTP ends at {sorted(KNOWS_HTTP)}"
         if package == "featwatch":
-            assert target in {"wire", "records", "journal", "__version__", ""}, str(imported)  # "": the door, for its version
+            # "": the door, for its version.
+            assert target in {"wire", "records", "journal", "happenings", "__version__", ""}, str(imported)
         if package == PLUGIN.name:
             assert floor_of(target, PLUGIN_FLOORS) > floor, f"{imported}, which is not below it"
 

@@ -16,7 +16,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 import featwatch as fw
 from featwatch.eventfiles import Damage, events, read_event
 from featwatch.logindex import _Column, _Superseded
-from featwatch.reader import Run, _ranges
+from featwatch.phrases import ranges
+from featwatch.reader import Run
 from featwatch.records import LayerSeparation, Session
 from featwatch.writers import EventFileWriter
 from tests.small_logs import LAYERS, SAMPLES, info, session, snapshot, train
@@ -114,9 +115,9 @@ def test_kinds_that_were_not_recorded_are_told_apart_from_layers(tmp_path: Path)
 
 
 def test_epochs_are_listed_in_short() -> None:
-    assert _ranges([0, 1, 2, 3, 7, 9, 10]) == "0–3, 7, 9–10"
-    assert _ranges([5]) == "5" and _ranges([]) == ""
-    assert _ranges(list(range(0, 2000, 2))) == "0, 2, 4, 6, 8, 10, 12, …, 1998"
+    assert ranges([0, 1, 2, 3, 7, 9, 10]) == "0–3, 7, 9–10"
+    assert ranges([5]) == "5" and ranges([]) == ""
+    assert ranges(list(range(0, 2000, 2))) == "0, 2, 4, 6, 8, 10, 12, …, 1998"
 
 
 # Directories without a run

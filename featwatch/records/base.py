@@ -71,6 +71,14 @@ class Record:
             if name not in ("epoch", "step") and isinstance(value, (bool, int, float))
         }
 
+    def told(self) -> dict[str, Any]:
+        """The events that the record tells of, to be listed over all epochs; {} where it is of no kind that does.
+
+        "entries": the first of them, the most notable, as plain dicts of "kind", "size" and who it was; "counts": how many
+        there were in all, by kind.  They are kept beside the numbers, so that a list of all needs no record's arrays.
+        """
+        return {}
+
 
 def _short(value: Any) -> str:
     if isinstance(value, np.ndarray):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featwatch.records.base import Record, array
+
+TOLD = 64           # changes of one clustering that are listed over all epochs; the record holds them all
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -60,6 +63,10 @@ class Embedding(Record):
     stages: np.ndarray = array("float32", "stages", "samples", "plane", optional=True)
     rounds: np.ndarray = array("int32", "stages", optional=True)
 
+    def told(self) -> dict[str, Any]:
+        entries = [{"kind": "travelled", "sample": one.get("sample"), "size": one.get("distance")} for one in self.travelled]
+        return {"entries": entries} if entries else {}
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Clustering(Record):
@@ -83,8 +90,17 @@ class Clustering(Record):
     next_identity: int = 0                              # the first number that no cluster has had yet
     last: int = -1                                      # epoch that the identities were matched with; −1 = none
     # What became of clusters since then: {"kind": "split" | "merge" | "born" | "gone", "from": [identities],
-    # "into": [identities], "samples": n}.
+    # "into": [identities], "samples": n}, most samples first; of a split or merge those outside its largest part.
     changes: tuple[Mapping[str, Any], ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        if not self.changes:
+            return {}
+        entries = [
+            {"kind": one.get("kind"), "from": one.get("from"), "into": one.get("into"), "size": one.get("samples")}
+            for one in self.changes[:TOLD]
+        ]
+        return {"entries": entries, "counts": dict(Counter(str(one.get("kind")) for one in self.changes))}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
