@@ -11,5 +11,7 @@ interface Window {
     run: string | null;
     /** Pictures of the embedding drawn so far. */
     frames: number;
+    /** Through what it is seen: pixels a unit of the plane, what lies in the middle, and the picture's size. */
+    view?: { scale: number; x: number; y: number; width: number; height: number } | undefined;
   };
 }

@@ -58,6 +58,12 @@ export async function fetchRecords(
   return decodeFrame(await response.arrayBuffer());
 }
 
+/** Where some samples were in a layer's embedding at every epoch: one record of the kind "trails". */
+export async function fetchTrails(at: Address, layer: string, samples: readonly number[], signal?: AbortSignal): Promise<Frame> {
+  const response = await get(url("trails", { ...session(at), ...onAxis(at), layer, sample: samples.map(String) }), signal);
+  return decodeFrame(await response.arrayBuffer());
+}
+
 /** The probe's thumbnails as one decoded picture. */
 export async function fetchSprite(at: Address, signal?: AbortSignal): Promise<ImageBitmap> {
   const response = await get(url("sprite", session(at)), signal);

@@ -1,13 +1,19 @@
 // The large point view: deck.gl behind `new PointScene(target, handlers)`, `update(props)`, `destroy()`.
 
 import { Deck, OrthographicView, type Layer, type OrthographicViewState } from "@deck.gl/core";
-import { ScatterplotLayer } from "@deck.gl/layers";
 import type { Paint } from "../model/samples";
+import type { Change, Shape } from "../model/selection";
+import { changeOf } from "../model/selection";
+import type { Tool } from "../model/settings";
 import { DotsLayer, type Dots } from "./dotsLayer";
 import { boundsOf, fit, keepBounds, type Bounds } from "./bounds";
+import { Gesture, STILL } from "./gestures";
+import { imageSide, type Images } from "./images";
+import { ImagesLayer } from "./imagesLayer";
 import { pick } from "./pick";
 import { ease, Travel } from "./travel";
 import { MisclassifiedPoints } from "./misclassified";
+import type { View } from "./window";
 
 export interface PointProps {
   /** Whose points these are: points travel while it stays the same, and jump where it changes. */
@@ -16,24 +22,39 @@ export interface PointProps {
   moment: string;
   points: Float32Array;
   paint: Paint;
-  selected: readonly number[];
-  hovered: number | null;
-  ink: [number, number, number];
   travelMs: number;
+  /** How far the points have gone to their cells, 0 to 1, and the side of a cell: who drags the slider sees them go at once. */
+  toGrid: number;
+  cell: number;
+  tool: Tool;
+  /** Drawn instead of dots. */
+  images: Images | null;
+}
+
+/** What is to be seen at a moment. */
+export interface Picture {
+  points: Float32Array;
+  view: View;
+  /** px of the longer side of a sample's image; 0 = dots. */
+  side: number;
 }
 
 export interface PointHandlers {
   hover(index: number | null, x: number, y: number): void;
-  click(index: number | null, add: boolean): void;
+  click(index: number | null, change: Change): void;
+  /** A shape was drawn around points, which stand in it as they do at this moment. */
+  shape(shape: Shape, change: Change, points: Float32Array): void;
+  /** Something has moved: what lies above and below the points is to be drawn again. */
+  picture(picture: Picture): void;
   /** A picture was drawn: how many points, and of which moment. */
   drawn(points: number, moment: string): void;
   failed(reason: string): void;
 }
 
-const STILL = 4; // px that the pointer may move in a click
 const MARGIN = 24;
 
 export class PointScene {
+  readonly gesture = new Gesture();
   private readonly deck: Deck<OrthographicView>;
   private readonly listening = new AbortController();
   private props: PointProps | null = null;
@@ -49,7 +70,7 @@ export class PointScene {
   constructor(private readonly target: HTMLDivElement, private readonly handlers: PointHandlers) {
     this.deck = new Deck({
       parent: target,
-      views: new OrthographicView({ flipY: false, controller: { doubleClickZoom: false, keyboard: false } }),
+      views: viewOf("move"),
       viewState: this.view,
       layers: [],
       onViewStateChange: ({ viewState, interactionState }) => {
@@ -61,9 +82,13 @@ export class PointScene {
         this.size = size;
         this.refit();
       },
-      onAfterRender: () => this.props && handlers.drawn(this.props.points.length / 2, this.props.moment),
+      onAfterRender: () => {
+        if (!this.props) return;
+        handlers.picture(this.picture());
+        handlers.drawn(this.props.points.length / 2, this.props.moment);
+      },
       onError: (error) => handlers.failed(error.message),
-      getCursor: ({ isDragging }) => (isDragging ? "grabbing" : this.props?.hovered != null ? "pointer" : "default"),
+      getCursor: ({ isDragging }) => (this.props?.tool !== "move" ? "crosshair" : isDragging ? "grabbing" : this.hovering ? "pointer" : "default"),
     });
     this.listen();
   }
@@ -76,12 +101,19 @@ export class PointScene {
       this.bounds = null;
       this.touched = false;
     }
+    if (before?.tool !== props.tool) {
+      this.gesture.cancel();
+      this.deck.setProps({ views: viewOf(props.tool) });
+    }
     if (before?.points !== props.points) {
-      const milliseconds = before?.subject === props.subject ? props.travelMs : 0;
+      const led = before?.toGrid !== props.toGrid && before?.moment === props.moment;
+      const milliseconds = before?.subject === props.subject && !led ? props.travelMs : 0;
       this.travel.set(props.points, performance.now(), milliseconds);
       const window = this.bounds;
-      this.bounds = keepBounds(window, boundsOf(props.points));
-      if (this.bounds !== window) this.refit(milliseconds);
+      // Who drags the slider sees the window stand still, until it has come to an end.
+      const ended = led && (props.toGrid === 0 || props.toGrid === 1);
+      this.bounds = ended ? this.boundsOf(props) : led ? window : keepBounds(window, this.boundsOf(props));
+      if (this.bounds !== window) this.refit(led ? props.travelMs : milliseconds);
     }
     if (!this.frame) this.step();
   }
@@ -89,8 +121,13 @@ export class PointScene {
   /** Shows everything again. */
   reset(): void {
     this.touched = false;
-    this.bounds = this.props ? boundsOf(this.props.points) : null;
+    this.bounds = this.props && this.boundsOf(this.props);
     this.refit(250);
+  }
+
+  /** Points and window as they are now. */
+  picture(): Picture {
+    return { points: this.travel.now, view: this.window, side: this.side };
   }
 
   destroy(): void {
@@ -112,25 +149,79 @@ export class PointScene {
   private listen(): void {
     const options = { signal: this.listening.signal };
     let down = { x: 0, y: 0 };
-    this.target.addEventListener("pointerdown", (event) => (down = { x: event.clientX, y: event.clientY }), options);
-    this.target.addEventListener("pointermove", (event) => {
-      const { index, x, y } = event.buttons ? { index: null, x: 0, y: 0 } : this.under(event);
-      this.handlers.hover(index, x, y);
+    this.target.addEventListener("pointerdown", (event) => {
+      down = { x: event.clientX, y: event.clientY };
+      if (this.props?.tool === "move" || event.button !== 0) return;
+      this.target.setPointerCapture(event.pointerId);
+      this.gesture.begin(...this.at(event));
     }, options);
-    this.target.addEventListener("pointerleave", () => this.handlers.hover(null, 0, 0), options);
+    this.target.addEventListener("pointermove", (event) => {
+      if (this.gesture.active) {
+        this.gesture.move(...this.at(event));
+        this.handlers.picture(this.picture());
+      }
+      const index = event.buttons ? null : this.under(event);
+      this.hover(index, ...this.at(event));
+    }, options);
+    this.target.addEventListener("pointerup", (event) => {
+      if (!this.gesture.active) return;
+      const drawn = this.gesture.end(this.props?.tool ?? "move", this.window, event);
+      this.handlers.picture(this.picture());
+      if (drawn) this.handlers.shape(drawn.shape, drawn.change, this.travel.now);
+    }, options);
+    this.target.addEventListener("pointercancel", () => this.cancel(), options);
+    this.target.addEventListener("pointerleave", () => this.hover(null, 0, 0), options);
     this.target.addEventListener("click", (event) => {
-      if (Math.hypot(event.clientX - down.x, event.clientY - down.y) <= STILL) this.handlers.click(this.under(event).index, event.shiftKey);
+      if (Math.hypot(event.clientX - down.x, event.clientY - down.y) <= STILL) this.handlers.click(this.under(event), changeOf(event));
     }, options);
   }
 
-  private under(event: MouseEvent): { index: number | null; x: number; y: number } {
+  /** Drops the shape that is being drawn; false where there is none. */
+  cancel(): boolean {
+    if (!this.gesture.active) return false;
+    this.gesture.cancel();
+    this.handlers.picture(this.picture());
+    return true;
+  }
+
+  private hovering = false;
+  private hover(index: number | null, x: number, y: number): void {
+    this.hovering = index !== null;
+    this.handlers.hover(index, x, y);
+  }
+
+  private at(event: MouseEvent): [number, number] {
     const box = this.target.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const [targetX = 0, targetY = 0] = this.view.target as number[];
-    const window = { scale: 2 ** (this.view.zoom as number), x: targetX, y: targetY };
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  private under(event: MouseEvent): number | null {
+    const { window, side } = this;
     const { fill, radius } = this.props?.paint ?? { fill: new Uint8Array(0), radius: new Float32Array(0) };
     const faded = (i: number): boolean => fill[4 * i + 3]! < 100;
-    return { index: pick(this.travel.now, radius, faded, window, box.width, box.height, x, y), x, y };
+    const reach = side ? new Float32Array(radius.length).fill(side / 2) : radius;
+    return pick(this.travel.now, reach, faded, window, window.width, window.height, ...this.at(event));
+  }
+
+  private get window(): View {
+    const [x = 0, y = 0] = this.view.target as number[];
+    return { scale: 2 ** (this.view.zoom as number), x, y, ...this.size };
+  }
+
+  private get side(): number {
+    const { props, bounds } = this;
+    if (!props?.images || !bounds) return 0;
+    const { width, height } = this.size;
+    const whole = fit(bounds, width - MARGIN, height - MARGIN).scale;
+    const { scale } = this.window;
+    return imageSide(props.points.length / 2, width, height, scale / whole, props.images.size, props.toGrid, props.cell * scale);
+  }
+
+  /** Around all points, and on the grid around their cells. */
+  private boundsOf({ points, toGrid, cell }: PointProps): Bounds | null {
+    const bounds = boundsOf(points);
+    const pad = toGrid > 0 && cell > 0 ? (toGrid * cell) / 2 : 0;
+    return bounds && { x0: bounds.x0 - pad, y0: bounds.y0 - pad, x1: bounds.x1 + pad, y1: bounds.y1 + pad };
   }
 
   private refit(milliseconds = 0): void {
@@ -144,43 +235,49 @@ export class PointScene {
   }
 
   private setView(view: OrthographicViewState): void {
+    const before = this.view.zoom;
     this.view = view;
     this.deck.setProps({ viewState: view });
+    // Images grow with the zoom, by a law of their own.
+    if (this.props?.images && before !== view.zoom && !this.frame) this.frame = requestAnimationFrame(this.step);
   }
 
-  private layers({ subject, paint, selected, hovered, ink }: PointProps, points: Float32Array): Layer[] {
-    const samples = new DotsLayer({
-      id: `samples ${subject}`,
-      data: { length: points.length / 2, attributes: { getPosition: { value: points, size: 2 }, ...attributesOf(paint) } },
-    });
+  private layers({ subject, paint, images }: PointProps, points: Float32Array): Layer[] {
+    const dataOf = (looks: Dots["attributes"]): Dots => ({ length: points.length / 2, attributes: { getPosition: { value: points, size: 2 }, ...looks } });
+    const looks = looksOf(paint);
+    if (images) {
+      const { sheet, grid, cutout } = images;
+      return [new ImagesLayer({ id: `images ${subject}`, data: dataOf(looks.images), sheet, grid, cutout, side: this.side })];
+    }
+    const samples = new DotsLayer({ id: `samples ${subject}`, data: dataOf(looks.dots) });
     // Misclassified ones lie on top of the others.
     const wrong = new DotsLayer({ id: `misclassified ${subject}`, data: this.misclassified.at(points, paint) });
-    const marked = (hovered === null ? selected : [...selected, hovered]).filter((i) => i < points.length / 2);
-    const rings = new ScatterplotLayer({
-      radiusUnits: "pixels",
-      lineWidthUnits: "pixels",
-      id: `rings ${subject}`,
-      data: marked.map((i) => ({ position: [points[2 * i]!, points[2 * i + 1]!] as [number, number], radius: paint.radius[i]! + 3.5 })),
-      getPosition: (mark) => mark.position,
-      getRadius: (mark) => mark.radius,
-      getLineColor: ink,
-      getLineWidth: 2,
-      filled: false,
-      stroked: true,
-      updateTriggers: { getLineColor: ink },
-    });
-    return [samples, wrong, rings];
+    return [samples, wrong];
   }
 }
 
-/** deck.gl uploads an attribute again when its description is another object: one per paint. */
-const described = new WeakMap<Paint, Dots["attributes"]>();
+/** Dragging moves the picture, or with a tool draws; the wheel zooms always. */
+function viewOf(tool: Tool): OrthographicView {
+  return new OrthographicView({ flipY: false, controller: { doubleClickZoom: false, keyboard: false, dragPan: tool === "move" } });
+}
 
-function attributesOf(paint: Paint): Dots["attributes"] {
-  let attributes = described.get(paint);
-  if (!attributes) {
-    attributes = { getFillColor: { value: paint.fill, size: 4, normalized: true }, getRadius: { value: paint.radius, size: 1 } };
-    described.set(paint, attributes);
+interface Looks {
+  dots: Dots["attributes"];
+  images: Dots["attributes"];
+}
+
+/** deck.gl uploads an attribute again when its description is another object: one per paint. */
+const described = new WeakMap<Paint, Looks>();
+
+function looksOf(paint: Paint): Looks {
+  let looks = described.get(paint);
+  if (!looks) {
+    const fill = { value: paint.fill, size: 4, normalized: true };
+    looks = {
+      dots: { getFillColor: fill, getRadius: { value: paint.radius, size: 1 } },
+      images: { getFillColor: fill, getLineColor: { value: paint.ring, size: 4, normalized: true }, getNumber: { value: paint.radius.map((_, i) => i), size: 1 } },
+    };
+    described.set(paint, looks);
   }
-  return attributes;
+  return looks;
 }

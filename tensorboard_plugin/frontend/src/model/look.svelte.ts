@@ -3,6 +3,8 @@
 import type { FrameRecord } from "../api/types";
 import { columnNames, columnOf, targetNames, type Column } from "./columns";
 import { nearest } from "./epochs";
+import { keepsIdentity, sampleIdentities } from "./identities";
+import { largestOf } from "./largest";
 import type { Page } from "./page.svelte";
 import { travelMs } from "./player";
 import { legend, paint, type Paint, type SampleColumns } from "./samples";
@@ -44,9 +46,20 @@ export class Look {
 
   colours: ColourBy[] = $derived(
     COLOURS.filter((by) =>
-      by === "column" ? this.columnNames.length > 0 : by === "true" ? this.labels !== null : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
+      by === "column" ? this.columnNames.length > 0
+      : by === "true" ? this.labels !== null
+      : by === "largest" ? this.knowsLargest
+      : Boolean(this.page.run?.series[by === "predicted" ? "predictions" : "clusters"]),
     ),
   );
+  /** Whether embeddings of this run say where the largest number is: known, and remembered, once one has come. */
+  private get knowsLargest(): boolean {
+    const { run } = this.page;
+    const session = [run?.run, run?.generation].join("\n");
+    if (this.current("embedding", this.page.layer)?.arrays.largest) this.toldLargest = session;
+    return this.toldLargest === session;
+  }
+  private toldLargest = "";
   colourBy: ColourBy = $derived(
     this.colours.includes(this.page.settings.colourBy) ? this.page.settings.colourBy : this.usual,
   );
@@ -60,6 +73,8 @@ export class Look {
   /** The samples as the chosen layer and epoch show them. */
   columns: SampleColumns = $derived(this.columnsOf(this.page.layer));
   paint: Paint = $derived(this.paintOf(this.columns));
+  /** The selection, where it is one of many. */
+  private chosen: ReadonlySet<number> | null = $derived(this.page.samples.length > 1 ? new Set(this.page.samples) : null);
   legend = $derived(legend(this.columns, { colourBy: this.colourBy, isolated: this.page.isolated, dark: this.page.dark }));
   travelMs = $derived(reducedMotion() ? 0 : travelMs(this.page.epochs.length, this.page.playing));
 
@@ -119,7 +134,9 @@ export class Look {
       labels: this.labels,
       predicted: column(this.predictions, "classes", Int32Array),
       certainty: column(this.predictions, "certainty", Float32Array),
-      cluster: column(clusters, "labels", Int32Array),
+      cluster: clusters && sampleIdentities(clusters),
+      lasting: clusters !== null && keepsIdentity(clusters),
+      largest: this.colourBy === "largest" ? largestOf(this.current("embedding", layer), this.page.layers.find((one) => one.name === layer) ?? null) : null,
       classNames: this.classNames,
       column: this.colourBy === "column" ? this.column : null,
     };
@@ -127,7 +144,7 @@ export class Look {
 
   paintOf(columns: SampleColumns): Paint {
     const { page } = this;
-    return paint(columns, { colourBy: this.colourBy, sizeBy: this.sizeBy, isolated: page.isolated, dark: page.dark });
+    return paint(columns, { colourBy: this.colourBy, sizeBy: this.sizeBy, isolated: page.isolated, selected: this.chosen, dark: page.dark });
   }
 
   /** The class scores of a sample, highest first, at most `top`. */

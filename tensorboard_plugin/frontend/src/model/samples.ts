@@ -1,6 +1,8 @@
 // How the probe's samples look: category, colour, ring and size of each.  Pure functions on columns.
 
 import type { Column } from "./columns";
+import { identityColour } from "./identities";
+import { largestHue, largestName, type Largest } from "./largest";
 import type { ColourBy, SizeBy } from "./settings";
 import { categoryColours, darker, neutral, noise, sequential, type Rgb } from "../theme/palette";
 
@@ -13,6 +15,10 @@ export interface SampleColumns {
   certainty: Float32Array | null;
   /** −1 = noise. */
   cluster: Int32Array | null;
+  /** Whether clusters are known by a number that they keep over epochs. */
+  lasting?: boolean;
+  /** The filter of each sample's largest number. */
+  largest?: Largest | null;
   classNames: string[];
   /** The attribute or target that was chosen. */
   column?: Column | null;
@@ -38,12 +44,17 @@ export interface PaintOptions {
   sizeBy: SizeBy;
   /** Categories that stand out; empty = all do. */
   isolated: ReadonlySet<number>;
+  /** Samples that stand out from the others; null = there is no such choice. */
+  selected?: ReadonlySet<number> | null;
   dark: boolean;
 }
 
 const SMALLEST = 1.5; // px radius: diameters 3–9 px
 const LARGEST = 4.5;
 const UNIFORM = 2.75;
+const SHOWN = 215;
+/** Of samples that are not selected while others are: back, but not out of reach as those outside an isolated class. */
+const BACK = 105;
 const FADED = 38;
 const MOST_HUES = 20;
 /** Above so many samples points shrink, down to a bit more than half, or they would cover each other. */
@@ -55,6 +66,7 @@ export function className(columns: Pick<SampleColumns, "classNames">, index: num
 
 export function categories(columns: SampleColumns, by: ColourBy): Int32Array | null {
   if (by === "column") return columns.column?.kind === "category" ? columns.column.keys : null;
+  if (by === "largest") return columns.largest?.keys ?? null;
   return by === "true" ? columns.labels : by === "predicted" ? columns.predicted : columns.cluster;
 }
 
@@ -62,6 +74,7 @@ export function categories(columns: SampleColumns, by: ColourBy): Int32Array | n
 export function categoryCount(columns: SampleColumns, by: ColourBy): number {
   if (by === "cluster") return 1 + highest(columns.cluster);
   if (by === "column") return columns.column?.kind === "category" ? columns.column.names.length : 0;
+  if (by === "largest") return columns.largest?.hues.size ?? 0;
   return Math.max(columns.classNames.length, 1 + highest(columns.labels), 1 + highest(columns.predicted));
 }
 
@@ -74,6 +87,9 @@ export const isWrong = (columns: SampleColumns, i: number): boolean =>
  */
 export function hues(columns: SampleColumns, options: Pick<PaintOptions, "colourBy" | "isolated" | "dark">): (key: number) => Rgb {
   const { colourBy, isolated, dark } = options;
+  const { largest: filters } = columns;
+  if (colourBy === "largest" && filters) return (key) => largestHue(filters, key, dark);
+  if (colourBy === "cluster" && columns.lasting) return (key) => identityColour(key, dark);
   const all = categoryColours(categoryCount(columns, colourBy), dark);
   const some = all ? null : categoryColours(colourBy === "cluster" && !isolated.size ? MOST_HUES : Math.min(isolated.size, MOST_HUES), dark);
   const order = isolated.size || colourBy !== "cluster" ? [...isolated].sort((a, b) => a - b) : largest(columns.cluster);
@@ -99,6 +115,7 @@ export function legend(columns: SampleColumns, options: Pick<PaintOptions, "colo
   const name = (key: number) =>
     options.colourBy === "cluster" ? (key < 0 ? "noise" : String(key))
     : options.colourBy === "column" ? columnValue(columns, key)
+    : options.colourBy === "largest" && columns.largest ? largestName(columns.largest, key)
     : className(columns, key);
   return [...counts]
     .sort(([a], [b]) => (a < 0 ? 1 : b < 0 ? -1 : a - b))
@@ -111,7 +128,8 @@ export function paint(columns: SampleColumns, options: PaintOptions): Paint {
   const keys = categories(columns, options.colourBy);
   const hue = hues(columns, options);
   // The ring names the predicted class, whatever the fill shows.
-  const classHue = options.colourBy === "cluster" || options.colourBy === "column" ? hues(columns, { ...options, colourBy: "true", isolated: new Set() }) : hue;
+  const byClass = options.colourBy === "true" || options.colourBy === "predicted";
+  const classHue = byClass ? hue : hues(columns, { ...options, colourBy: "true", isolated: new Set() });
   const scale = options.colourBy === "column" ? scaled(columns.column, options.dark) : null;
   const fill = new Uint8Array(4 * count);
   const ring = new Uint8Array(4 * count);
@@ -124,9 +142,10 @@ export function paint(columns: SampleColumns, options: PaintOptions): Paint {
     const colour = scale ? scale(i) : keys ? hue(key) : neutral(options.dark);
     // Darker on a scale would be another value: there the ring alone says it.
     fill.set(wrong && !scale ? darker(colour) : colour, 4 * i);
-    fill[4 * i + 3] = shown ? 215 : FADED;
+    const back = options.selected ? !options.selected.has(i) : false;
+    fill[4 * i + 3] = !shown ? FADED : back ? BACK : SHOWN;
     ring.set(wrong ? classHue(columns.predicted![i]!) : fill.subarray(4 * i, 4 * i + 3), 4 * i);
-    ring[4 * i + 3] = wrong && shown ? 255 : 0;
+    ring[4 * i + 3] = wrong && shown ? (back ? BACK : 255) : 0;
     radius[i] = shrink * sizeOf(columns.certainty?.[i], options.sizeBy);
   }
   return { fill, ring, radius };

@@ -3,9 +3,16 @@
 import type { Axis } from "../api/types";
 
 export const TABS = ["overview", "samples", "filters", "features"] as const;
-/** "column": one of the attributes or targets that came with the probe. */
-export const COLOURS = ["true", "predicted", "cluster", "column"] as const;
+/** "largest": the filter of the largest number; "column": one of the attributes or targets that came with the probe. */
+export const COLOURS = ["true", "predicted", "cluster", "largest", "column"] as const;
 export const SIZES = ["certainty", "uncertainty", "uniform"] as const;
+export const MARKS = ["dots", "images"] as const;
+/** Where the predicted classes lie in the plane. */
+export const REGION_STYLES = ["off", "boundary", "regions"] as const;
+/** "auto": of a sample that is selected alone. */
+export const TRAILS = ["auto", "on", "off"] as const;
+/** What dragging over the picture does. */
+export const TOOLS = ["move", "rectangle", "circle", "lasso"] as const;
 export const METRICS = ["knn_accuracy", "silhouette", "dead"] as const;
 
 export const FILTER_VIEWS = ["health", "histograms", "maxima"] as const;
@@ -18,6 +25,10 @@ export const ORDERS = ["index", "ratio", "similarity"] as const;
 export type Tab = (typeof TABS)[number];
 export type ColourBy = (typeof COLOURS)[number];
 export type SizeBy = (typeof SIZES)[number];
+export type Marks = (typeof MARKS)[number];
+export type RegionStyle = (typeof REGION_STYLES)[number];
+export type TrailMode = (typeof TRAILS)[number];
+export type Tool = (typeof TOOLS)[number];
 export type Metric = (typeof METRICS)[number];
 export type FilterView = (typeof FILTER_VIEWS)[number];
 export type HistogramOrder = (typeof HISTOGRAM_ORDERS)[number];
@@ -37,6 +48,14 @@ export interface Settings {
   /** The attribute or target to colour by. */
   column: string | null;
   sizeBy: SizeBy;
+  marks: Marks;
+  /** How large samples' images are, as a multiple of what suits their number and the zoom. */
+  imageSize: number;
+  regionStyle: RegionStyle;
+  trails: TrailMode;
+  tool: Tool;
+  /** How far samples have gone from their places to their cells of the grid, 0 to 1. */
+  toGrid: number;
   metric: Metric;
   filterView: FilterView;
   histogramOrder: HistogramOrder;
@@ -46,14 +65,22 @@ export interface Settings {
 }
 
 export const DEFAULTS: Settings = {
-  run: null, layer: null, epoch: null, axis: null, tab: "overview", colourBy: "true", column: null, sizeBy: "certainty", metric: "knn_accuracy",
+  run: null, layer: null, epoch: null, axis: null, tab: "overview", colourBy: "true", column: null, sizeBy: "certainty",
+  marks: "dots", imageSize: 1, regionStyle: "boundary", trails: "auto", tool: "move", toGrid: 0, metric: "knn_accuracy",
   filterView: "health", histogramOrder: "index", maximaOrder: "total", tile: "medium", order: "index",
 };
+
+export const SMALLEST_IMAGE = 0.5;
+export const LARGEST_IMAGE = 3;
 
 const KEY = "featwatch.page.1";
 
 function oneOf<T extends string>(allowed: readonly T[], value: unknown, otherwise: T): T {
   return allowed.includes(value as T) ? (value as T) : otherwise;
+}
+
+function between(low: number, high: number, value: unknown, otherwise: number): number {
+  return typeof value === "number" && value >= low && value <= high ? value : otherwise;
 }
 
 /** Settings from whatever was stored; what does not fit falls back to its default. */
@@ -74,6 +101,12 @@ export function parseSettings(stored: string | null): Settings {
     colourBy: oneOf(COLOURS, raw.colourBy, DEFAULTS.colourBy),
     column: typeof raw.column === "string" ? raw.column : null,
     sizeBy: oneOf(SIZES, raw.sizeBy, DEFAULTS.sizeBy),
+    marks: oneOf(MARKS, raw.marks, DEFAULTS.marks),
+    imageSize: between(SMALLEST_IMAGE, LARGEST_IMAGE, raw.imageSize, DEFAULTS.imageSize),
+    regionStyle: oneOf(REGION_STYLES, raw.regionStyle, DEFAULTS.regionStyle),
+    trails: oneOf(TRAILS, raw.trails, DEFAULTS.trails),
+    tool: oneOf(TOOLS, raw.tool, DEFAULTS.tool),
+    toGrid: between(0, 1, raw.toGrid, DEFAULTS.toGrid),
     metric: oneOf(METRICS, raw.metric, DEFAULTS.metric),
     filterView: oneOf(FILTER_VIEWS, raw.filterView, DEFAULTS.filterView),
     histogramOrder: oneOf(HISTOGRAM_ORDERS, raw.histogramOrder, DEFAULTS.histogramOrder),

@@ -9,6 +9,9 @@ const OKABE_ITO: Rgb[] = [
   [0, 114, 178], [230, 159, 0], [0, 158, 115], [204, 121, 167], [86, 180, 233], [213, 94, 0], [214, 196, 40], [140, 140, 140],
 ];
 
+/** Eight hues beside which grey can mean "none of these". */
+export const EIGHT_HUES: readonly Rgb[] = [...OKABE_ITO.slice(0, 7), [126, 87, 194]];
+
 const LARGEST = 20;
 
 /** Hues of `count` categories: Okabe–Ito up to 8, equal lightness up to 20, else null (grey until isolated). */
