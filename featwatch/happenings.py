@@ -145,8 +145,8 @@ def chosen(kinds: str | Collection[str] | None) -> set[str]:
 def checked_samples(samples: int | Sequence[int], count: int) -> np.ndarray:
     """(samples,) int64.  Raises ValueError where they are no samples of a probe of `count`."""
     found = np.atleast_1d(np.asarray(samples))
-    whole = found.dtype.kind in "iu" and found.ndim == 1
-    if not whole or (len(found) and not 0 <= found.min() <= found.max() < count):
+    whole = found.ndim == 1 and (found.dtype.kind in "iu" or not found.size)
+    if not whole or (found.size and not 0 <= found.min() <= found.max() < count):
         raise ValueError(f"samples={samples!r}: expected numbers of samples of the probe, 0 to {count - 1}")
     return found.astype(np.int64)
 
