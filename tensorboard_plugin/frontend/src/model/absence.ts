@@ -6,6 +6,7 @@ import type { RunInfo } from "../api/types";
 const RECORDERS: Record<string, [name: string, code: string]> = {
   embedding: ["embeddings", "fw.Embeddings()"],
   clusters: ["clusters", "fw.Clusters()"],
+  grid: ["grid_mapping", "fw.GridMapping()"],
   separation: ["separation", "fw.Separation()"],
   health: ["filter_health", "fw.FilterHealth()"],
   histograms: ["activation_histograms", "fw.ActivationHistograms()"],

@@ -68,6 +68,15 @@ export class Look {
     const first = this.colours[0] ?? "true";
     return first !== "true" && this.page.info?.probe?.targets && this.colours.includes("column") ? "column" : first;
   }
+  /** Whether every layer has colours of its own: those of its clusters, or of its filters. */
+  ownColours: boolean = $derived(this.colourBy === "cluster" || this.colourBy === "largest");
+  /** What colours mean, in a few words. */
+  colouredBy: string = $derived(
+    !this.colours.length ? ""
+    : this.colourBy === "column" ? (this.column?.name ?? "")
+    : this.colourBy === "largest" ? "filter of the largest value"
+    : this.colourBy === "cluster" ? "cluster" : `${this.colourBy} class`,
+  );
   sizes: SizeBy[] = $derived(this.page.run?.series.predictions ? [...SIZES] : ["uniform"]);
   sizeBy: SizeBy = $derived(this.sizes.includes(this.page.settings.sizeBy) ? this.page.settings.sizeBy : "uniform");
   /** The samples as the chosen layer and epoch show them. */
