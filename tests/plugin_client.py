@@ -94,6 +94,11 @@ class Client:
         assert sprite.status in (200, 404), sprite
         answers: dict[str, Any] = {"index": run, "run": self.get("run", **address).json(), "sprite": sprite.body}
         answers["numbers"] = self.get("numbers", **address).json()
+        answers["events"] = self.get("events", **address).json()
+        for layer in run["series"].get("embedding", {}):
+            reply = self.get("trails", **address, layer=layer, sample=0)
+            assert reply.status in (200, 404), reply
+            answers[f"trails {layer}"] = reply.frame() if reply.status == 200 else None
         for kind, layers in run["series"].items():
             for epoch in sorted(set().union(*(run["epochs"][place] for place in layers.values())))[::step]:
                 answers[f"{kind} {epoch}"] = self.get("records", **address, kind=kind, epoch=epoch).frame()

@@ -42,7 +42,7 @@ PLUGIN_FLOORS = [
     {"loader"},
     {"plugin"},
     {"queries"},
-    {"number_store"},
+    {"number_store", "happened", "trails"},
     {"blobs", "catalogue", "session_facts"},
     {"entries", "frames", "source", "static_files"},
     {"claims"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorboard_plugin_featwatch import catalogue
+from tensorboard_plugin_featwatch.queries import NotRecorded
 
 from featwatch import wire
-from featwatch.records import SEVERITIES, Alert, FeatureImages, FilterExemplars, Histograms, Journal, Record
+from featwatch.records import SEVERITIES, Alert, FeatureImages, FilterExemplars, Histograms, Journal, Record, SampleEvents
 from tests.asked import RUN, STORY, Asked
 from tests.event_logs import entry, header
 from tests.memory_provider import MemoryProvider
@@ -50,6 +52,9 @@ AFTER_TRAINING: list[Record] = [
     FilterExemplars(
         epoch=0, layer=LAYER, samples=np.zeros((1, 1)), activation=np.ones((1, 1)), position=np.zeros((1, 1, 2)), input_shape=(4,)
     ),
+    SampleEvents(
+        epoch=0, entries=({"kind": "flip", "sample": 1, "size": 0.5, "before": 0, "after": 1},), counts={"flip": 1}, since=0
+    ),
     Journal(epoch=0, entries=({"kind": "alert", "text": "<b>", "alert": ALERT.as_dict()}, {"kind": "note", "text": "x"})),
 ]  # fmt: skip
 PROBE = dataclasses.replace(STORY.probe(0), targets=np.ones((5, 1)), attributes={"age": (1, 2, 3, 4, 5)}, notes=("a note",))
@@ -84,6 +89,10 @@ def _check_answers(asked: Asked, described: dict[str, Any], victims: dict[str, s
     json.dumps([described, asked.run()], allow_nan=False)
     for axis, of_axis in (("epochs", described), ("steps", described["steps"] or {"series": {}})):
         json.dumps(asked.queries.numbers(asked.source, RUN, described["generation"], None, axis), allow_nan=False)
+        json.dumps(asked.queries.events(asked.source, RUN, described["generation"], axis), allow_nan=False)
+        for layer in of_axis["series"].get("embedding", {}):
+            with contextlib.suppress(NotRecorded):
+                decode_frame(asked.queries.trails(asked.source, RUN, described["generation"], layer, [0], axis).content)
         for kind, layers in of_axis["series"].items():
             for place in {place for layer in layers.values() for place in of_axis["epochs"][layer]}:
                 frame = asked.queries.records(asked.source, RUN, described["generation"], kind, place, (), axis)

@@ -23,7 +23,7 @@ from tests.synthetic import Story
 
 RUN = "run-1/featwatch"
 STORY = Story(layers=1, epochs=1, samples=4, classes=2, filters=4)
-ROUTES = ("index", "run", "numbers", "records", "sprite", "static/index.js")
+ROUTES = ("index", "run", "numbers", "records", "events", "trails", "sprite", "static/index.js")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""The scalar numbers of a run, as columns over epochs.
+"""The scalar numbers of a run, as columns over epochs, and the events that its records tell of.
 
-Numbers are stored as one small JSON text per record, so one call reads a whole series.  Of a series
+Both are stored as one small JSON text per record, so one call reads a whole series.  Of a series
 that did not change since the last time nothing is read, of one that grew by a record only that record.
 """
 
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from featwatch import wire
+from featwatch.happenings import Told, told
 from tensorboard_plugin_featwatch.blobs import SizedCache
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped
 from tensorboard_plugin_featwatch.source import EVERYTHING, NEWEST, Source
 
 CACHE_VALUES = 16_000_000       # of 8 bytes: a hundred layers times a thousand epochs are a third of it
-RECORDS_PER_READ = 100_000      # texts in one answer of the data server, which may send 256 MiB
+RECORDS_PER_READ = 40_000       # texts in one answer of the data server, which may send 256 MiB; honest ones have up to 6 KiB
 MAX_NAMES = 200                 # an honest record has a dozen; each costs a column over all epochs
 WITHOUT_NUMBERS = ("session", "probe", "journal", "closing")      # nothing to chart
 
@@ -32,7 +33,13 @@ class SeriesNumbers:
     epochs: np.ndarray                      # (records,) int64, increasing
     wall_times: np.ndarray                  # (records,) float64
     columns: Mapping[str, np.ndarray]       # name -> (records,) float64
+    told: Told                              # the events of these records
     problems: tuple[str, ...] = ()
+
+    def size(self) -> int:
+        """How many values of 8 bytes it is about."""
+        numbers = (2 + len(self.columns)) * (1 + len(self.epochs))
+        return numbers + self.told.rows.nbytes // 8 + 40 * len(self.told.clusters) + 20 * len(self.told.counts)
 
     def after(self, wall_time: float) -> tuple[list[int], dict[str, list[float | None]]]:
         """Epochs and columns of the records that are newer than `wall_time`; None for what is not known."""
@@ -40,16 +47,14 @@ class SeriesNumbers:
         return self.epochs[newer].tolist(), {name: _known(column[newer]) for name, column in self.columns.items()}
 
 
-NOTHING = SeriesNumbers(("", 0.0), np.zeros(0, np.int64), np.zeros(0), {})
+NOTHING = SeriesNumbers(("", 0.0), np.zeros(0, np.int64), np.zeros(0), {}, Told(""))
 
 
 class NumberStore:
     """The numbers of any series of a run."""
 
     def __init__(self) -> None:
-        self._cache: SizedCache[SeriesNumbers] = SizedCache(
-            CACHE_VALUES, lambda one: (2 + len(one.columns)) * (1 + len(one.epochs))
-        )
+        self._cache: SizedCache[SeriesNumbers] = SizedCache(CACHE_VALUES, SeriesNumbers.size)
 
     def of(self, source: Source, entry: RunEntry, axis: str = "epochs") -> list[tuple[Series, SeriesNumbers]]:
         """Every series of the run's axis that has numbers, with them."""
@@ -115,13 +120,13 @@ def _in_columns(
     problems = list(before.problems)
     if data is None:
         problems.append(f"The numbers of {clipped(series.tag)} could not be read.")
-    rows: dict[int, tuple[float, dict[str, float]]] = {}
+    rows: dict[int, tuple[float, dict[str, float], Told]] = {}
     names = dict.fromkeys(before.columns)
     for datum in data or ():
         if series.wall_time(datum.step) is None or not math.isfinite(datum.wall_time):
             continue            # superseded, or the record itself is not there
         try:
-            numbers = wire.decode_numbers(_text(datum.numpy))
+            numbers, values = wire.decode_numbers_and_told(_text(datum.numpy))
         except wire.WireError as error:
             problems.append(f"The numbers of {clipped(series.tag)} at {series.axis[:-1]} {datum.step}: {error}.")
             continue
@@ -130,17 +135,19 @@ def _in_columns(
             continue
         names |= dict.fromkeys(numbers)
         # Events that share an epoch: the last one counts.
-        rows[datum.step] = (datum.wall_time, numbers)
+        rows[datum.step] = (datum.wall_time, numbers, told(series.kind, series.layer, datum.step, values))
     ordered = sorted(rows.items())
     unknown = np.full(len(before.epochs), np.nan)
     columns = {
-        name: np.append(before.columns.get(name, unknown), [row.get(name, math.nan) for _, (_, row) in ordered]) for name in names
+        name: np.append(before.columns.get(name, unknown), [row.get(name, math.nan) for _, (_, row, _) in ordered])
+        for name in names
     }
     return SeriesNumbers(
         _state(entry, series),
         np.append(before.epochs, np.array([epoch for epoch, _ in ordered], np.int64)),
-        np.append(before.wall_times, [written for _, (written, _) in ordered]),
+        np.append(before.wall_times, [written for _, (written, _, _) in ordered]),
         columns,
+        Told(series.layer).then([before.told, *(one for _, (_, _, one) in ordered)]),
         tuple(problems),
     )
 

@@ -17,12 +17,14 @@ from tensorboard.plugins import base_plugin
 from tensorboard.util import tb_logging
 from werkzeug import Request, Response
 
+from featwatch import wire
 from featwatch.records import KINDS
 from featwatch.wire import AXES, PLUGIN
 from tensorboard_plugin_featwatch.frames import to_json
 from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGeneration
 from tensorboard_plugin_featwatch.source import Source
 from tensorboard_plugin_featwatch.static_files import static_file
+from tensorboard_plugin_featwatch.trails import MAX_SAMPLES
 
 CACHE_SECONDS = 24 * 3600
 
@@ -67,6 +69,8 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
             "/run": self._route(self._run),
             "/numbers": self._route(self._numbers),
             "/records": self._route(self._records),
+            "/events": self._route(self._events),
+            "/trails": self._route(self._trails),
             "/sprite": self._route(self._sprite),
             "/static/*": self._route(self._static),
         }
@@ -116,8 +120,24 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
         run, generation, kind = (_required(request, name) for name in ("run", "generation", "kind"))
         if kind not in KINDS:
             raise errors.InvalidArgumentError(f"kind must be one of {', '.join(KINDS)}")
-        layers = request.args.getlist("layer")
-        frame = self._queries.records(self._source(request), run, generation, kind, _epoch(request), layers, _axis(request))
+        epoch, layers = _whole(request, "epoch"), request.args.getlist("layer")
+        frame = self._queries.records(self._source(request), run, generation, kind, epoch, layers, _axis(request))
+        return _respond(request, frame.content, "application/octet-stream", final=frame.final)
+
+    def _events(self, request: Request) -> Response:
+        run, generation = _required(request, "run"), _required(request, "generation")
+        return _json(request, self._queries.events(self._source(request), run, generation, _axis(request)))
+
+    def _trails(self, request: Request) -> Response:
+        run, generation = _required(request, "run"), _required(request, "generation")
+        over = request.args.get("over", "epochs")
+        if over not in ("epochs", "layers"):
+            raise errors.InvalidArgumentError("over= must be epochs or layers")
+        asked = self._source(request), run, generation
+        if over == "layers":
+            frame = self._queries.trails_over_layers(*asked, _whole(request, "epoch"), _samples(request), _axis(request))
+        else:
+            frame = self._queries.trails(*asked, _required(request, "layer"), _samples(request), _axis(request))
         return _respond(request, frame.content, "application/octet-stream", final=frame.final)
 
     def _sprite(self, request: Request) -> Response:
@@ -149,10 +169,23 @@ def _required(request: Request, name: str) -> str:
     return value
 
 
-def _epoch(request: Request) -> int:
-    text = _required(request, "epoch")
+def _whole(request: Request, name: str) -> int:
+    return _whole_number(_required(request, name), name)
+
+
+def _samples(request: Request) -> list[int]:
+    texts = request.args.getlist("sample")
+    if not 1 <= len(texts) <= MAX_SAMPLES:
+        raise errors.InvalidArgumentError(f"sample= must be given once for each sample, 1 to {MAX_SAMPLES} times")
+    samples = [_whole_number(text, "sample") for text in texts]
+    if max(samples) >= wire.MAX_ELEMENTS:
+        raise errors.InvalidArgumentError("sample= must be the number of a sample")
+    return samples
+
+
+def _whole_number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 16):       # 2^53 has 16 digits
-        raise errors.InvalidArgumentError("epoch= must be a whole number, 0 or more")
+        raise errors.InvalidArgumentError(f"{name}= must be a whole number, 0 or more")
     return int(text)
 
 

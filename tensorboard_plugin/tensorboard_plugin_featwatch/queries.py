@@ -8,17 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from featwatch import journal, wire
-from featwatch.records import Closing, Journal, ProbeRecord, Record, Session
+import numpy as np
+
+from featwatch import happenings, journal, wire
+from featwatch.happenings import TOLD_BY
+from featwatch.records import Closing, Embedding, Journal, ProbeRecord, Record, Session
+from tensorboard_plugin_featwatch import trails
 from tensorboard_plugin_featwatch.blobs import BlobStore, Fetched, Gone
 from tensorboard_plugin_featwatch.catalogue import Catalogue
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped, shortened
 from tensorboard_plugin_featwatch.frames import Damaged, StoredRecord, encode_frame, finite
+from tensorboard_plugin_featwatch.happened import described_events
 from tensorboard_plugin_featwatch.number_store import NumberStore
 from tensorboard_plugin_featwatch.session_facts import described_alert, described_probe, described_session, sprite_problem
 from tensorboard_plugin_featwatch.source import Source
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+PORTION = 64                    # embeddings that are held at a time for trails
 # Kinds whose record of an epoch may be written again while that epoch is the newest.
 REWRITTEN = frozenset({"session", "probe", "epoch", "journal", "closing"})
 
@@ -108,6 +114,43 @@ class Queries:
         settled = bool(layers) or any(series.epochs[-1] > epoch for series in there.values())
         return Frame(encode_frame(records, damaged), complete and settled and not damaged and kind not in REWRITTEN)
 
+    def events(self, source: Source, run: str, generation: str, axis: str = "epochs") -> Mapping[str, Any]:
+        """What happened to samples and clusters on an axis, the most notable first."""
+        entry = self._entry(source, run, generation)
+        numbers = [found for series, found in self._numbers.of(source, entry, axis) if series.kind in TOLD_BY]
+        problems = [problem for one in numbers for problem in one.problems]
+        return {**described_events([one.told for one in numbers], problems), "problems": list(shortened(problems))}
+
+    def trails(
+        self, source: Source, run: str, generation: str, layer: str, samples: Sequence[int], axis: str = "epochs"
+    ) -> Frame:
+        """Where samples were in a layer's embedding at every epoch, or step."""
+        entry = self._entry(source, run, generation)
+        series = entry.of_kind(Embedding.kind, axis).get(layer)
+        places = [epoch for epoch in series.epochs.tolist() if epoch < trails.MAX_POSITION] if series else []
+        if series is None or not places:
+            raise NotRecorded(f"no embedding of {clipped(layer)} is recorded by {axis.removesuffix('s')}")
+        places = trails.some_of(places)
+        rows = np.array(list(dict.fromkeys(samples)))
+        points, damaged = self._points(source, entry, [(series, epoch) for epoch in places], rows)
+        return Frame(trails.trail_frame("epochs", layer, places[-1], places, rows, points, damaged), False)
+
+    def trails_over_layers(
+        self, source: Source, run: str, generation: str, epoch: int, samples: Sequence[int], axis: str = "epochs"
+    ) -> Frame:
+        """Where samples were in every layer's embedding at one epoch, or step; layers in graph order as far as it is known."""
+        entry = self._entry(source, run, generation)
+        there = {layer: one for layer, one in entry.of_kind(Embedding.kind, axis).items() if one.wall_time(epoch) is not None}
+        if not there:
+            raise NotRecorded(f"no embedding is recorded at {axis.removesuffix('s')} {epoch}")
+        session = self._newest(source, entry, Session, [])
+        names = [layer.get("name") for layer in session.layers] if session else []
+        graph = {name: place for place, name in reversed([*enumerate(names)]) if isinstance(name, str)}
+        layers = trails.some_of(sorted(there, key=lambda layer: graph.get(layer, len(graph))))
+        rows = np.array(list(dict.fromkeys(samples)))
+        points, damaged = self._points(source, entry, [(there[layer], epoch) for layer in layers], rows)
+        return Frame(trails.trail_frame("layers", "", epoch, layers, rows, points, damaged), False)
+
     def sprite(self, source: Source, run: str, generation: str) -> bytes:
         """The probe's thumbnails as a PNG file."""
         entry = self._entry(source, run, generation)
@@ -138,6 +181,30 @@ class Queries:
             self._catalogue.forget(source)
             self._entry(source, entry.run, entry.generation)
         return found
+
+    def _points(
+        self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]], samples: np.ndarray
+    ) -> tuple[np.ndarray, list[Damaged]]:
+        """(embeddings, samples, 2) float32, NaN where an embedding is damaged or has no such sample; and which are damaged."""
+        points: list[np.ndarray] = []
+        damaged: list[Damaged] = []
+        most = 0
+        for start in range(0, len(wanted), PORTION):
+            portion = wanted[start : start + PORTION]
+            for (series, epoch), blobs in zip(portion, self._fetch(source, entry, portion), strict=True):
+                record = None
+                try:
+                    record = cast("Embedding", _checked_record(series, epoch, blobs))
+                    if record.points.shape[1] != 2:
+                        raise wire.WireError("its points are not in a plane")
+                    most = max(most, len(record.points))
+                except wire.WireError as error:
+                    damaged.append(Damaged(series.layer, f"{series.axis.removesuffix('s')} {epoch}: {error}"))
+                    record = None
+                points.append(happenings.trail([record], samples))
+        if most <= samples.max() and len(damaged) < len(wanted):
+            raise NotRecorded(f"no sample {samples.max()}: there are {most}")
+        return np.concatenate(points), damaged
 
     def _newest(self, source: Source, entry: RunEntry, cls: type[AnyRecord], problems: list[str]) -> AnyRecord | None:
         """The newest record of a kind that belongs to no layer; None, and a problem, where it cannot be read."""
