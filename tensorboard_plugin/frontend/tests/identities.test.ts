@@ -13,8 +13,12 @@ const labels = Int32Array.from([1, 0, -1, 1]);
 describe("identities", () => {
   it("have a hue each, the same always, and noise is black or light grey", () => {
     for (const dark of [false, true]) {
-      expect(new Set(Array.from({ length: 20 }, (_, i) => identityColour(i, dark).join())).size).toBe(20);
-      expect(identityColour(23, dark)).toEqual(identityColour(3, dark));
+      const colours = Array.from({ length: 120 }, (_, i) => identityColour(i, dark));
+      const far = (a: number[], b: number[]) => Math.hypot(...a.map((value, i) => value - b[i]!));
+      for (const [i, colour] of colours.entries()) {
+        expect(identityColour(i, dark)).toBe(colour);
+        for (const other of colours.slice(i + 1, i + 60)) expect(far(colour, other)).toBeGreaterThan(5);
+      }
       expect(identityColour(-1, dark)).toEqual(noise(dark));
     }
   });

@@ -1,19 +1,22 @@
 // Clusters that keep their number from epoch to epoch, and one hue for each.  Pure functions.
 
 import type { FrameRecord } from "../api/types";
-import { categoryColours, noise, type Rgb } from "../theme/palette";
+import { noise, oklch, type Rgb } from "../theme/palette";
 
-const HUES = 20;
-/** Coprime to HUES: identities that follow each other are far apart on the hue circle. */
-const STRIDE = 7;
-const palettes = new Map<boolean, Rgb[]>();
+/** Degrees: turned by it again and again, hues fill the circle evenly, however many there are. */
+const GOLDEN = 360 * (1 - 2 / (1 + Math.sqrt(5)));
+/** Hues come nearest after a Fibonacci number of turns; these differ in lightness, too: none of 21, 34, 55, 89 divides by 4. */
+const LIGHTER = [-0.07, 0.03, 0.09, -0.02];
+const palettes = { light: new Map<number, Rgb>(), dark: new Map<number, Rgb>() };
 
-/** The hue of a cluster that keeps its identity; noise (−1) is black, light grey in the dark.  Hues repeat after 20. */
+/** The colour of a cluster that keeps its identity, the same in every view; noise (−1) is black, light grey in the dark. */
 export function identityColour(identity: number, dark: boolean): Rgb {
   if (identity < 0) return noise(dark);
-  let palette = palettes.get(dark);
-  if (!palette) palettes.set(dark, (palette = categoryColours(HUES, dark)!));
-  return palette[(Math.floor(identity) * STRIDE) % HUES]!;
+  const palette = dark ? palettes.dark : palettes.light;
+  const turns = Math.floor(identity) % 1024;
+  let colour = palette.get(turns);
+  if (!colour) palette.set(turns, (colour = oklch((dark ? 0.74 : 0.63) + LIGHTER[turns % 4]!, 0.15, (255 + GOLDEN * turns) % 360)));
+  return colour;
 }
 
 /** The identity of each cluster of a record; where none was recorded, or it does not fit, the cluster's own number. */
