@@ -211,7 +211,7 @@ def test_the_keys_are_on_a_sheet_and_work(tab: Tab) -> None:
     tab.at("key-sheet").wait_for()
     press("Escape")
     tab.at("key-sheet").wait_for(state="detached")
-    press("4")
+    press("5")
     assert tab.at("tab-features").get_attribute("aria-selected") == "true"
     before = tab.state()["layer"]
     press("k")

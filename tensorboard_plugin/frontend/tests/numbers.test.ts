@@ -9,7 +9,7 @@ function table(): NumberTable {
   numbers.merge({
     until: 5,
     series: [
-      { kind: "separation", layer: "a", epochs: [0, 2], values: { knn_accuracy: [0.31, 0.62], silhouette: [-0.2, null] } },
+      { kind: "separation", layer: "a", epochs: [0, 2], values: { knn_accuracy: [0.31, 0.62], silhouette: [-0.2, null], probe_accuracy: [0.4, null], cka_to_last: [null, 0.8] } },
       { kind: "separation", layer: "b", epochs: [0], values: { knn_accuracy: [0.4] } },
       { kind: "health", layer: "a", epochs: [0], values: { dead_count: [3], filters: [12] } },
       { kind: "epoch", layer: "", epochs: [1], values: { loss: [2], accuracy: [0.5], val_loss: [3], val_accuracy: [0.4], elapsed_seconds: [9] } },

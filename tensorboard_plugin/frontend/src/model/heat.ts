@@ -16,22 +16,38 @@ export interface HeatMatrix {
 
 export const METRIC_NAMES: Record<Metric, string> = {
   knn_accuracy: "kNN",
+  probe_accuracy: "Probe",
   silhouette: "Silhouette",
+  change: "Change",
   dead: "Dead",
 };
 
-/** The value of a metric of a layer at an epoch; dead filters as a share of the layer's. */
+/** The number behind a metric: the kind of record, and its name there. */
+const SOURCES: Record<Metric, [kind: string, name: string]> = {
+  knn_accuracy: ["separation", "knn_accuracy"],
+  probe_accuracy: ["separation", "probe_accuracy"],
+  silhouette: ["separation", "silhouette"],
+  change: ["separation", "cka_to_last"],
+  dead: ["health", "dead_count"],
+};
+
+/** The kind of record that a metric is of. */
+export const metricKind = (metric: Metric): string => SOURCES[metric][0];
+
+/** The value of a metric of a layer at an epoch; dead filters as a share of the layer's, change as what is missing of an alignment of 1. */
 export function metricAt(numbers: NumberTable, metric: Metric, layer: string, epoch: number): number | null {
-  if (metric !== "dead") return numbers.at("separation", layer, metric, epoch);
-  const dead = numbers.at("health", layer, "dead_count", epoch);
+  const [kind, name] = SOURCES[metric];
+  const value = numbers.at(kind, layer, name, epoch);
+  if (metric === "change") return value === null ? null : 1 - value;
+  if (metric !== "dead") return value;
   const filters = numbers.at("health", layer, "filters", epoch);
-  return dead === null || !filters ? null : dead / filters;
+  return value === null || !filters ? null : value / filters;
 }
 
 export function metricEpochs(numbers: NumberTable, metric: Metric, layers: string[]): number[] {
   const all = new Set<number>();
   for (const layer of layers) {
-    const series = metric === "dead" ? numbers.series("health", layer, "dead_count") : numbers.series("separation", layer, metric);
+    const series = numbers.series(SOURCES[metric][0], layer, SOURCES[metric][1]);
     series.epochs.forEach((epoch, i) => series.values[i] !== null && all.add(epoch));
   }
   return [...all].sort((a, b) => a - b);
@@ -65,6 +81,6 @@ export function heatMatrix(numbers: NumberTable, metric: Metric, layers: string[
     return { epochs, layers, cells, low: -bound, high: bound, colour: (value) => diverging(value / bound) };
   }
   // Easy data separate well in every layer: the scale spans what occurs, and its bar says so.
-  const [low, high] = (metric === "dead" ? null : rangeOf(cells.flat())) ?? [0, Math.max(Math.ceil(extreme * 10) / 10, 0.1)];
+  const [low, high] = (metric === "dead" || metric === "change" ? null : rangeOf(cells.flat())) ?? [0, Math.max(Math.ceil(extreme * 10) / 10, 0.1)];
   return { epochs, layers, cells, low, high, colour: (value) => sequential((value - low) / (high - low)) };
 }

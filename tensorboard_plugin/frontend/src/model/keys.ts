@@ -11,7 +11,7 @@ export const KEYS: [keys: string[], what: string][] = [
   [["L"], "follow the newest"],
   [["↑", "↓", "K", "J"], "previous layer, next layer"],
   [["/"], "find a layer by name"],
-  [["1", "2", "3", "4"], "choose a view"],
+  [["1", "2", "3", "4", "5"], "choose a view"],
   [["[", "]"], "previous alert, next alert"],
   [["Esc"], "clear the selection"],
   [["?"], "this sheet"],

@@ -8,7 +8,9 @@ import { NumberTable } from "./numbers";
 import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./settings";
 
 /** A view is offered where any of these was recorded. */
-const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = { samples: ["embedding"], filters: ["health", "histograms"], features: ["feature_images", "exemplars"] };
+const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = {
+  layers: ["separation", "cka", "clusters"], samples: ["embedding"], filters: ["health", "histograms"], features: ["feature_images", "exemplars"],
+};
 
 export class Page {
   readonly frames = new Frames();

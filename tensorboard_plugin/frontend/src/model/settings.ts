@@ -2,7 +2,7 @@
 
 import type { Axis } from "../api/types";
 
-export const TABS = ["overview", "samples", "filters", "features"] as const;
+export const TABS = ["overview", "layers", "samples", "filters", "features"] as const;
 /** "largest": the filter of the largest number; "column": one of the attributes or targets that came with the probe. */
 export const COLOURS = ["true", "predicted", "cluster", "largest", "column"] as const;
 export const SIZES = ["certainty", "uncertainty", "uniform"] as const;
@@ -13,7 +13,8 @@ export const REGION_STYLES = ["off", "boundary", "regions"] as const;
 export const TRAILS = ["auto", "on", "off"] as const;
 /** What dragging over the picture does. */
 export const TOOLS = ["move", "rectangle", "circle", "lasso"] as const;
-export const METRICS = ["knn_accuracy", "silhouette", "dead"] as const;
+/** "change": how much a layer has changed since the epoch before. */
+export const METRICS = ["knn_accuracy", "probe_accuracy", "silhouette", "change", "dead"] as const;
 
 export const FILTER_VIEWS = ["health", "histograms", "maxima"] as const;
 export const HISTOGRAM_ORDERS = ["index", "maximum", "active", "mean", "similarity"] as const;
