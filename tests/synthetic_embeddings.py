@@ -126,7 +126,7 @@ class Evolution:
         known = self._swap("separation", record.layer, record.epoch)
         return dataclasses.replace(
             record,
-            probe_accuracy=min(1.0, record.knn_accuracy + 0.06 * (1 - record.knn_accuracy) + float(rng.normal(0.01, 0.006))),
+            probe_accuracy=float(np.minimum(1, record.knn_accuracy * 0.94 + 0.06 + rng.normal(0.01, 0.006))),
             probe_deviation=math.nan if math.isnan(record.knn_accuracy) else 0.008 + 0.05 * (1 - record.knn_accuracy),
             cka_to_previous=float(matrix[at, at - 1]) if at else math.nan, previous=names[at - 1] if at else "",
             cka_to_last=math.nan if known is None else float(to_last[at]), last=-1 if known is None else known,
