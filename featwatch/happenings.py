@@ -106,16 +106,18 @@ def of_records(layer: str, records: Iterable[Record], place: Callable[[Record], 
 def ranked(series: Iterable[Told], kinds: Collection[str] = _KINDS, top: int | None = None) -> list[Event]:
     """The events of these kinds, at most `top`, the most notable first.
 
-    Sizes of different kinds cannot be compared, but their orders can: the k-th largest of a kind has the rank
-    w · (c + 1) / (c + k), with the kind's weight w and c = `FLATNESS`, which is reciprocal rank fusion (Cormack,
-    Clarke & Büttcher 2009).  So every kind has its place among the first, however many there are of another,
-    and a rank changes only where something larger comes.  Of equally large ones the later comes first, then
-    that of the earlier series, then of the smaller sample.
+    Sizes of different kinds cannot be compared, but their orders can, and what they are of the largest: the k-th
+    largest of a kind has the rank w · √(size / largest) · (c + 1) / (c + k), with the kind's weight w and c =
+    `FLATNESS`.  The last factor is reciprocal rank fusion (Cormack, Clarke & Büttcher 2009): every kind has its
+    place among the first, however many there are of another.  The root keeps what is slight from ranking high
+    where its kind is rare.  So a rank changes only where something larger comes.  A size that is not known is
+    0, or where none of the kind is known all are alike.  Of equal ones the later comes first, then that of the
+    earlier series, then of the smaller sample.
 
     >>> entries = [{"kind": "flip", "sample": sample, "size": sample / 9} for sample in (3, 7)]
     >>> entries += [{"kind": "forgotten", "sample": 5, "size": 0.01}]
     >>> [(event.kind, event.sample, round(event.rank, 2)) for event in ranked([told("events", "", 1, {"entries": entries})])]
-    [('forgotten', 5, 1.0), ('flip', 7, 0.8), ('flip', 3, 0.79)]
+    [('forgotten', 5, 1.0), ('flip', 7, 0.8), ('flip', 3, 0.52)]
     """
     found = list(series)
     rows = np.concatenate([_NO_ROWS, *(one.rows for one in found)])
@@ -127,10 +129,16 @@ def ranked(series: Iterable[Told], kinds: Collection[str] = _KINDS, top: int | N
         size = np.nan_to_num(rows["size"][mine], nan=-1.0)
         mine = mine[np.lexsort((rows["sample"][mine], of[mine], -rows["place"][mine], -size))][:top]
         chosen.append(mine)
-        ranks.append(WEIGHTS[kind] * (FLATNESS + 1) / (FLATNESS + 1 + np.arange(len(mine))))
+        ranks.append(WEIGHTS[kind] * _relative(rows["size"][mine]) * (FLATNESS + 1) / (FLATNESS + 1 + np.arange(len(mine))))
     every, rank = np.concatenate([np.zeros(0, int), *chosen]), np.concatenate([np.zeros(0), *ranks])
     first = np.argsort(-rank, kind="stable")[:top]
     return [_event(found[of[row]], int(within[row]), float(rank[i])) for i in first for row in [every[i]]]
+
+
+def _relative(size: np.ndarray) -> np.ndarray:
+    """√ of the sizes, of which the first is the largest, in largest ones; 1 where none is known or above 0."""
+    known = np.nan_to_num(size.astype(np.float64), nan=0.0)
+    return np.sqrt(known / known[0]) if len(known) and known[0] > 0 else np.ones(len(known))
 
 
 def chosen(kinds: str | Collection[str] | None) -> set[str]:

@@ -190,7 +190,7 @@ def test_whatever_a_log_tells_the_answer_is_proper(kind: str, told: list[Any]) -
     address = {"run": RUN, "generation": client.index()[RUN]["generation"]}
     answer = client.get("events", **address).json()
     for one in answer["events"]:
-        assert one["kind"] in TOLD_BY[kind] and 0 < one["rank"] <= 1 and one["layer"] == layer
+        assert one["kind"] in TOLD_BY[kind] and 0 <= one["rank"] <= 1 and one["layer"] == layer
         assert one["size"] is None or one["size"] >= 0
         whole = [one["epoch"], *(one[name] for name in ("sample", "before", "after") if name in one)]
         assert all(type(value) is int and -1 <= value < 2**31 for value in [*whole, *one.get("from", []), *one.get("into", [])])
