@@ -3,7 +3,8 @@
 A recorder names the ones it needs in `Recorder.reductions`; the shared forward pass computes each
 needed one once per layer.  Every function takes `values`, (batch, …, filters) float32 with the
 filters last, and what is known `about` the layer, and returns one row per sample.  The values are the
-layer's output; for functions called `input_…` they are what entered the layer.
+layer's output; for functions called `input_…` they are what entered the layer.  A name `sorted_…`, as
+"sorted_features", asks for the function after it of `sorted_maps` (row E2).
 """
 
 from __future__ import annotations
@@ -13,41 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-# Feature tensors up to this length are kept whole; longer ones are folded to this many numbers.
-# A prime, so that stepping through a tensor whose last axis has C filters visits every bucket: with
-# 1,024 buckets and 32 filters a filter would meet only itself in 32 of them.
-SKETCH_SIZE = 1021
+from featwatch.sketch import SKETCH_SEED, Sketch
 
 # Values of a filter up to which its histogram takes all of them; of more it takes a sample of at least that many.
 EXACT_VALUES = 100_000
-
-
-@dataclass(frozen=True, eq=False)
-class Sketch:
-    """How a flattened feature tensor is shortened: random signs, then folding (a count sketch).
-
-    The sketch is linear and keeps squared distances in expectation; their relative standard error is
-    about √(2 / size) for features of similar energy.  Charikar, Chen, Farach-Colton 2002; Weinberger
-    et al. 2009, *Feature Hashing for Large Scale Multitask Learning*, lemma 2.
-    """
-
-    features: int
-    size: int
-    signs: np.ndarray | None            # (folds · size,) int8, 0 beyond `features`; None = exact
-
-    @classmethod
-    def of_length(cls, features: int, seed: int = 0) -> Sketch:
-        """The sketch for feature tensors of this length; exact where they are short enough."""
-        if features <= SKETCH_SIZE:
-            return cls(features, features, None)
-        folds = -(-features // SKETCH_SIZE)
-        signs = np.zeros(folds * SKETCH_SIZE, np.int8)
-        signs[:features] = np.random.default_rng((seed, features)).choice(np.array([-1, 1], np.int8), features)
-        return cls(features, SKETCH_SIZE, signs)
-
-    @property
-    def exact(self) -> bool:
-        return self.signs is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +26,7 @@ class About:
 
     sketch: Sketch
     samples: int                        # in the probe
-    seed: int = 0
+    seed: int = SKETCH_SEED
 
 
 def features(values: tf.Tensor, about: About) -> tf.Tensor:
@@ -68,6 +38,15 @@ def features(values: tf.Tensor, about: About) -> tf.Tensor:
     padded = tf.pad(flat, ((0, 0), (0, len(sketch.signs) - sketch.features)))
     signed = padded * tf.cast(sketch.signs, tf.float32)
     return tf.reduce_sum(tf.reshape(signed, (-1, len(sketch.signs) // sketch.size, sketch.size)), axis=1)
+
+
+def sorted_maps(values: tf.Tensor) -> tf.Tensor:
+    """(batch, positions, filters): each filter's map in ascending order, wherever its values stood; a Dense layer's as it is.
+
+    A CPU takes several times as long for it as for the layer itself.
+    """
+    maps = _positions(values)
+    return tf.sort(maps, axis=1) if maps.shape[1] > 1 else maps
 
 
 def neighbour_distance(values: tf.Tensor, about: About) -> tf.Tensor:
@@ -118,6 +97,24 @@ def peak(values: tf.Tensor, about: About) -> tf.Tensor:
     winning = lines[:, 0] if count == 1 else tf.experimental.numpy.take_along_axis(lines, line[:, None, None, :], axis=1)[:, 0]
     place = _first(winning == largest[:, None])
     return tf.where(place == length, 0, line * length + place)
+
+
+def largest(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch,) int32: the index of the largest value of the flattened feature tensor, the first of several.
+
+    −1 where a value is NaN or infinite.  The line first, then the place within it, as in `peak`.
+    """
+    lines = _lines(values)
+    count, length, filters = lines.shape[1:]
+    of_lines = tf.reduce_max(tf.reduce_max(lines, axis=2), axis=2)
+    top = tf.reduce_max(of_lines, axis=1)
+    line = tf.minimum(_first((of_lines == top[:, None])[..., None])[:, 0], count - 1)
+    winning = lines[:, 0] if count == 1 else tf.gather(lines, line, axis=1, batch_dims=1)
+    places = tf.reshape(winning, (-1, length * filters))
+    place = _first((places == top[:, None])[..., None])[:, 0]
+    # Under jit a maximum passes over NaN; the features, computed anyway, do not.
+    known = tf.reduce_all(tf.math.is_finite(features(values, about)), axis=1)
+    return tf.where(known, line * (length * filters) + place, -1)
 
 
 def sampled_values(values: tf.Tensor, about: About) -> tf.Tensor:

@@ -17,8 +17,10 @@ from featwatch.folds import FOLDS, Fold
 from featwatch.graphs import graph_of
 from featwatch.layers import Site
 from featwatch.records import LayerInfo
-from featwatch.reductions import About, Sketch
+from featwatch.reductions import About, sorted_maps
 from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, rows_of, run, unreadable
+from featwatch.sketch import SKETCH_SEED, Sketch
+from featwatch.sketch import distance_error as error_of_pairs
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
 
@@ -32,17 +34,23 @@ class Reading:
 
 
 class _Rows:
-    """The fold of reductions that are kept sample by sample."""
+    """The fold of reductions that are kept sample by sample, in one array from the start: no batch is kept beside it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, samples: int) -> None:
         self._name = name
-        self._batches: list[np.ndarray] = []
+        self._samples = samples
+        self._rows: np.ndarray | None = None
+        self._filled = 0
 
     def add(self, values: np.ndarray) -> None:
-        self._batches.append(values)
+        if self._rows is None:
+            self._rows = np.empty((self._samples, *values.shape[1:]), values.dtype)
+        self._rows[self._filled : self._filled + len(values)] = values
+        self._filled += len(values)
 
     def result(self) -> dict[str, np.ndarray]:
-        return {self._name: np.concatenate(self._batches)}
+        assert self._rows is not None, "no batch was added"
+        return {self._name: self._rows[: self._filled]}
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class TapPass:
         seed: of the sketches' signs.
     """
 
-    def __init__(self, model: Any, needs: Mapping[Site, Iterable[str]], samples: int, seed: int = 0) -> None:
+    def __init__(self, model: Any, needs: Mapping[Site, Iterable[str]], samples: int, seed: int = SKETCH_SEED) -> None:
         self._model = weakref.ref(model)
         self._needs = {site: tuple(names) for site, names in needs.items()}
         self._samples = samples
@@ -130,8 +138,8 @@ class TapPass:
                 for reduction, values in reduced[name].items():
                     if reduction not in parts[name]:
                         parts[name][reduction] = self._fold(name, reduction)
-                    parts[name][reduction].add(np.asarray(values)[:count])    # no copy, as `numpy()` would make
-            outputs = outputs or [_Rows("") for _ in scores]
+                    parts[name][reduction].add(np.asarray(values)[:count])
+            outputs = outputs or [_Rows("", self._samples) for _ in scores]
             for collected, values in zip(outputs, scores, strict=True):
                 collected.add(np.asarray(values)[:count])
         return Reading(
@@ -165,7 +173,7 @@ class TapPass:
         )
 
     def _fold(self, name: str, reduction: str) -> Fold:
-        return FOLDS[reduction](self._about(name)) if reduction in FOLDS else _Rows(reduction)
+        return FOLDS[reduction](self._about(name)) if reduction in FOLDS else _Rows(reduction, self._samples)
 
     def _about(self, name: str) -> About:
         return About(self._sketches[name], self._samples, self._seed)
@@ -213,15 +221,20 @@ class TapPass:
         shape = tuple(values.shape[1:])
         self._shapes[site.name] = shape
         sketch = self._sketches[site.name] = Sketch.of_length(int(np.prod(shape)), self._seed)
-        of_input = {name for name in self._needs[site] if name.startswith("input_")}
-        names = set(self._needs[site]) - of_input
-        if "features" in names and not sketch.exact:
-            names.add("neighbour_distance")     # what the sketch's error is measured against
         about = self._about(site.name)
-        reduced = {name: getattr(reductions, name)(values, about) for name in sorted(names)}
+        wanted = set(self._needs[site])
+        if not sketch.exact:                    # what the sketch's error is measured against
+            wanted |= {name.replace("features", "neighbour_distance") for name in wanted & {"features", "sorted_features"}}
+        sources = {"": values}
+        if any(name.startswith("sorted_") for name in wanted):
+            sources["sorted_"] = sorted_maps(values)
         if entered is not None and entered.dtype.is_floating:       # layers of several inputs have no one input
-            entering = tf.cast(entered, tf.float32)
-            reduced |= {name: getattr(reductions, name)(entering, about) for name in sorted(of_input)}
+            sources["input_"] = tf.cast(entered, tf.float32)
+        reduced = {}
+        for name in sorted(wanted):
+            prefix = next((prefix for prefix in ("sorted_", "input_") if name.startswith(prefix)), "")
+            if prefix in sources:
+                reduced[name] = getattr(reductions, name.removeprefix("sorted_"))(sources[prefix], about)
         return reduced
 
 
@@ -236,18 +249,7 @@ def _scores(output: Any, rows: int | None) -> tf.Tensor:
 def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
     """The relative RMS error of distances between sketched feature tensors; 0.0 where they are exact.
 
-    Measured on pairs of samples that follow each other in a batch.
-
     Arguments:
-        reduced: one layer's reductions, with "features" (samples, size) and "neighbour_distance" (samples,), the exact
-            squared distance of a sample to the one before it in its batch, or NaN.
+        reduced: one layer's reductions, with "features" (samples, size) and "neighbour_distance" (samples,).
     """
-    exact = reduced.get("neighbour_distance")
-    if exact is None:
-        return 0.0
-    rows = reduced["features"]
-    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-    sketched = np.sqrt(np.concatenate([np.square(batch - np.roll(batch, 1, axis=0)).sum(axis=1) for batch in batches]))
-    true = np.sqrt(exact)
-    apart = true > 0
-    return float(np.sqrt(np.mean(np.square(sketched[apart] / true[apart] - 1)))) if apart.any() else 0.0
+    return error_of_pairs(reduced["features"], reduced["neighbour_distance"]) if "neighbour_distance" in reduced else 0.0

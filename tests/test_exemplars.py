@@ -17,7 +17,8 @@ from featwatch.analysis.exemplars import boxes, strongest, unravelled
 from featwatch.layers import choose
 from featwatch.recorders import LayerSnapshot, NothingToSay
 from featwatch.records import FilterExemplars, LayerInfo
-from featwatch.reductions import About, Sketch
+from featwatch.reductions import About
+from featwatch.sketch import Sketch
 from featwatch.taps import TapPass
 from tests.fits import PROBE, fit, quick
 from tests.nets import sequential

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 from featwatch import reductions
 from featwatch.analysis.dyadic import FINE_BINS, Grid, StreamingHistogram
 from featwatch.folds import FOLDS
-from featwatch.reductions import EXACT_VALUES, About, Sketch
+from featwatch.reductions import EXACT_VALUES, About
+from featwatch.sketch import Sketch
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

@@ -20,7 +20,8 @@ from featwatch.folds import FOLDS
 from featwatch.layers import choose
 from featwatch.recorders import LayerSnapshot, NothingToSay
 from featwatch.records import Histograms, LayerInfo
-from featwatch.reductions import About, Sketch
+from featwatch.reductions import About
+from featwatch.sketch import Sketch
 from featwatch.taps import TapPass
 from tests.fits import PROBE, fit, quick
 from tests.nets import sequential

@@ -97,7 +97,7 @@ class Recorder(ABC):
         return {
             name: value if isinstance(value, (bool, int, float, str, type(None))) else getattr(value, "__name__", repr(value))
             for name, value in vars(self).items()
-            if not name.startswith("_")
+            if not name.startswith("_") and name not in ("reductions", "remembers")
         }
 
     def finite(self, snapshot: LayerSnapshot) -> tuple[np.ndarray, ...]:

@@ -14,6 +14,7 @@ from featwatch.analysis.quality import neighbours_kept, trustworthiness
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.options import real, whole
 from featwatch.records import Embedding
+from featwatch.sketch import SKETCH_SEED, distance_error
 
 
 class Embeddings(Recorder):
@@ -21,12 +22,14 @@ class Embeddings(Recorder):
 
     `layout`: "umap", "tsne", "pca", or a function (features, *, start, seed) → points (samples, 2),
     where `start` is the epoch's before or None.  `n_neighbors`: UMAP's, the sample itself included,
-    and t-SNE's perplexity.  `min_dist`: UMAP's, 0 to 1.  `seed`: the same for every layer and epoch.
+    and t-SNE's perplexity.  `min_dist`: UMAP's, 0 to 1.  `sort_maps`: each filter's map is sorted before it
+    is flattened, so that samples are alike whose maps hold the same values, wherever they stand (row E2);
+    reading the layers takes several times as long then.  `seed`: the same for every layer and epoch.
     """
 
     name = "embeddings"
     produces = Embedding
-    reductions = ("features",)
+    reductions = ("features", "largest")
     remembers = ("features",)
 
     def __init__(
@@ -45,18 +48,21 @@ class Embeddings(Recorder):
             raise ValueError(f"layout={layout!r} is not known; {cure}")
         if not isinstance(layout, str) and not callable(layout):
             raise TypeError(f"layout={layout!r} is neither a name nor a function; {cure}")
-        if sort_maps:
-            raise ValueError(f"sort_maps={sort_maps!r} is not supported yet; leave it False")
+        if not isinstance(sort_maps, bool):
+            raise TypeError(f"sort_maps={sort_maps!r} is neither True nor False")
         self.layout = layout
         self.n_neighbors = whole("n_neighbors", n_neighbors, 2)
         self.min_dist = real("min_dist", min_dist, 0.0, 1.0)
         self.seed = whole("seed", seed, 0, 2**32 - 1)
+        self.sort_maps = sort_maps
         self.layers = layers
         self.schedule = schedule
+        if sort_maps:
+            self.reductions, self.remembers = ("sorted_features", "largest"), ("sorted_features",)
 
     def analyse(self, snapshot: LayerSnapshot) -> Embedding:
         began = time.perf_counter()
-        (features,) = self.finite(snapshot)
+        features, largest = self.finite(snapshot)
         indices, distances = nearest(features, min(self.n_neighbors, len(features) - 1))
         previous = self._start(snapshot)
         layout = LAYOUTS[self.layout] if isinstance(self.layout, str) else users(self.layout)
@@ -69,7 +75,7 @@ class Embeddings(Recorder):
                 min_dist=self.min_dist,
                 seed=self.seed,
                 start=None if previous is None else previous.points,
-                before=None if previous is None else snapshot.previous_reductions.get("features"),
+                before=None if previous is None else snapshot.previous_reductions.get(self.reductions[0]),
             )
         )
         k = indices.shape[1]
@@ -86,9 +92,17 @@ class Embeddings(Recorder):
             started_from=-1 if previous is None else previous.epoch,
             features=snapshot.info.features,
             sketch=features.shape[1],
-            distance_error=snapshot.distance_error,
+            distance_error=self._distance_error(snapshot),
+            sketch_seed=SKETCH_SEED,
+            sorted_maps=self.sort_maps,
+            largest=largest,
             elapsed_seconds=time.perf_counter() - began,
         )
+
+    def _distance_error(self, snapshot: LayerSnapshot) -> float:
+        if not self.sort_maps:
+            return snapshot.distance_error
+        return distance_error(snapshot.reductions["sorted_features"], snapshot.reductions.get("sorted_neighbour_distance"))
 
     def _start(self, snapshot: LayerSnapshot) -> Embedding | None:
         """The embedding to start from: an earlier one of as many samples."""
