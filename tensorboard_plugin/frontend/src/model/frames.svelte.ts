@@ -50,10 +50,11 @@ export class Frames {
     if (!this.damages(at).includes(sentence)) this.found = [...this.found.slice(1 - MOST_DAMAGES), { at, sentence }];
   }
 
-  /** Forgets wishes of another run or generation. */
+  /** Forgets wishes of another run or generation.  Views that have already wished for this one's are asked again. */
   abort(): void {
     this.next.clear();
     for (const controller of this.busy.values()) controller.abort();
+    this.version++;
   }
 
   /** Lets what failed be asked for again. */
