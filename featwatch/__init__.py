@@ -21,6 +21,7 @@ _PUBLIC = {
     "snapshot": "featwatch.trained",
     "Embeddings": "featwatch.recorders",
     "Clusters": "featwatch.recorders",
+    "GridMapping": "featwatch.recorders",
     "Separation": "featwatch.recorders",
     "LayerSimilarity": "featwatch.recorders",
     "FilterHealth": "featwatch.recorders",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import Exemplars as Exemplars
     from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
+    from featwatch.recorders import GridMapping as GridMapping
     from featwatch.recorders import LayerSimilarity as LayerSimilarity
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import operator
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from featwatch import frames, gallery, happenings, journal, wire
+from featwatch.analysis.regions import Regions, regions_of
 from featwatch.eventfiles import event_files, exists, is_directory, join, list_directory
 from featwatch.happenings import Event
 from featwatch.logindex import LogIndex, NotThere
@@ -119,7 +119,7 @@ class Run:
     @cached_property
     def layer_infos(self) -> dict[str, LayerInfo]:
         """What is known of the watched layers, by name, in graph order."""
-        infos = [_layer_info(entry) for session in self.sessions[-1:] for entry in session.layers]
+        infos = [LayerInfo.of(entry) for session in self.sessions[-1:] for entry in session.layers]
         return {info.name: info for info in infos if info is not None}
 
     @cached_property
@@ -219,6 +219,20 @@ class Run:
     def predictions(self, epoch: int | None = None, *, step: int | None = None) -> Predictions:
         """The model's scores for the probe."""
         return self._record(Predictions, "", epoch, step)
+
+    def regions(
+        self, layer: str, epoch: int | None = None, *, step: int | None = None, mapped: float = 0.0, **options: Any
+    ) -> Regions:
+        """Estimated decision regions in that layout, its samples moved by the share `mapped`, 0 to 1, to their grid cells.
+
+        `options` are those of `featwatch.analysis.regions.regions`: neighbors=3, resolution=200, smoothing=0.0125, extent=None.
+
+        >>> found = run.regions("dense", 5)                                     # doctest: +SKIP
+        >>> plt.imshow(found.cells, origin="lower", extent=found.extent)        # doctest: +SKIP
+        """
+        grid = self.grid(layer, epoch, step=step) if mapped else None
+        places = self.embedding(layer, epoch, step=step)
+        return regions_of(places, self.predictions(epoch, step=step), grid, mapped, **options)
 
     def sample_events(self, epoch: int | None = None, *, step: int | None = None) -> SampleEvents:
         """What became of single samples since the epoch before; `events` ranks those of all epochs."""
@@ -372,20 +386,6 @@ class Run:
 
 def _holds_records(directory: str) -> bool:
     return bool(event_files(directory) or event_files(join(directory, wire.STEPS_DIRECTORY)))
-
-
-def _layer_info(entry: Any) -> LayerInfo | None:
-    """A session's entry for a layer; None where it is not one."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
-        return None
-    known = {field.name for field in dataclasses.fields(LayerInfo)}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in entry.items() if name in known
-    }
-    try:
-        return LayerInfo(**values)
-    except TypeError:
-        return None
 
 
 def _runs_in(directory: str, most: int = 5) -> str:

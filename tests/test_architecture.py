@@ -55,7 +55,7 @@ NARROWER = {
     "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
-    "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames", "happenings", "phrases"},
+    "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames", "happenings", "phrases", "analysis"},
     "wire": {"records"},
     "journal": {"records"},
     "gallery": {"records"},

@@ -77,8 +77,8 @@ every_recorder = pytest.mark.parametrize("recorder", ANALYSTS, ids=lambda record
 def test_the_default_recorders_are_fresh_ones_in_an_order_that_works():
     first, second = default_recorders(), default_recorders()
     assert [recorder.name for recorder in first] == [
-        "filter_health", "separation", "layer_similarity", "embeddings", "clusters", "activation_histograms", "exemplars",
-        "feature_images",
+        "filter_health", "separation", "layer_similarity", "embeddings", "clusters", "grid_mapping",
+        "activation_histograms", "exemplars", "feature_images",
     ]  # fmt: skip
     assert all(one is not other for one, other in zip(first, second, strict=True))
     for index, recorder in enumerate(first):

@@ -10,6 +10,7 @@ def warm_up() -> None:
     import scipy.stats  # noqa: F401
 
     from featwatch.analysis.clustering import clusters
+    from featwatch.analysis.grid import assignment, box_over
     from featwatch.analysis.layout import Task, umap
     from featwatch.analysis.neighbours import nearest
 
@@ -17,3 +18,4 @@ def warm_up() -> None:
     indices, distances = nearest(features, 5)
     points = umap(Task(features=features, indices=indices, distances=distances, n_neighbors=5))
     clusters(points, np.zeros(len(points), np.int32), eps=None, min_samples=5)
+    assignment(points, box_over(points))

@@ -9,18 +9,19 @@ from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.exemplars import Exemplars
 from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
+from featwatch.recorders.grid_mapping import GridMapping
 from featwatch.recorders.layer_similarity import LayerSimilarity
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "Clusters", "Embeddings", "Exemplars", "FeatureImages", "FilterHealth", "LayerSimilarity",
-    "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
+    "ActivationHistograms", "Clusters", "Embeddings", "Exemplars", "FeatureImages", "FilterHealth", "GridMapping",
+    "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
 ]  # fmt: skip
 
 
 def default_recorders() -> list[Recorder]:
     """Fresh recorders with their default options, each after what it builds on."""
     return [
-        FilterHealth(), Separation(), LayerSimilarity(), Embeddings(), Clusters(), ActivationHistograms(), Exemplars(),
-        FeatureImages(),
+        FilterHealth(), Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
+        Exemplars(), FeatureImages(),
     ]  # fmt: skip

@@ -61,6 +61,20 @@ class LayerInfo:
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    @staticmethod
+    def of(entry: Any) -> LayerInfo | None:
+        """What a session's entry for a layer says; None where it is not one."""
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            return None
+        known = {field.name for field in dataclasses.fields(LayerInfo)}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry.items() if name in known
+        }
+        try:
+            return LayerInfo(**values)
+        except TypeError:
+            return None
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ProbeRecord(Record):
