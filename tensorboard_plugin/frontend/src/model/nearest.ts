@@ -7,9 +7,8 @@ export class Nearest {
   private readonly index: Int32Array;
   private readonly x: Float64Array;
   private readonly y: Float64Array;
-  /** Where a node is split, and whether along y, kept at its middle. */
-  private readonly split: Float64Array;
-  private readonly alongY: Uint8Array;
+  /** Least and largest x, least and largest y of each node. */
+  private readonly boxes: Float64Array;
   private readonly squared: Float64Array;
   private px = 0;
   private py = 0;
@@ -21,12 +20,15 @@ export class Nearest {
   /** A tree of the `chosen` points (x, y alternating), to find the `k` nearest. */
   constructor(points: Float32Array, chosen: Int32Array, private readonly k: number) {
     const index = chosen.slice();
-    this.split = new Float64Array(index.length);
-    this.alongY = new Uint8Array(index.length);
+    this.boxes = new Float64Array(4 * index.length);
     this.build(points, index, 0, index.length);
     this.index = index;
-    this.x = Float64Array.from(index, (i) => points[2 * i]!);
-    this.y = Float64Array.from(index, (i) => points[2 * i + 1]!);
+    this.x = new Float64Array(index.length);
+    this.y = new Float64Array(index.length);
+    for (let at = 0; at < index.length; at++) {
+      this.x[at] = points[2 * index[at]!]!;
+      this.y[at] = points[2 * index[at]! + 1]!;
+    }
     this.found = new Int32Array(k);
     this.squared = new Float64Array(k);
   }
@@ -53,14 +55,24 @@ export class Nearest {
       return;
     }
     const middle = (from + to) >> 1;
-    const away = (this.alongY[middle] ? this.py : this.px) - this.split[middle]!;
-    if (away < 0) {
-      this.search(from, middle);
-      if (away * away <= this.worst) this.search(middle, to);
+    const [low, high] = [(from + middle) >> 1, (middle + to) >> 1];
+    const below = this.toBox(low);
+    const above = this.toBox(high);
+    if (below < above) {
+      if (below <= this.worst) this.search(from, middle);
+      if (above <= this.worst) this.search(middle, to);
     } else {
-      this.search(middle, to);
-      if (away * away <= this.worst) this.search(from, middle);
+      if (above <= this.worst) this.search(middle, to);
+      if (below <= this.worst) this.search(from, middle);
     }
+  }
+
+  /** The squared distance to the box around a node, which is kept at the node's middle. */
+  private toBox(middle: number): number {
+    const at = 4 * middle;
+    const dx = Math.max(this.boxes[at]! - this.px, this.px - this.boxes[at + 1]!, 0);
+    const dy = Math.max(this.boxes[at + 2]! - this.py, this.py - this.boxes[at + 3]!, 0);
+    return dx * dx + dy * dy;
   }
 
   private offer(squared: number, index: number): void {
@@ -81,7 +93,6 @@ export class Nearest {
 
   /** Orders index[from … to) so that the middle one splits it along the wider side. */
   private build(points: Float32Array, index: Int32Array, from: number, to: number): void {
-    if (to - from <= LEAF) return;
     let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
     for (let at = from; at < to; at++) {
       const x = points[2 * index[at]!]!;
@@ -91,11 +102,10 @@ export class Nearest {
       if (y < y0) y0 = y;
       if (y > y1) y1 = y;
     }
-    const side = y1 - y0 > x1 - x0 ? 1 : 0;
     const middle = (from + to) >> 1;
-    select(points, side, index, from, to - 1, middle);
-    this.split[middle] = points[2 * index[middle]! + side]!;
-    this.alongY[middle] = side;
+    this.boxes.set([x0, x1, y0, y1], 4 * middle);
+    if (to - from <= LEAF) return;
+    select(points, y1 - y0 > x1 - x0 ? 1 : 0, index, from, to - 1, middle);
     this.build(points, index, from, middle);
     this.build(points, index, middle, to);
   }

@@ -40,6 +40,8 @@ export interface Regions {
 
 const MARGIN = 0.04;
 const FINEST = 2048;
+/** Classes beyond do not fit into the cells. */
+const MOST = 1 << 15;
 /** Weights are whole numbers of this one's inverse: sums are exact, in whatever order, here and in Python. */
 const UNIT = 2 ** 20;
 
@@ -50,15 +52,23 @@ const UNIT = 2 ** 20;
  */
 export function regions(points: Float32Array, classes: Int32Array, options: RegionOptions = {}): Regions | null {
   const { neighbors = 3, resolution = 160, smoothing = 0.0125 } = options;
-  const voters = Int32Array.from({ length: Math.min(points.length >> 1, classes.length) }, (_, i) => i).filter(
-    (i) => classes[i]! >= 0 && classes[i]! < 1 << 15 && Number.isFinite(points[2 * i]! + points[2 * i + 1]!),
-  );
+  const voters = votersAmong(points, classes);
   if (!voters.length) return null;
   const raster = rasterOver(options.extent ?? extentOf(points, voters), Math.max(1, Math.min(Math.round(resolution), FINEST)));
   const k = Math.max(1, Math.min(neighbors, voters.length));
   const votes = votesOf(new Nearest(points, voters, k), raster, classes, k);
   const { cells, margin } = smoothed(votes, raster, k, kernel(smoothing * Math.max(raster.columns, raster.rows)));
   return { ...raster, cells, margin };
+}
+
+/** The samples that vote: they are somewhere, and have a class. */
+function votersAmong(points: Float32Array, classes: Int32Array): Int32Array {
+  const voters = new Int32Array(Math.min(points.length >> 1, classes.length));
+  let count = 0;
+  for (let i = 0; i < voters.length; i++) {
+    if (classes[i]! >= 0 && classes[i]! < MOST && Number.isFinite(points[2 * i]! + points[2 * i + 1]!)) voters[count++] = i;
+  }
+  return voters.subarray(0, count);
 }
 
 type Raster = Pick<Regions, "columns" | "rows" | "left" | "bottom" | "step">;
@@ -172,12 +182,14 @@ function smoothed(votes: Int16Array, { columns, rows }: Raster, k: number, weigh
     }
   }
   const whole = k * UNIT * UNIT;
-  return { cells, margin: Float32Array.from(best, (value, i) => (value - second[i]!) / whole) };
+  const margin = new Float32Array(count);
+  for (let cell = 0; cell < count; cell++) margin[cell] = (best[cell]! - second[cell]!) / whole;
+  return { cells, margin };
 }
 
 /** Where each class stands in the votes, classes ascending. */
 function byClass(votes: Int16Array): [number, Int32Array][] {
-  const counts = new Int32Array(1 << 15);
+  const counts = new Int32Array(MOST);
   for (let at = 0; at < votes.length; at++) counts[votes[at]!]!++;
   const places = new Map<number, Int32Array>();
   counts.forEach((count, key) => count && places.set(key, new Int32Array(count)));
