@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import featwatch as fw
-from featwatch.alerts import AlertDesk, Collapse, DeadFilters, NotFinite, OneClass, RedundantLayers
+from featwatch.alerts import AlertDesk, Collapse, DeadFilters, NotFinite, OneClass
 from featwatch.records import Alert, EpochLog, LayerHealth, LayerSeparation, Predictions, ProbeRecord
 
 LAYERS = ("conv1", "conv2", "conv3", "dense", "scores")
@@ -35,8 +35,8 @@ def probe(samples: int = 400, classes: int = 10) -> ProbeRecord:
     return ProbeRecord(epoch=0, labels=labels, indices=np.arange(samples), class_names=tuple("abcdefghij"[:classes]))
 
 
-def separation(epoch: int, knn: float, layer: str = "scores", *, silhouette: float = 0.5, samples: int = 400) -> LayerSeparation:
-    return LayerSeparation(epoch=epoch, layer=layer, knn_accuracy=knn, silhouette=silhouette, samples=samples)
+def separation(epoch: int, knn: float, layer: str = "scores", *, samples: int = 400) -> LayerSeparation:
+    return LayerSeparation(epoch=epoch, layer=layer, knn_accuracy=knn, silhouette=0.5, samples=samples)
 
 
 def shown(desk: AlertDesk, records) -> list[Alert]:
@@ -270,69 +270,6 @@ def test_a_class_that_has_most_of_the_samples_may_be_given_to_most():
         for epoch in range(4)
     ]
     assert shown(AlertDesk([OneClass(share=0.5)], LAYERS), [known, *right]) == []
-
-
-# Redundant layers
-
-
-def layers_at(epoch: int, *figures: tuple[float, float]) -> list[LayerSeparation]:
-    return [separation(epoch, knn, layer, silhouette=width) for layer, (knn, width) in zip(LAYERS, figures, strict=True)]
-
-
-LEARNT = [(0.90, 0.2), (0.96, 0.3), (0.962, 0.304), (0.97, 0.5), (0.97, 0.9)]     # conv3 adds nothing to conv2
-
-
-def test_a_layer_behind_which_nothing_is_better_is_redundant_once_the_model_has_learnt():
-    desk = AlertDesk([RedundantLayers()], LAYERS)
-    told = each(desk, [probe(), *(record for epoch in range(12) for record in layers_at(epoch, *LEARNT))])
-    raised = [alert for alerts in told for alert in alerts]
-    assert raised == ["redundant layer/conv3/3!"]
-    (alert,) = desk.open
-    assert (alert.severity, alert.since, alert.raised, alert.view) == ("advice", 3, 6, "samples")
-    assert alert.text == (
-        "it separates the classes no better than conv2 before it: kNN accuracy 0.960 → 0.962, silhouette 0.300 → 0.304"
-    )
-    assert alert.evidence["before"] == "conv2" and alert.evidence["knn_gain"] == pytest.approx(0.002)
-    better = [*LEARNT[:2], (0.985, 0.4), *LEARNT[3:]]
-    gone = [alert for epoch in range(12, 18) for alert in shown(desk, layers_at(epoch, *better))]
-    assert [(alert.id, alert.resolved) for alert in gone] == [("redundant layer/conv3/3", 15)]
-
-
-@pytest.mark.parametrize(
-    ("why", "figures"),
-    [
-        ("its kNN accuracy is better", [(0.90, 0.2), (0.93, 0.3), (0.95, 0.30), (0.97, 0.5), (0.97, 0.9)]),
-        ("its silhouette is", [(0.90, 0.2), (0.96, 0.3), (0.962, 0.33), (0.97, 0.5), (0.97, 0.9)]),
-        ("it changes them for the worse", [(0.9, 0.2), (0.97, 0.5), (0.95, 0.4), (0.96, 0.6), (0.97, 0.9)]),
-        ("later ones separate what it prepares", [(0.30, 0.0), (0.40, 0.0), (0.402, 0.004), (0.7, 0.2), (0.97, 0.9)]),
-        ("the first and the last have no neighbours", [(0.97, 0.2), (0.94, 0.3), (0.96, 0.5), (0.97, 0.9), (0.97, 0.9)]),
-        ("the model has not learnt", [(0.30, 0.2), (0.30, 0.2), (0.30, 0.2), (0.30, 0.2), (0.30, 0.2)]),
-        ("its silhouette is not known", [(0.90, 0.2), (0.96, 0.3), (0.962, math.nan), (0.97, 0.5), (0.97, 0.9)]),
-        ("nothing is known of it", [(0.90, 0.2), (math.nan, math.nan), (math.nan, 0.3), (0.97, math.nan), (0.97, 0.9)]),
-    ],
-)
-def test_no_layer_is_redundant_where(why, figures):
-    desk = AlertDesk([RedundantLayers()], LAYERS)
-    assert shown(desk, [probe(), *(record for epoch in range(15) for record in layers_at(epoch, *figures))]) == []
-
-
-def test_nothing_is_redundant_while_the_model_still_learns():
-    desk = AlertDesk([RedundantLayers()], LAYERS)
-    for epoch in range(20):
-        figures = [(knn * (0.6 + 0.02 * epoch), silhouette) for knn, silhouette in LEARNT]
-        assert shown(desk, layers_at(epoch, *figures)) == []
-
-
-def test_layers_that_come_in_another_order_or_not_at_all():
-    rng = np.random.default_rng(0)
-    desk = AlertDesk([RedundantLayers()], LAYERS)
-    desk.see(probe())
-    for epoch in range(9):
-        records = layers_at(epoch, *LEARNT)
-        rng.shuffle(records)
-        # Without conv2 an epoch's conv3 would be compared with conv1; it is no check.
-        shown(desk, [record for record in records if epoch != 5 or record.layer != "conv2"])
-    assert [(alert.id, alert.raised) for alert in desk.open] == [("redundant layer/conv3/3", 7)]
 
 
 # All of them in a training
