@@ -54,7 +54,7 @@ export function regions(points: Float32Array, classes: Int32Array, options: Regi
   const { neighbors = 3, resolution = 160, smoothing = 0.0125 } = options;
   const voters = votersAmong(points, classes);
   if (!voters.length) return null;
-  const raster = rasterOver(options.extent ?? extentOf(points, voters), Math.max(1, Math.min(Math.round(resolution), FINEST)));
+  const raster = rasterOver(options.extent ?? extentOf(points, voters), Math.max(1, Math.min(Math.round(resolution) || 1, FINEST)));
   const k = Math.max(1, Math.min(neighbors, voters.length));
   const votes = votesOf(new Nearest(points, voters, k), raster, classes, k);
   const { cells, margin } = smoothed(votes, raster, k, kernel(smoothing * Math.max(raster.columns, raster.rows)));
