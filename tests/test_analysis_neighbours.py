@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.neighbors import NearestNeighbors
 
-from featwatch.analysis.neighbours import BLOCK_ROWS, NARROW, nearest, squared_distances
+from featwatch.analysis import neighbours
+from featwatch.analysis.approximate_neighbours import approximate
+from featwatch.analysis.neighbours import BLOCK_ROWS, NARROW, Distances, nearest, squared_distances
 
 
 @pytest.mark.parametrize("width", [1, 3, NARROW, NARROW + 1, 200])
@@ -97,3 +103,120 @@ def test_no_neighbours(count):
 def test_features_that_are_not_flat():
     with pytest.raises(ValueError, match=r"shape \(4, 3, 2\)"):
         nearest(np.zeros((4, 3, 2), np.float32), 1)
+
+
+def by_scikit_learn(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64)).kneighbors()
+    return indices, distances
+
+
+@pytest.mark.parametrize("width", [3, 40])
+def test_distances_are_the_same_kept_or_computed_again(width, monkeypatch):
+    """Whole and in blocks, of some rows and of all: the grid makes them equal to the last bit."""
+    features = np.random.default_rng(0).integers(0, 3, (700, width)).astype(np.float32)
+    kept = Distances(features)
+    whole = np.concatenate([block for _, block in kept.blocks()])
+    np.testing.assert_array_equal(whole, np.concatenate([block for _, block in squared_distances(features)]))
+    some = np.array([699, 3, 3, 511, 512])
+    ((rows, block),) = kept.blocks(some)
+    np.testing.assert_array_equal(rows, some)
+    np.testing.assert_array_equal(block, whole[some])
+    np.testing.assert_array_equal(kept.between(some), whole[np.ix_(some, some)])
+    monkeypatch.setattr(neighbours, "WHOLE", 100)
+    again = Distances(features)
+    np.testing.assert_array_equal(np.concatenate([block for _, block in again.blocks()]), whole)
+    np.testing.assert_array_equal(np.concatenate([block for _, block in again.blocks(some)]), whole[some])
+    np.testing.assert_allclose(again.between(some), whole[np.ix_(some, some)], rtol=1e-9)
+    for one, other in zip(again.nearest(15), kept.nearest(15), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fewer_neighbours_are_cut_from_more(monkeypatch):
+    features = np.random.default_rng(1).normal(size=(80, 20))
+    distances = Distances(features)
+    indices, lengths = distances.nearest(20)
+    monkeypatch.setattr(neighbours, "_by_blocks", lambda *_: pytest.fail("searched again"))
+    np.testing.assert_array_equal(distances.nearest(7)[0], indices[:, :7])
+    np.testing.assert_array_equal(distances.nearest(7)[1], lengths[:, :7])
+
+
+@pytest.mark.parametrize("most", [1000, 100])
+def test_some_of_the_samples(most, monkeypatch):
+    monkeypatch.setattr(neighbours, "WHOLE", most)
+    features = np.random.default_rng(2).normal(size=(300, 30)).astype(np.float32)
+    part = Distances(features).of(np.arange(0, 300, 3))
+    assert len(part) == 100
+    expected = by_scikit_learn(features[::3], 9)
+    np.testing.assert_array_equal(part.nearest(9)[0], expected[0])
+    np.testing.assert_allclose(part.nearest(9)[1], expected[1], rtol=1e-6)
+
+
+def test_blocks_stay_small_whatever_the_probe(monkeypatch):
+    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 8 * 1000 * 10)
+    assert max(len(rows) for rows, _ in squared_distances(np.zeros((1000, 20)))) == 10
+
+
+def found_by_pynndescent(features: np.ndarray, *, missing: int) -> np.ndarray:
+    """What a search may give: the sample itself among the candidates, in any order, and −1 where it found too few."""
+    found = np.hstack([np.arange(len(features))[:, None], by_scikit_learn(features, 12)[0]])
+    found = np.random.default_rng(0).permuted(found, axis=1)
+    found[5, :missing] = -1
+    return found
+
+
+@pytest.mark.parametrize("missing", [0, 3, 11])
+def test_what_a_search_finds_is_measured_again(missing, monkeypatch):
+    features = np.random.default_rng(3).normal(size=(60, 20)).astype(np.float32)
+    found = found_by_pynndescent(features, missing=missing)
+    monkeypatch.setattr("featwatch.analysis.approximate_neighbours._search", lambda *_: found)
+    indices, distances = approximate(features, 5)
+    expected = by_scikit_learn(features, 5)
+    others = np.arange(60) != 5 if 0 < missing < 8 else slice(None)     # of the three that are missing some may be among the five
+    np.testing.assert_array_equal(indices[others], expected[0][others])
+    np.testing.assert_allclose(distances[others], expected[1][others], rtol=1e-9)
+    assert 5 not in indices[5] and len(set(indices[5])) == 5
+
+
+def test_equal_samples_need_no_search(monkeypatch):
+    monkeypatch.setattr("featwatch.analysis.approximate_neighbours._search", lambda *_: pytest.fail("searched"))
+    indices, distances = approximate(np.full((6, 4), 0.1, np.float32), 3)
+    assert (distances == 0).all()
+    np.testing.assert_array_equal(indices, [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2], [0, 1, 2]])
+    exact = nearest(np.full((6, 4), 0.1, np.float32), 3)[0]
+    np.testing.assert_array_equal(indices, exact)
+
+
+def test_beyond_a_limit_neighbours_are_sought_and_it_is_said(monkeypatch):
+    features = np.random.default_rng(4).normal(size=(50, 20))
+    monkeypatch.setattr(neighbours, "EXACT", 49)
+    monkeypatch.setattr(neighbours, "approximate", lambda features, k: (np.zeros((50, k)), np.ones((50, k))))
+    distances = Distances(features)
+    assert not distances.exact and (distances.nearest(4)[1] == 1).all()
+    monkeypatch.setattr(neighbours, "EXACT", 50)
+    assert Distances(features).exact
+    with pytest.raises(ValueError, match="k=50 neighbours .* 50 samples"):
+        distances.nearest(50)
+
+
+@pytest.mark.slow
+def test_the_search_itself():
+    """In a process of its own, where it compiles for half a minute: nearly all neighbours, on any number of threads the same."""
+    script = (
+        "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = None\n"
+        "import numba, numpy as np\n"
+        "from featwatch.analysis.approximate_neighbours import approximate\n"
+        "from featwatch.analysis.neighbours import nearest\n"
+        "rng = np.random.default_rng(0)\n"
+        "features = (rng.normal(size=(3000, 12)) @ rng.normal(size=(12, 60))).astype(np.float32)\n"
+        "state = np.random.get_state()[1].copy()\n"
+        "numba.set_num_threads(2)\n"
+        "found, exact = approximate(features, 15)[0], nearest(features, 15)[0]\n"
+        "numba.set_num_threads(1)\n"
+        "kept = (found[:, :, None] == exact[:, None]).any(axis=2).mean()\n"
+        "print(kept, (approximate(features, 15)[0] == found).all(), (np.random.get_state()[1] == state).all())\n"
+    )
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    kept, same, unmoved = done.stdout.split()
+    assert float(kept) > 0.98 and (same, unmoved) == ("True", "True")

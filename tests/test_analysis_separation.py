@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import silhouette_score
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.metrics import silhouette_samples, silhouette_score
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+from featwatch.analysis import neighbours
+from featwatch.analysis.neighbours import Distances
+from featwatch.analysis.sampling import fixed_part
 from featwatch.analysis.separation import knn_accuracy, separation, silhouette
 
 
@@ -25,6 +29,10 @@ def by_scikit_learn(features, labels, k):
     features, everyone = features.astype(np.float64), np.arange(len(labels))
     models = [KNeighborsClassifier(k, algorithm="brute").fit(features[everyone != i], labels[everyone != i]) for i in everyone]
     return np.mean([model.predict(features[i : i + 1])[0] == labels[i] for i, model in enumerate(models)])
+
+
+def nearest_by_scikit_learn(features, k):
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features.astype(np.float64)).kneighbors()[1]
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 15])
@@ -61,7 +69,7 @@ def test_samples_without_a_label_are_left_out():
     some = labels.copy()
     some[::3] = -1
     found, expected = separation(features, some, 5), separation(features[some >= 0], labels[some >= 0], 5)
-    assert found == expected
+    assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(expected), abs=1e-9)
     assert found.samples == 80
 
 
@@ -75,7 +83,8 @@ def test_no_more_neighbours_than_there_are():
 @pytest.mark.parametrize("labels", [[], [-1, -1, -1], [4], [4, 4, 4], [-1, 2, 2]])
 def test_fewer_than_two_classes_say_nothing(labels):
     found = separation(np.ones((len(labels), 3), np.float32), np.array(labels, np.int32), 15)
-    assert math.isnan(found.knn_accuracy) and math.isnan(found.silhouette)
+    assert all(map(math.isnan, (found.knn_accuracy, found.silhouette, found.probe_accuracy, found.probe_deviation)))
+    assert found.samples == np.sum(np.array(labels) >= 0)
 
 
 def test_classes_of_one_sample():
@@ -100,3 +109,40 @@ def test_scale_place_and_order_do_not_matter(seed, width, scale, shift):
     after = separation((features.astype(np.float64)[order] + shift) * scale, labels[order] + 3, 5)
     assert after.knn_accuracy == pytest.approx(before.knn_accuracy)
     assert after.silhouette == pytest.approx(before.silhouette, abs=1e-9)
+
+
+def test_distances_are_computed_once_for_everything(monkeypatch):
+    """Given the distances, nothing looks at the features again, labelled in part or not."""
+    features, labels = planted(count=300, width=40)
+    distances = Distances(features)
+    distances.nearest(3)
+    expected = separation(features, labels, 5)
+    monkeypatch.setattr(neighbours, "_centred", lambda _: pytest.fail("the features were compared again"))
+    assert separation(distances, labels, 5) == expected
+    labels[::4] = -1
+    assert separation(distances, labels, 5).samples == 225
+
+
+def test_of_many_samples_a_part_judges_and_it_is_said(monkeypatch):
+    features, labels = planted(count=900, width=20, spread=0.6)
+    whole = separation(features, labels, 15)
+    assert (whole.judged, whole.probed, whole.exact_neighbors) == (900, 900, True)
+    monkeypatch.setattr(neighbours, "WHOLE", 300)
+    monkeypatch.setattr("featwatch.analysis.separation.PROBED", 400)
+    part = separation(features, labels, 15)
+    assert (part.judged, part.probed, part.samples, part.exact_neighbors) == (300, 400, 900, True)
+    assert part.knn_accuracy == whole.knn_accuracy
+    each = silhouette_samples(features.astype(np.float64), labels)
+    assert part.silhouette == pytest.approx(each[fixed_part(900, 300)].mean(), abs=1e-9)
+    assert part.silhouette == pytest.approx(whole.silhouette, abs=0.02) and part.silhouette != whole.silhouette
+    assert part.probe_accuracy == pytest.approx(whole.probe_accuracy, abs=0.08)
+
+
+def test_neighbours_by_approximate_search_vote_too(monkeypatch):
+    features, labels = planted(count=600, width=20, spread=0.6)
+    exact = separation(features, labels, 15)
+    monkeypatch.setattr(neighbours, "EXACT", 500)
+    monkeypatch.setattr(neighbours, "WHOLE", 300)
+    monkeypatch.setattr(neighbours, "approximate", lambda features, k: (nearest_by_scikit_learn(features, k),) * 2)
+    found = separation(features, labels, 15)
+    assert not found.exact_neighbors and found.knn_accuracy == exact.knn_accuracy

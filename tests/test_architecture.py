@@ -67,7 +67,7 @@ THIRD_PARTY = {
     "records": {"numpy"},
     "wire": {"numpy"},
     "schedule": set(),
-    "analysis": {"numpy", "scipy", "sklearn", "umap", "numba", "threadpoolctl"},
+    "analysis": {"numpy", "scipy", "sklearn", "umap", "numba", "threadpoolctl", "pynndescent"},
     "recorders": {"numpy"},
 }
 FRAMEWORKS = {"tensorflow", "keras"}

@@ -12,6 +12,7 @@ import featwatch as fw
 from featwatch import wire
 from featwatch.analysis.cka import cka, gram_vector
 from featwatch.recorders import LayerSnapshot, NothingToSay
+from featwatch.recorders.base import Before
 from featwatch.records import LayerAlignment, LayerInfo
 
 SAMPLES = 50
@@ -103,3 +104,40 @@ def test_arrays_that_cannot_be_written_will_do_and_stay_as_they_are():
     fw.LayerSimilarity().analyse_layers(given)
     for one, copy in zip(given, copies, strict=True):
         np.testing.assert_array_equal(features(one), copy)
+
+
+def test_separation_looks_at_the_layer_before_and_at_itself_at_the_last_epoch():
+    given, before = after(snapshot("b", 1)), snapshot("a", 0)
+    given = dataclasses.replace(given, before=Before("a", {"features": features(before)}))
+    record = fw.Separation().analyse(given)
+    assert (record.previous, record.last, record.compared) == ("a", 2, 0)
+    assert record.cka_to_previous == between(features(given), features(before))
+    assert record.cka_to_last == between(features(given), given.previous_reductions["features"])
+    assert math.isnan(record.knn_accuracy) and math.isnan(record.probe_accuracy) and record.samples == 0     # it has no labels
+
+
+def test_separation_of_the_first_layer_at_the_first_epoch():
+    record = fw.Separation().analyse(snapshot("a", 0, labels=np.arange(SAMPLES, dtype=np.int32) % 2))
+    assert (record.previous, record.last) == ("", -1)
+    assert math.isnan(record.cka_to_previous) and math.isnan(record.cka_to_last)
+    assert 0 <= record.probe_accuracy <= 1 and record.probe_deviation >= 0 and record.samples == SAMPLES
+
+
+def test_a_layer_that_does_not_move_is_like_itself():
+    given = snapshot("a", 0)
+    given = dataclasses.replace(after(given), previous_reductions={"features": features(given).copy()})
+    assert fw.Separation().analyse(given).cka_to_last == 1.0
+    assert fw.LayerSimilarity().analyse_layers([given]).to_last.tolist() == [1.0]
+
+
+def test_separation_says_what_was_only_a_part(monkeypatch):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 120).astype(np.int32)
+    given = snapshot("a", 0, labels=labels, reductions={"features": rng.normal(size=(120, 20)).astype(np.float32)})
+    whole = fw.Separation().analyse(given)
+    assert (whole.judged, whole.probed, whole.compared, whole.exact_neighbors) == (0, 0, 0, True)
+    monkeypatch.setattr("featwatch.analysis.neighbours.WHOLE", 50)
+    monkeypatch.setattr("featwatch.analysis.separation.PROBED", 60)
+    monkeypatch.setattr("featwatch.recorders.separation.MOST_SAMPLES", 70)
+    part = fw.Separation().analyse(dataclasses.replace(given, shared={}))
+    assert (part.judged, part.probed, part.compared, part.samples) == (50, 60, 70, 120)

@@ -7,6 +7,7 @@ import numpy as np
 
 def warm_up() -> None:
     """Import what the analyses need and compile what they run, on a few samples."""
+    import scipy.linalg.lapack  # noqa: F401
     import scipy.stats  # noqa: F401
 
     from featwatch.analysis.clustering import clusters

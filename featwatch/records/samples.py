@@ -132,9 +132,13 @@ class LayerSeparation(Record):
     headlines: ClassVar[tuple[str, ...]] = ("knn_accuracy", "silhouette", "probe_accuracy")
 
     knn_accuracy: float = math.nan                      # leave-one-out, majority of `neighbors`
-    silhouette: float = math.nan                        # mean over the labelled samples
+    silhouette: float = math.nan                        # mean over the labelled samples, or over `judged` of them
     neighbors: int = 15
     samples: int = 0                                    # labelled samples that were used
+    judged: int = 0                                     # of these the ones over which the silhouette is a mean; 0 = all
+    probed: int = 0                                     # of these the ones that the linear probe knew; 0 = all
+    compared: int = 0                                   # samples by which layers were compared, labelled or not; 0 = all
+    exact_neighbors: bool = True                        # False: those that voted were found by approximate search
     features: int = 0
     sketch: int = 0
     distance_error: float = 0.0
