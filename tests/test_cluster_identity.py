@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import featwatch as fw
 from featwatch.analysis import cluster_identity, clustering
@@ -274,6 +276,26 @@ def test_the_recorder_follows_clusters_over_epochs():
     assert (three.identities.tolist(), three.next_identity, three.last) == ([1], 3, 4)
     assert [change["kind"] for change in three.changes] == ["merge"]
     np.testing.assert_array_equal(three.representatives, representatives(blobs((0, 80)), three.labels))
+
+
+@pytest.mark.parametrize("scene", ["clusters", "duplicates", "one", "noise", "two samples"])
+def test_the_recorder_s_numbers_are_scikit_learn_s(scene):
+    rng = np.random.default_rng(4)
+    points = {
+        "clusters": blobs((0, 40), (3, 30), (9, 40)), "duplicates": np.repeat(blobs((0, 9), (9, 9)), 5, axis=0),
+        "one": blobs((0, 50)), "noise": rng.uniform(-1, 1, (30, 2)) ** 3 * 1e6, "two samples": np.array([[0.0, 1.0], [5.0, 1.0]]),
+    }[scene].astype(np.float32)  # fmt: skip
+    classes = rng.integers(-1, 3, len(points)).astype(np.int32)
+    record = fw.Clusters().analyse(dataclasses.replace(snapshot(points, 3), labels=classes))
+    assert record is not None
+    expected = DBSCAN(eps=max(record.eps, 1e-300), min_samples=5).fit(points).labels_
+    np.testing.assert_array_equal(record.labels, expected)
+    assert (record.count, record.noise_fraction) == (len(set(expected.tolist()) - {-1}), np.mean(expected == -1))
+    known = classes >= 0
+    if known.any():
+        assert record.adjusted_rand == pytest.approx(adjusted_rand_score(classes[known], expected[known]))
+        assert record.normalized_mutual_info == pytest.approx(normalized_mutual_info_score(classes[known], expected[known]))
+    assert record.identities.tolist() == list(range(record.count)) and len(record.representatives) == record.count
 
 
 def test_another_probe_begins_anew_and_uses_no_number_again():

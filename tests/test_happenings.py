@@ -145,6 +145,32 @@ def test_odd_entries_are_left_out(kind: str, values: dict[str, Any]) -> None:
     assert all(type(count) is int and 0 <= count < 2**31 for _, _, count in found.counts)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample": None}, {"sample": -1}, {"sample": True}, {"sample": 1.0}, {"sample": 2**31}, {"size": "much"}, {"size": True},
+        {"size": -0.5}, {"size": 1e39}, {"size": math.inf}, {"before": "0"}, {"after": -2}, {"kind": "split"}, {"kind": ["flip"]},
+    ],
+)  # fmt: skip
+def test_what_is_no_event_of_a_sample(change: dict[str, Any]) -> None:
+    honest = {"kind": "flip", "sample": 3, "size": 0.5, "before": 0, "after": 1}
+    assert told("events", "", 1, {"entries": [honest, {**honest, "size": None}]}).left_out == 0
+    found = told("events", "", 1, {"entries": [{**honest, **change}]})
+    assert (len(found.rows), found.left_out) == (0, 1)
+    if change == {"sample": None}:
+        assert told("events", "", 1, {"entries": [{"kind": "flip", "size": 0.5}]}).left_out == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"from": None}, {"from": [-1]}, {"into": ["2"]}, {"into": [True]}, {"from": 3}, {"kind": "flip"}]
+)
+def test_what_is_no_event_of_clusters(change: dict[str, Any]) -> None:
+    honest = {"kind": "merge", "from": [1, 2], "into": [2], "size": 5}
+    assert told("clusters", "a", 1, {"entries": [honest]}).left_out == 0
+    found = told("clusters", "a", 1, {"entries": [{**honest, **change}]})
+    assert (len(found.rows), found.clusters, found.left_out) == (0, (), 1)
+
+
 def test_a_record_tells_of_no_more_than_it_may() -> None:
     entries = [{"kind": "travelled", "sample": sample, "size": 1.0} for sample in range(1000)]
     found = told("embedding", "a", 0, {"entries": entries})
