@@ -74,6 +74,17 @@ describe("the events of the shown run", () => {
     expect([answer.mock.calls.length, events.recorded]).toEqual([1, false]);
   });
 
+  it("are asked for on the axis that is shown", async () => {
+    page.runs = [{ ...entry("a", ["predictions", "events"]), steps: { epochs: [[0, 100]], series: { predictions: { "": 0 }, events: { "": 0 } } } }];
+    const events = happeningsOf(page);
+    events.want();
+    await vi.waitFor(() => expect(events.ready).toBe(true));
+    page.selectAxis("steps");
+    expect([events.ready, events.answer.events]).toEqual([false, []]);
+    events.want();
+    expect(answer.mock.calls.map(([address]) => String(address).includes("axis=steps"))).toEqual([false, true]);
+  });
+
   it("that cannot be had say why", async () => {
     answer.mockImplementation(async () => new Response("no such route", { status: 404 }));
     page.runs = [entry("a", ["events"])];

@@ -1,6 +1,6 @@
 // What happened to samples and clusters (`/events`), brought into the shape that the views rely on.
 
-import { get, session, url, type Address } from "./http";
+import { get, onAxis, session, url, type Address } from "./http";
 import { list, numberOr, object, text, whole, type Json } from "./plain";
 
 export const SAMPLE_EVENTS = ["forgotten", "learnt", "flip", "jump", "travelled"] as const;
@@ -70,5 +70,5 @@ function pair(raw: unknown): [number, number] | null {
 }
 
 export async function fetchEvents(at: Address, signal?: AbortSignal): Promise<Happenings> {
-  return normaliseEvents(await (await get(url("events", session(at)), signal)).json());
+  return normaliseEvents(await (await get(url("events", { ...session(at), ...onAxis(at) }), signal)).json());
 }

@@ -22,7 +22,7 @@ export interface Address {
 }
 
 export const session = ({ run, generation }: Address) => ({ run, generation });
-const onAxis = ({ axis }: Address): Record<string, string> => (axis === "steps" ? { axis } : {});
+export const onAxis = ({ axis }: Address): Record<string, string> => (axis === "steps" ? { axis } : {});
 
 export function url(route: string, parameters: Record<string, string | number | string[]>): string {
   const query = new URLSearchParams();

@@ -19,7 +19,7 @@ export class ClusterHistory {
   /** Whether clusters of this layer are known by identity: without it bands would mean nothing from one epoch to the next. */
   lasting: boolean = $derived.by(() => {
     void this.page.numbersVersion;
-    return this.page.numbers.names("clusters", this.page.layer).includes("next_identity");
+    return (this.page.numbers.series("clusters", this.page.layer, "next_identity").values.at(-1) ?? 0) > 0;
   });
   private thinned = $derived.by(() => thin(this.recorded, columnsFor(4 * (this.page.info?.probe?.count ?? 0)), this.page.epoch));
   every: number = $derived(this.thinned.every);

@@ -40,7 +40,6 @@ export function sizeInWords({ kind, size }: Happening): string {
 /** Shows it: the epoch, the layer, and the sample, selected; of clusters the plane, coloured by them. */
 export function jumpTo(page: Page, event: Happening, members: readonly number[] = []): void {
   page.playing = false;
-  if (page.axis === "steps" && page.axes.includes("epochs")) page.selectAxis("epochs"); // events speak of epochs
   if (page.layerNames.includes(event.layer)) page.selectLayer(event.layer);
   page.goTo(event.epoch);
   page.hoveredSample = null;

@@ -18,12 +18,12 @@ export class HappeningsOf {
     this.page = page;
   }
 
-  private run: string = $derived(`${this.page.entry?.run}\n${this.page.entry?.generation}`);
+  private run: string = $derived(`${this.page.run?.run}\n${this.page.run?.generation}\n${this.page.run?.axis}`);
   /** Whether this log can hold any: an older one has no record of them, nor clusters that keep their identity. */
   recorded: boolean = $derived.by(() => {
     void this.page.numbersVersion;
-    const { entry } = this.page;
-    return has(entry, "events") || Object.keys(entry?.series.clusters ?? {}).some((layer) => this.page.tables.epochs.names("clusters", layer).includes("next_identity"));
+    const { run, numbers } = this.page;
+    return has(run, "events") || Object.keys(run?.series.clusters ?? {}).some((layer) => (numbers.series("clusters", layer, "next_identity").values.at(-1) ?? 0) > 0);
   });
   answer: Happenings = $derived(this.found?.run === this.run ? this.found.answer : NONE);
   /** Whether anything has come of this run yet. */
@@ -31,12 +31,12 @@ export class HappeningsOf {
 
   /** To be called in an effect: asks again where the run has grown. */
   want(): void {
-    const { entry } = this.page;
+    const at = this.page.run;
     const { run } = this;
-    const state = `${run}\n${entry?.updated}`;
-    if (!entry || !this.recorded || state === this.asked) return;
+    const state = `${run}\n${at?.updated}`;
+    if (!at || !this.recorded || state === this.asked) return;
     this.asked = state;
-    fetchEvents(entry).then(
+    fetchEvents(at).then(
       (answer) => {
         if (run === this.run) [this.found, this.problem] = [{ run, answer }, ""];
       },
