@@ -241,10 +241,10 @@ def matched(before: Any, labels: np.ndarray, fresh: int) -> tuple[np.ndarray, tu
     into = [np.flatnonzero(table[row] > 0.25 * max(sizes[row], 1)) for row in range(len(old))]
     came = [np.flatnonzero(table[:, column] > 0.25 * max(news[column], 1)) for column in range(count)]
     changes = [
-        {"kind": "split", "from": [int(old[row])], "into": identities[new].tolist(), "samples": int(sizes[row])}
+        {"kind": "split", "from": [int(old[row])], "into": identities[new].tolist(), "samples": apart(table[row, new])}
         for row, new in enumerate(into) if len(new) > 1
     ] + [
-        {"kind": "merge", "from": old[was].tolist(), "into": [int(identities[column])], "samples": int(news[column])}
+        {"kind": "merge", "from": old[was].tolist(), "into": [int(identities[column])], "samples": apart(table[was, column])}
         for column, was in enumerate(came) if len(was) > 1
     ]  # fmt: skip
     told_of = set(itertools.chain.from_iterable([*change["from"], *change["into"]] for change in changes))
@@ -256,6 +256,11 @@ def matched(before: Any, labels: np.ndarray, fresh: int) -> tuple[np.ndarray, tu
         for row in range(len(old)) if int(old[row]) not in {*identities.tolist(), *told_of}
     ]  # fmt: skip
     return identities, tuple(changes), fresh + len(unknown)
+
+
+def apart(parts: np.ndarray) -> int:
+    """Samples outside the largest part."""
+    return int(parts.sum() - parts.max())
 
 
 def agreement(labels: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
