@@ -77,7 +77,7 @@ void main(void) {
   vec2 from = (gl_PointCoord - 0.5) * images.side;
   vec2 reach = 0.5 * images.side * images.aspect;
   bool wrong = vLine.a > 0.0;
-  float frame = (wrong ? 2.5 : 1.5) + clamp(images.side / 40.0 - 0.4, 0.0, 1.5);
+  float frame = clamp(images.side * 0.075, 0.75, 3.0) * (wrong ? 1.7 : 1.0);
   float opacity = vFill.a > 0.8 ? 1.0 : vFill.a;
   vec3 outer = wrong ? vLine.rgb : vFill.rgb;
   if (images.cutout > 0.5) {

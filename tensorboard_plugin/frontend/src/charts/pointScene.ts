@@ -51,7 +51,8 @@ export interface PointHandlers {
   failed(reason: string): void;
 }
 
-const MARGIN = 24;
+/** px that are kept free around all points, where the tools and the slider lie. */
+const FREE = { left: 56, right: 12, top: 12, bottom: 34 };
 
 export class PointScene {
   readonly gesture = new Gesture();
@@ -212,9 +213,14 @@ export class PointScene {
     const { props, bounds } = this;
     if (!props?.images || !bounds) return 0;
     const { width, height } = this.size;
-    const whole = fit(bounds, width - MARGIN, height - MARGIN).scale;
     const { scale } = this.window;
-    return imageSide(props.points.length / 2, width, height, scale / whole, props.images.size, props.toGrid, props.cell * scale);
+    return imageSide(props.points.length / 2, width, height, scale / this.whole(bounds).scale, props.images.size, props.toGrid, props.cell * scale);
+  }
+
+  /** Pixels a unit and the middle, such that everything is to be seen beside the tools. */
+  private whole(bounds: Bounds): { scale: number; x: number; y: number } {
+    const { width, height } = this.size;
+    return fit(bounds, Math.max(1, width - FREE.left - FREE.right), Math.max(1, height - FREE.top - FREE.bottom));
   }
 
   /** Around all points, and on the grid around their cells. */
@@ -227,9 +233,9 @@ export class PointScene {
   private refit(milliseconds = 0): void {
     const { width, height } = this.size;
     if (!this.bounds || this.touched || width < 2 || height < 2) return;
-    const { scale, x, y } = fit(this.bounds, width - MARGIN, height - MARGIN);
+    const { scale, x, y } = this.whole(this.bounds);
     this.setView({
-      target: [x, y, 0], zoom: Math.log2(scale),
+      target: [x - (FREE.left - FREE.right) / 2 / scale, y - (FREE.bottom - FREE.top) / 2 / scale, 0], zoom: Math.log2(scale),
       ...(milliseconds ? { transitionDuration: milliseconds, transitionEasing: ease } : {}),
     });
   }
