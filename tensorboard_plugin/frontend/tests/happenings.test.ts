@@ -59,7 +59,12 @@ describe("the events of the shown run", () => {
     expect(events.ofSample(4).map(({ kind }) => kind)).toEqual(["jump", "flip"]);
     page.runs = [entry("a", ["predictions", "events"], 2)];
     events.want();
-    expect(answer).toHaveBeenCalledTimes(2);
+    page.runs = [entry("a", ["predictions", "events"], 3)];
+    events.want();
+    expect(answer).toHaveBeenCalledTimes(2); // one at a time
+    await vi.waitFor(() => expect(answer).toHaveBeenCalledTimes(3)); // and once more, for it has grown
+    await new Promise((done) => setTimeout(done, 20));
+    expect(answer).toHaveBeenCalledTimes(3);
     expect(happeningsOf(page)).toBe(events);
   });
 

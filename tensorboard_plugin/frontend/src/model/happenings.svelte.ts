@@ -12,6 +12,8 @@ export class HappeningsOf {
   /** Why there is none: the plugin's answer; "" where there is no reason. */
   problem = $state("");
   private asked = "";
+  /** A large log takes its time: one request at a time, and once more at its end where the run has grown meanwhile. */
+  private busy = false;
   private readonly page!: Page;
 
   constructor(page: Page) {
@@ -34,8 +36,8 @@ export class HappeningsOf {
     const at = this.page.run;
     const { run } = this;
     const state = `${run}\n${at?.updated}`;
-    if (!at || !this.recorded || state === this.asked) return;
-    this.asked = state;
+    if (!at || !this.recorded || state === this.asked || this.busy) return;
+    [this.asked, this.busy] = [state, true];
     fetchEvents(at).then(
       (answer) => {
         if (run === this.run) [this.found, this.problem] = [{ run, answer }, ""];
@@ -45,7 +47,10 @@ export class HappeningsOf {
         if (run !== this.run || (error instanceof HttpError && error.stale)) return;
         this.problem = error instanceof Error ? error.message : "TensorBoard does not answer";
       },
-    );
+    ).finally(() => {
+      this.busy = false;
+      if (this.asked) this.want();
+    });
   }
 
   /** Those of one sample, in the order of epochs. */
