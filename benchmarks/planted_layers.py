@@ -46,7 +46,7 @@ def compiled(training: Training, shape: tuple[int, ...], classes: int) -> tuple[
     for layer in net.layers(keras.layers):
         values = layer(values)
         if training.plant and layer.name == PLANTS[training.plant].behind(net):
-            values, planted = PLANTS[training.plant].plant(keras.layers, values)
+            values, planted = PLANTS[training.plant].plant(keras.layers, values, net.activation)
     outputs = keras.layers.Dense(classes, activation="softmax", name="scores")(values)
     model = keras.Model(inputs, outputs, name="net")
     model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -100,8 +100,20 @@ def dice(count: int, seed: int) -> Data:
     return x, y.astype(np.int64)
 
 
+def gratings(count: int, seed: int) -> Data:
+    """Stripes of one of four directions, 12×12, of any phase and of about one width, in noise."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, count)
+    rows, columns = np.mgrid[:12, :12].astype(np.float32)
+    angle = (y * np.pi / 4 + rng.normal(0, 0.12, count))[:, None, None]
+    wave = 2 * np.pi / rng.uniform(3.5, 5.5, (count, 1, 1))
+    x = 0.5 + 0.5 * np.sin(wave * (np.cos(angle) * rows + np.sin(angle) * columns) + rng.uniform(0, 2 * np.pi, (count, 1, 1)))
+    x += rng.normal(0, 0.2, x.shape)
+    return x[..., None].astype(np.float32), y.astype(np.int64)
+
+
 DATA: dict[str, Callable[[int, int], Data]] = {
-    "digits": digits, "digits in noise": digits_in_noise, "cells": small_cells, "dice": dice,
+    "digits": digits, "digits in noise": digits_in_noise, "cells": small_cells, "dice": dice, "gratings": gratings,
 }  # fmt: skip
 
 
@@ -148,7 +160,6 @@ NETS: dict[str, Net] = {
     "dense 64 64": Net((), (64, 64)),
     "dense 128 64 64, tanh": Net((), (128, 64, 64), "tanh"),
     "dense 8 × 64": Net((), (64,) * 8, over_deep=_over_deep("dense")),
-    # On which they are judged.
     "conv 12 . 24 24 ., dense 48": Net((12, 0, 24, 24, 0), (48,)),
     "conv 16 16 . 32 32 ., dense 64 64": Net((16, 16, 0, 32, 32, 0), (64, 64)),
     "conv 16 . 32 32, normalised, mean": Net((16, 0, 32, 32), (), normalised=True),
@@ -157,6 +168,12 @@ NETS: dict[str, Net] = {
     "dense 200 50": Net((), (200, 50)),
     "dense 8 × 96": Net((), (96,) * 8, over_deep=_over_deep("dense")),
     "conv 8 × 16, dense 32": Net((16,) * 8, (32,), over_deep=_over_deep("conv")),
+    # On which they are judged.
+    "conv 20 . 40 ., dense 80": Net((20, 0, 40, 0), (80,)),
+    "conv 10 10 . 20 20, mean": Net((10, 10, 0, 20, 20), ()),
+    "dense 150 75": Net((), (150, 75)),
+    "dense 80 80 80, elu": Net((), (80, 80, 80), "elu"),
+    "dense 8 × 48": Net((), (48,) * 8, over_deep=_over_deep("dense")),
 }
 
 
@@ -168,7 +185,7 @@ class Plant:
     """`behind`: the name of the layer of a net behind which it goes.  `plant`: puts it there, and says which layers it is."""
 
     behind: Callable[[Net], str]
-    plant: Callable[[Any, Any], tuple[Any, tuple[str, ...]]]
+    plant: Callable[[Any, Any, str], tuple[Any, tuple[str, ...]]]
 
 
 def dirac(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
@@ -178,45 +195,46 @@ def dirac(shape: Sequence[int], dtype: Any = None) -> np.ndarray:
     return kernel
 
 
-def _identity_convolution(trained: bool) -> Callable[[Any, Any], tuple[Any, tuple[str, ...]]]:
-    def plant(layers: Any, values: Any) -> tuple[Any, tuple[str, ...]]:
+def _identity_convolution(trained: bool) -> Callable[[Any, Any, str], tuple[Any, tuple[str, ...]]]:
+    def plant(layers: Any, values: Any, activation: str) -> tuple[Any, tuple[str, ...]]:
         width = values.shape[-1]
-        settings = {"padding": "same", "activation": "relu", "kernel_initializer": dirac, "trainable": trained}
+        same = activation if activation == "relu" else "linear"         # a rectifier changes nothing behind another one
+        settings = {"padding": "same", "activation": same, "kernel_initializer": dirac, "trainable": trained}
         return layers.Conv2D(width, 3, name="planted", **settings)(values), ("planted",)
 
     return plant
 
 
-def _identity_dense(trained: bool) -> Callable[[Any, Any], tuple[Any, tuple[str, ...]]]:
-    def plant(layers: Any, values: Any) -> tuple[Any, tuple[str, ...]]:
+def _identity_dense(trained: bool) -> Callable[[Any, Any, str], tuple[Any, tuple[str, ...]]]:
+    def plant(layers: Any, values: Any, activation: str) -> tuple[Any, tuple[str, ...]]:
         settings = {"activation": "linear", "kernel_initializer": "identity", "trainable": trained}
         return layers.Dense(values.shape[-1], name="planted", **settings)(values), ("planted",)
 
     return plant
 
 
-def _linear_convolution(layers: Any, values: Any) -> tuple[Any, tuple[str, ...]]:
+def _linear_convolution(layers: Any, values: Any, activation: str) -> tuple[Any, tuple[str, ...]]:
     return layers.Conv2D(values.shape[-1], 1, name="planted")(values), ("planted",)
 
 
-def _dense_again(layers: Any, values: Any) -> tuple[Any, tuple[str, ...]]:
-    return layers.Dense(values.shape[-1], "relu", name="planted")(values), ("planted",)
+def _dense_again(layers: Any, values: Any, activation: str) -> tuple[Any, tuple[str, ...]]:
+    return layers.Dense(values.shape[-1], activation, name="planted")(values), ("planted",)
 
 
-def _closed_branch(layers: Any, values: Any) -> tuple[Any, tuple[str, ...]]:
+def _closed_branch(layers: Any, values: Any, activation: str) -> tuple[Any, tuple[str, ...]]:
     """A residual block whose branch gives 0: its sum is what went in."""
     width = values.shape[-1]
-    branch = layers.Conv2D(width, 3, padding="same", activation="relu", name="branch")(values)
+    branch = layers.Conv2D(width, 3, padding="same", activation=activation, name="branch")(values)
     branch = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros", trainable=False, name="closed")(branch)
     return layers.Add(name="planted")([values, branch]), ("planted",)
 
 
-def _open_branch(layers: Any, values: Any) -> tuple[Any, tuple[str, ...]]:
+def _open_branch(layers: Any, values: Any, activation: str) -> tuple[Any, tuple[str, ...]]:
     """A residual block that learns: the control of the closed one."""
     width = values.shape[-1]
-    branch = layers.Conv2D(width, 3, padding="same", activation="relu", name="branch")(values)
+    branch = layers.Conv2D(width, 3, padding="same", activation=activation, name="branch")(values)
     branch = layers.Conv2D(width, 3, padding="same", name="open")(branch)
-    return layers.Activation("relu", name="rectified")(layers.Add(name="sum")([values, branch])), ()
+    return layers.Activation(activation, name="applied")(layers.Add(name="sum")([values, branch])), ()
 
 
 def _first(net: Net) -> str:

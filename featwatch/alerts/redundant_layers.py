@@ -23,6 +23,7 @@ class RedundantLayers(Detector):
     or the two layers cannot be told apart at all: early layers may prepare what later ones separate.  Where every
     layer to the last but one counts, separation is saturated from the layer before them on, and the alert says so.
     The last watched layer does not count, it gives the answer; nor do layers without weights, and those that normalise.
+    One without an activation, which may end a residual branch, counts only where nothing tells the two apart.
 
     Only a suggestion: what a layer does for other things than separation does not show, and the layer watched before
     it need not be the one that feeds it.
@@ -60,6 +61,7 @@ class RedundantLayers(Detector):
     def start(self, layers: Sequence[str], opened: Sequence[Alert]) -> None:
         self._order = {layer: place for place, layer in enumerate(layers)}
         self._types: dict[str, str] = {}
+        self._activations: dict[str, str] = {}
         self._parameters: dict[str, int] = {}
         self._chance = 0.0
         self._place = (-1, -1)                                  # the check that is being collected
@@ -73,6 +75,7 @@ class RedundantLayers(Detector):
             self._chance = chance(record.labels)
         if isinstance(record, Session):
             self._types = {str(info.get("name")): str(info.get("type", "")) for info in record.layers}
+            self._activations = {str(info.get("name")): str(info.get("activation", "")) for info in record.layers}
             self._parameters = {str(info.get("name")): int(info.get("parameters", 0)) for info in record.layers}
         if not isinstance(record, LayerSeparation):
             return
@@ -129,7 +132,9 @@ class RedundantLayers(Detector):
     def _verdict(self, step: Gains, best: float, learnt: bool, settled: bool) -> bool | None:
         """Whether the layer adds nothing; None between what says so and what says the opposite."""
         same = self._is_same(step, 1.0)
-        nothing = self._adds_nothing(step, 1.0) and self._saturation(step, best) >= self.saturation
+        # One without an activation may end a residual branch: what it does shows behind the sum only.
+        ends_a_branch = self._activations.get(step.layer) == "linear"
+        nothing = not ends_a_branch and self._adds_nothing(step, 1.0) and self._saturation(step, best) >= self.saturation
         if (learnt and same) or (settled and nothing):
             return True
         release, slack = DEFAULTS.redundant_release, DEFAULTS.redundant_slack
