@@ -13,9 +13,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from threadpoolctl import threadpool_limits
 
-from featwatch.analysis.layout import LAYOUTS, Layout, Task, pca, tether, tsne, umap, users
+from featwatch.analysis import umap_layout
+from featwatch.analysis.layout import LAYOUTS, Layout, Task, Trace, pca, tsne, umap, users
 from featwatch.analysis.neighbours import nearest
 from featwatch.analysis.quality import neighbours_kept
+from featwatch.analysis.umap_layout import WHOLE, tether
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +93,60 @@ def test_the_same_for_a_seed_and_nothing_else_is_touched(layout: Layout):
     np.testing.assert_array_equal(layout(dataclasses.replace(job, start=start)), warm)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_permuted_samples_have_permuted_points(layout: Layout):
+    features = digits()[0][:150]
+    order = np.random.default_rng(0).permutation(len(features))
+    after, _ = drifting(features, share=0.1)
+    start = layout(task(features))
+    warm = layout(task(after, start=start, before=features))
+    permuted = layout(task(features[order]))
+    np.testing.assert_allclose(permuted, start[order], atol=1e-3)
+    again = layout(task(after[order], start=start[order], before=features[order]))
+    np.testing.assert_allclose(again, warm[order], atol=1e-3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_what_does_not_move_in_features_does_not_move_in_the_plane(layout: Layout):
+    """Nor does what is only shifted, or grown as a whole: no distance between samples shows it."""
+    features = digits()[0][:150].astype(np.float64)
+    start = layout(task(features))
+    width = np.ptp(start, axis=0).max()
+    for after in (features, 2.0 * features + 3.0):
+        moved = layout(task(after, start=start, before=features))
+        if layout is pca:                   # its points are in the units of the features
+            moved = moved * (np.linalg.norm(start) / np.linalg.norm(moved))
+        assert np.abs(moved - start).max() < 1e-4 * width
+
+
+def test_sampled_gradients_serve_many_samples(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(umap_layout, "WHOLE", 100)
+    features = digits()[0]
+    start = umap(task(features))
+    after, moved = drifting(features, share=0.1)
+    way = np.linalg.norm(umap(task(after, start=start, before=features)) - start, axis=1)
+    assert np.median(way[moved]) > 5 * np.median(way[~moved])
+    assert trustworthiness(features, start, n_neighbors=15) > 0.95
+    assert WHOLE > 5000
+
+
+@pytest.mark.parametrize("whole", [WHOLE, 10])
+def test_stages_of_the_optimisation(monkeypatch: pytest.MonkeyPatch, whole: int):
+    """They change nothing, go up, and lead to the layout."""
+    monkeypatch.setattr(umap_layout, "WHOLE", whole)
+    features = digits()[0][:120]
+    after, _ = drifting(features, share=0.2)
+    start = umap(task(features))
+    for job in (task(features), task(after, start=start, before=features)):
+        plain, trace = umap(job), Trace(8)
+        np.testing.assert_array_equal(umap(dataclasses.replace(job, trace=trace)), plain)
+        assert 3 <= len(trace.points) == len(trace.rounds) <= 8
+        assert trace.rounds == sorted(set(trace.rounds)) and trace.rounds[0] == 0
+        left = [np.linalg.norm(stage - plain, axis=1).mean() for stage in trace.points]
+        assert left[-1] <= left[len(left) // 2] <= left[0]
+        assert all(stage.shape == (120, 2) for stage in trace.points)
+
+
 def test_another_seed_gives_another_umap():
     features = digits()[0][:120]
     assert not np.allclose(umap(task(features, seed=1)), umap(task(features, seed=2)), atol=1.0)
@@ -120,14 +176,15 @@ def test_umap_heeds_its_options():
 @pytest.mark.parametrize("scale", [2.0**-90, 2.0**90])
 def test_umap_is_the_same_at_every_scale(scale):
     features = digits()[0][:120]
-    np.testing.assert_array_equal(umap(task(features * np.float32(scale))), umap(task(features)))
+    job = Task(features=features, indices=nearest(features, 15)[0], distances=nearest(features, 15)[1])
+    scaled = dataclasses.replace(job, features=features * np.float32(scale), distances=job.distances * scale)
+    np.testing.assert_array_equal(umap_layout.umap(scaled), umap_layout.umap(job))
 
 
 def test_umap_does_not_move_what_did_not_move():
     features = digits()[0]
     start = umap(task(features))
-    again = umap(task(features, start=start, before=features))
-    assert np.linalg.norm(again - start, axis=1).max() < 0.15        # neighbours are about 0.3 apart, the layout is 20 wide
+    np.testing.assert_array_equal(umap(task(features, start=start, before=features)), start)
 
 
 def test_umap_moves_the_samples_whose_features_moved():
@@ -159,13 +216,14 @@ def test_a_warm_start_stays_nearer_than_a_fresh_one_even_where_the_movement_is_n
 
 
 def test_the_tether_slackens_with_the_square_of_the_movement():
-    before = np.zeros((4, 1), np.float32)
-    after = np.array([[0.0], [1.0], [2.0], [20.0]], np.float32)
-    indices, distances = np.zeros((4, 1), np.int32), np.full((4, 1), 2.0)
-    job = Task(features=after, indices=indices, distances=distances, start=np.zeros((4, 2)), before=before)
-    np.testing.assert_allclose(tether(job), [300.0, 1.2, 0.3, 0.003])
-    np.testing.assert_allclose(tether(dataclasses.replace(job, before=None)), 0.3)
-    np.testing.assert_allclose(tether(dataclasses.replace(job, distances=np.zeros((4, 1)))), [300, 0, 0, 0])
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=(4000, 3))
+    after = before.copy()
+    after[:3, 0] += [2.0, 4.0, 40.0]
+    indices, distances = np.zeros((4000, 1), np.int32), np.full((4000, 1), 2.0)
+    job = Task(features=after, indices=indices, distances=distances, start=np.zeros((4000, 2)), before=before)
+    np.testing.assert_allclose(tether(job)[:3], [0.3, 0.3 / 4, 0.3 / 400], rtol=0.15)     # the centre and the size moved a little
+    assert tether(job)[3:].min() > 1
 
 
 def test_umap_is_the_same_on_any_number_of_threads():

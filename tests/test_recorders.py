@@ -200,7 +200,8 @@ def test_wrong_options_are_refused_where_they_are_given(make, error, message):
 
 def test_numpy_numbers_are_options_too():
     assert fw.Embeddings(n_neighbors=np.int64(9), min_dist=np.float32(0.5)).options() == {
-        "layout": "umap", "n_neighbors": 9, "min_dist": 0.5, "sort_maps": False, "seed": 0, "layers": None, "schedule": None,
+        "layout": "umap", "n_neighbors": 9, "min_dist": 0.5, "sort_maps": False, "seed": 0, "stages": 0, "start": "epoch",
+            "layers": None, "schedule": None,
     }  # fmt: skip
 
 

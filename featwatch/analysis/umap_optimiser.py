@@ -29,23 +29,28 @@ def optimise(
     b: float,
     rounds: int,
     rate: float,
-    seed: int,
-) -> np.ndarray:
-    """Points (samples, 2) float64 that minimise UMAP's cross-entropy with the fuzzy graph, plus the tether.
+    begin: int,
+    end: int,
+    due: np.ndarray,
+    state: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (samples, 2) float64 after the rounds `begin` to `end` of `rounds` towards the least of UMAP's cross-entropy
+    with the fuzzy graph, plus the tether.
 
     `start`, `anchor`: (samples, 2).  `stiffness`: (samples,) ≥ 0, the pull towards the anchor; 0 = none,
     infinite = the point stays.  `heads`, `tails`, `weights`: the graph's edges.  `a`, `b`: the curve of
     similarity against distance.  An edge is visited in proportion to its weight, `rounds` times at
-    most; the learning rate falls from `rate` to 0.  The same on every machine for one `seed`.
+    most; the learning rate falls from `rate` to 0.  `due`: when each edge is visited next, empty at first, and given back with
+    the points.  `state`: (1,) uint64, the seed at first; it is moved on.  The same on every machine for one seed.
 
     McInnes, Healy, Melville 2018, algorithm 5.
     """
     points = start.copy()
     count, edges = len(points), len(weights)
     every = weights.max() / weights if edges else weights
-    due = every.copy()
-    state = np.uint64(seed) * np.uint64(2685821657736338717) + np.uint64(88172645463325252)
-    for turn in range(1, rounds + 1):
+    due = due.copy() if begin else every.copy()
+    random = state[0] if begin else state[0] * np.uint64(2685821657736338717) + np.uint64(88172645463325252)
+    for turn in range(begin + 1, end + 1):
         alpha = rate * (1.0 - (turn - 1.0) / rounds)
         for edge in range(edges):
             if due[edge] > turn:
@@ -62,10 +67,10 @@ def optimise(
                 points[j, 0] -= dx
                 points[j, 1] -= dy
             for _ in range(NEGATIVES):
-                state ^= state << np.uint64(13)
-                state ^= state >> np.uint64(7)
-                state ^= state << np.uint64(17)
-                j = int(state % np.uint64(count))
+                random ^= random << np.uint64(13)
+                random ^= random >> np.uint64(7)
+                random ^= random << np.uint64(17)
+                j = int(random % np.uint64(count))
                 dx, dy = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1]
                 square = dx * dx + dy * dy
                 push = 2.0 * b / ((0.001 + square) * (a * square**b + 1.0))
@@ -76,4 +81,5 @@ def optimise(
             hold = hold / (1.0 + hold) if hold < 1e12 else 1.0
             points[i, 0] += hold * (anchor[i, 0] - points[i, 0])
             points[i, 1] += hold * (anchor[i, 1] - points[i, 1])
-    return points
+    state[0] = random
+    return points, due

@@ -53,6 +53,7 @@ class Embedding(Record):
     judged: int = 0                                     # samples over which trustworthiness is a mean; 0 = all
     stability: float = math.nan                         # Pearson's r of how far samples moved in features and in the plane
     stability_rank: float = math.nan                    # Spearman's ρ of the same, since `started_from`
+    freedom: float = math.nan                           # of samples to move, over how far their features did; NaN = not limited
     beside: str = ""                                    # layer of the same epoch from whose layout it started; "" = none
     travelled: tuple[Mapping[str, Any], ...] = ()       # who moved farthest in features: {"sample", "distance"}, farthest first
     # How far each sample's features moved since `started_from`, in median distances to the k-th neighbour.
