@@ -127,6 +127,11 @@ describe("keys", () => {
     expect(page.layer).toBe("conv1");
     press("2");
     expect(page.tab).toBe("samples");
+    expect([press("s"), page.settings.tool, press("s"), page.settings.tool]).toEqual([true, "rectangle", true, "circle"]);
+    page.set("tool", "lasso");
+    expect([press("s"), page.settings.tool]).toEqual([true, "move"]);
+    page.set("tab", "overview");
+    expect(press("s")).toBe(false);
     expect(press("x")).toBe(false);
     expect(press("ArrowLeft", { ctrlKey: true })).toBe(false);
   });
@@ -145,6 +150,8 @@ describe("stored settings", () => {
   it("that do not fit fall back to the defaults", () => {
     expect(parseSettings(null)).toEqual(DEFAULTS);
     expect(parseSettings("{not json")).toEqual(DEFAULTS);
+    expect(parseSettings('{"toGrid":7,"imageSize":"2","tool":"__proto__","regionStyle":null,"trails":true}')).toEqual(DEFAULTS);
+    expect(parseSettings('{"toGrid":0.4,"imageSize":2,"tool":"lasso"}')).toEqual({ ...DEFAULTS, toGrid: 0.4, imageSize: 2, tool: "lasso" });
     expect(parseSettings('{"tab":"<b>","epoch":"7","run":5,"colourBy":"cluster"}')).toEqual({ ...DEFAULTS, colourBy: "cluster" });
   });
 });

@@ -2,6 +2,7 @@
 
 import { jumpBy } from "./alerts";
 import type { Page } from "./page.svelte";
+import { TOOLS } from "./settings";
 
 /** What the sheet of keys says. */
 export const KEYS: [keys: string[], what: string][] = [
@@ -13,6 +14,7 @@ export const KEYS: [keys: string[], what: string][] = [
   [["/"], "find a layer by name"],
   [["1", "2", "3", "4", "5"], "choose a view"],
   [["[", "]"], "previous alert, next alert"],
+  [["S"], "next way to select samples"],
   [["Esc"], "clear the selection"],
   [["?"], "this sheet"],
 ];
@@ -35,6 +37,7 @@ export function handleKey(page: Page, event: KeyboardEvent): boolean {
     case "l": return page.goLive(), true;
     case "[": return jumpBy(page, -1), true;
     case "]": return jumpBy(page, 1), true;
+    case "s": return page.tab === "samples" && (page.set("tool", TOOLS[(TOOLS.indexOf(page.settings.tool) + 1) % TOOLS.length]!), true);
     case "/": return (page.finding = true), true;
     case "?": return (page.sheet = true), true;
     case "Escape": return page.clearSelection(), true;
