@@ -16,6 +16,7 @@ from featwatch.records import (
     Embedding,
     EpochLog,
     Histograms,
+    LayerAlignment,
     LayerHealth,
     LayerSeparation,
     Predictions,
@@ -25,7 +26,7 @@ from featwatch.records import (
 # What a user calls it -> the records that it is made of.
 FRAMES: dict[str, type[Record]] = {
     "health": LayerHealth, "histograms": Histograms, "separation": LayerSeparation, "clusters": Clustering,
-    "embeddings": Embedding, "predictions": Predictions, "epochs": EpochLog, "cost": EpochLog,
+    "embeddings": Embedding, "predictions": Predictions, "epochs": EpochLog, "cost": EpochLog, "cka": LayerAlignment,
 }  # fmt: skip
 _PLAIN = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": object}
 
@@ -87,6 +88,9 @@ def _table(what: str, axis: str, record: Record) -> dict[str, np.ndarray]:
         values = {field.name: np.asarray(getattr(record, field.name)) for field in _per_filter(type(record))}
         count = len(next(iter(values.values())))
         values = {"filter": np.arange(count), **{name: _objects(column) for name, column in values.items()}}
+    elif isinstance(record, LayerAlignment):
+        layers, count = record.layers.astype(object), record.matrix.size
+        values = {"layer": np.repeat(layers, len(layers)), "other": np.tile(layers, len(layers)), "cka": record.matrix.ravel()}
     elif what == "cost":
         costs = record.cost if isinstance(record, EpochLog) else {}
         count = len(costs)

@@ -294,8 +294,8 @@ class Run:
         """A pandas DataFrame of what was recorded, one row for each combination of its first columns.
 
         `what` is one of "health", "histograms" (by epoch, layer and filter), "separation", "clusters", "embeddings"
-        (by epoch and layer), "predictions", "epochs" (by epoch), "cost" (by epoch and recorder), "alerts" and "events",
-        the most notable first.
+        (by epoch and layer), "cka" (by epoch and pair of layers), "predictions", "epochs" (by epoch), "cost" (by epoch
+        and recorder), "alerts" and "events", the most notable first.
         With `axis` "steps", what was recorded by step; the column `epoch` then says in which epoch that was.
         Records that cannot be read are left out; `problems` names them.
 

@@ -14,6 +14,8 @@ from featwatch.analysis.cka import cka, gram_vector
 from featwatch.recorders import LayerSnapshot, NothingToSay
 from featwatch.recorders.base import Before
 from featwatch.records import LayerAlignment, LayerInfo
+from tests.fits import X, fit
+from tests.nets import sequential
 
 SAMPLES = 50
 
@@ -141,3 +143,25 @@ def test_separation_says_what_was_only_a_part(monkeypatch):
     monkeypatch.setattr("featwatch.recorders.separation.MOST_SAMPLES", 70)
     part = fw.Separation().analyse(dataclasses.replace(given, shared={}))
     assert (part.judged, part.probed, part.compared, part.samples) == (50, 60, 70, 120)
+
+
+def test_in_a_training_without_labels_all_that_needs_none_is_recorded(tmp_path):
+    recorders = [fw.Separation(), fw.LayerSimilarity()]
+    watch = fw.Watch(tmp_path, fw.Probe(X[:60]), recorders=recorders, background=False, strict=True)
+    fit(sequential(), watch, epochs=2)
+    run = fw.load(tmp_path)
+    assert run.layers == ["conv", "dense", "scores"]
+    for epoch in (0, 1, 2):
+        between_layers = run.cka(epoch)
+        assert between_layers.layers.tolist() == run.layers and between_layers.last == epoch - 1
+        for index, layer in enumerate(run.layers):
+            record = run.separation(layer, epoch)
+            assert record.previous == ("", "conv", "dense")[index] and record.last == epoch - 1
+            assert math.isnan(record.probe_accuracy) and record.samples == 0
+            expected = between_layers.matrix[index, index - 1] if index else math.nan
+            assert record.cka_to_previous == pytest.approx(expected, abs=1e-6, nan_ok=True)
+            assert record.cka_to_last == pytest.approx(between_layers.to_last[index], abs=1e-6, nan_ok=True)
+            assert math.isnan(record.cka_to_last) == (epoch == 0)
+    frame = run.to_frame("cka")
+    assert len(frame) == 27 and list(frame.columns) == ["epoch", "layer", "other", "cka"]
+    assert frame.query("epoch == 1 and layer == 'dense' and other == 'conv'").cka.item() == run.cka(1).matrix[1, 0]

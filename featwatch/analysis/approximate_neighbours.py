@@ -7,6 +7,7 @@ import numpy as np
 SEED = 0                # the same neighbours every time
 CANDIDATES = 2          # times as many are sought as are wanted: of 20,000 samples 99.4 % of the 15 nearest are found, not 92 %
 _BLOCK_BYTES = 32 << 20
+_BLOCK_ROWS = 1024
 
 
 def approximate(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -18,15 +19,19 @@ def approximate(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
     Dong, Charikar, Li 2011, *Efficient k-nearest neighbor graph construction for generic similarity measures*, by pynndescent.
     """
-    values = np.asarray(features, np.float64)
-    centre = values.mean(axis=0)
-    largest = float(np.abs(values - centre).max())
-    if largest == 0:            # the search takes its time over samples that are all equal
-        return _first(len(values), k), np.zeros((len(values), k))
-    scaled = ((values - centre) / largest).astype(np.float32)       # so that no square is beyond float32
-    found = _search(scaled, min(CANDIDATES * k + 1, len(values)))
+    features = np.asarray(features)
+    count = len(features)
+    smallest, largest = (edge.astype(np.float64) for edge in (features.min(axis=0), features.max(axis=0)))
+    centre, reach = (smallest + largest) / 2, float((largest - smallest).max(initial=0.0))
+    if reach == 0:              # the search takes its time over samples that are all equal
+        return _first(count, k), np.zeros((count, k))
+    scaled = np.empty(features.shape, np.float32)
+    for start in range(0, count, _BLOCK_ROWS):
+        block = features[start : start + _BLOCK_ROWS]
+        scaled[start : start + _BLOCK_ROWS] = (block - centre) / reach      # no square is beyond float32
+    found = _search(scaled, min(CANDIDATES * k + 1, count))
     del scaled
-    return _measured(np.asarray(features), found, k)
+    return _measured(features, found, k)
 
 
 def _search(values: np.ndarray, count: int) -> np.ndarray:

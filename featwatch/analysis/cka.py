@@ -19,7 +19,7 @@ def gram_vector(features: np.ndarray) -> np.ndarray:
     are compared (`fixed_part`): the upper triangle, off the diagonal times √2, in units in which the features have a mean
     square of 1.  All 0 where no feature differs between samples, all NaN where one is not finite.
     """
-    values = np.asarray(features, np.float64)[fixed_part(len(features), MOST_SAMPLES)]
+    values = np.asarray(features)[fixed_part(len(features), MOST_SAMPLES)].astype(np.float64)
     if not np.isfinite(values).all():
         return np.full(_length(len(values)), np.nan, np.float32)
     values = values - values[:1]        # equal features become exactly 0, which the mean alone would not make them
