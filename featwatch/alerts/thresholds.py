@@ -63,7 +63,7 @@ class Thresholds:
     redundant_plateau: int = 3
 
     # Half-way between points at random, 0.5, and a layout that shows nobody beside whom he is not near, 1.  The page
-    # veils a picture below the same number (`DOUBTFUL` in frontend/src/charts/Embedding.svelte).
+    # veils a picture below the same number (`DOUBTFUL` in frontend/src/model/belief.ts).
     layout_trustworthiness: float = 0.75
     # Share of the neighbours above chance: UMAP and t-SNE keep 0.5 to 0.7 of them, PCA 0.3 (notes of this project).
     layout_neighbors_kept: float = 0.05

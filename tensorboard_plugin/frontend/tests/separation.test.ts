@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { Alert, FrameRecord } from "../src/api/types";
 import { alignmentOf, constant, lowest, redundantAlert, sameRuns } from "../src/model/alignment";
-import { beliefInWords, beliefOf, whyDoubtful } from "../src/model/belief";
+import { beliefInWords, beliefOf, unsteady, whyDoubtful } from "../src/model/belief";
 import { heatMatrix } from "../src/model/heat";
 import { NumberTable } from "../src/model/numbers";
-import { apart, chanceLevel, overEpochs, overLayers, span } from "../src/model/separation";
+import { apart, chanceLevel, overEpochs, overLayers, shortcuts, span } from "../src/model/separation";
 
 const numbers = new NumberTable();
 numbers.merge({
@@ -34,6 +34,14 @@ describe("separation as curves", () => {
     expect(chanceLevel([0, 0, 0, 1, -1, -1])).toBe(0.75);
     expect(chanceLevel([0, 0])).toBeNull();
     expect(chanceLevel([])).toBeNull();
+  });
+
+  it("says what was not taken over everything", () => {
+    const some = new NumberTable();
+    some.merge({ until: 1, series: [{ kind: "separation", layer: "a", epochs: [0, 1], values: { exact_neighbors: [1, 0], judged: [0, 2000], probed: [0, 5000], distance_error: [0, 0.022] } }] });
+    expect(shortcuts(some, "a", 0)).toEqual([]);
+    expect(shortcuts(some, "a", 1)).toEqual(["neighbours found by approximate search", "the linear probe saw 5,000 samples", "silhouette over 2,000 samples", "distances within 2.2 %"]);
+    expect(shortcuts(some, "old", 1)).toEqual([]);
   });
 
   it("is drawn on a scale that holds every band and the chance level", () => {
@@ -131,7 +139,8 @@ describe("how far a picture may be believed", () => {
     const fresh = of({ trustworthiness: 0.9, neighbors_kept: 0.5, neighbors: 15, stability: null, started_from: -1 });
     expect([fresh.stability, fresh.started]).toEqual([null, null]);
     expect(beliefInWords(fresh, "epoch")).toContain("fresh start");
-    expect(beliefInWords(of({ stability: 0.2, started_from: 3 }), "epoch")).toMatch(/Stability 0.20.*epoch 3[^]*do not read movement/);
+    expect(beliefInWords(of({ stability: 0.4, stability_rank: 0.1, started_from: 3 }), "epoch")).toMatch(/Stability 0.40.*epoch 3[^]*do not read movement/);
+    expect([{ stability_rank: 0.3 }, { stability: 0.1 }, { stability: 0.1, stability_rank: 0.3 }, {}].map((fields) => unsteady(of(fields)))).toEqual([false, true, false, false]);
     expect(beliefInWords(of({ started_from: -1, beside: "conv1" }), "epoch")).toContain("the layout of conv1");
   });
 });

@@ -5,8 +5,8 @@ import { percent, ratio } from "./format";
 
 /** Below it a picture is veiled. */
 export const DOUBTFUL = 0.75;
-/** Below it points have moved otherwise than their features did. */
-export const UNSTEADY = 0.5;
+/** A rank correlation below it: points moved otherwise than their features did (`layout_stability` of the alerts). */
+export const UNSTEADY = 0.2;
 
 export interface Belief {
   trustworthiness: number | null;
@@ -40,6 +40,9 @@ export function whyDoubtful({ trustworthiness }: Belief): string {
   return `neighbourhoods are poorly kept (trustworthiness ${ratio(trustworthiness)})`;
 }
 
+/** Whether points moved otherwise than their features did. */
+export const unsteady = ({ rank, stability }: Belief): boolean => (rank ?? stability ?? 1) < UNSTEADY;
+
 /** All that is known, in sentences, for a tooltip. */
 export function beliefInWords(belief: Belief, unit: string): string {
   const { trustworthiness, kept, neighbors, stability, started, beside } = belief;
@@ -49,6 +52,6 @@ export function beliefInWords(belief: Belief, unit: string): string {
   if (stability !== null) words.push(`Stability ${ratio(stability)}: points moved since ${unit} ${started ?? "before"} as far as their features did; 1 = exactly so.`);
   else if (beside) words.push(`It started from the layout of ${beside}.`);
   else if (started === null) words.push("A fresh start: where points stood before means nothing for it.");
-  if (stability !== null && stability < UNSTEADY) words.push("That is little: do not read movement from it.");
+  if (unsteady(belief)) words.push("That is little: do not read movement from it.");
   return words.join("\n");
 }

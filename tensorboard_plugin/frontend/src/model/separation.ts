@@ -1,5 +1,6 @@
 // Separation as curves: of one layer over epochs, and of one epoch over layers.  Pure functions.
 
+import { count, percent } from "./format";
 import type { NumberTable, Series } from "./numbers";
 
 export const MEASURES = ["knn_accuracy", "probe_accuracy", "silhouette"] as const;
@@ -45,6 +46,17 @@ export function overLayers(numbers: NumberTable, layers: string[], epoch: number
       return finite(value) ? [{ x, value, deviation: finite(deviation) ? deviation : 0 }] : [];
     }),
   })).filter((line) => line.points.length);
+}
+
+/** What of a layer's measures at an epoch was not taken over everything, in words. */
+export function shortcuts(numbers: NumberTable, layer: string, epoch: number): string[] {
+  const at = (name: string): number => numbers.at("separation", layer, name, epoch) ?? 0;
+  return [
+    numbers.at("separation", layer, "exact_neighbors", epoch) === 0 ? "neighbours found by approximate search" : "",
+    at("probed") > 0 ? `the linear probe saw ${count(at("probed"))} samples` : "",
+    at("judged") > 0 ? `silhouette over ${count(at("judged"))} samples` : "",
+    at("distance_error") > 0 ? `distances within ${percent(at("distance_error"), 1)}` : "",
+  ].filter(Boolean);
 }
 
 /** Accuracy of always naming the most frequent class of the labelled samples; null where nothing can be guessed. */
