@@ -117,6 +117,14 @@ def test_above_the_limit_it_is_nearly_the_best_and_said_not_to_be(monkeypatch: p
     assert 0 <= mean_square(points, found.cells, box) - least(points, box) <= grid.NEARLY * box.cell**2
 
 
+def test_what_could_be_better_by_a_little_is_not_called_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = layouts(500)["clustered"]
+    box = box_over(points)
+    monkeypatch.setattr(grid, "MOST_EXACT", 499)
+    monkeypatch.setattr(grid, "NEARLY", 20.5 / (1024**2 * (box.columns * box.rows + 1)))
+    assert not assignment(points, box).exact            # proven to within some ten units only, where one is the least
+
+
 def test_the_largest_grids_keep_within_64_bits() -> None:
     for count in [1, 100, 10_000, 20_000, 1_000_000]:
         columns = int(np.ceil(np.sqrt(count)))
