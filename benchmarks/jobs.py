@@ -22,12 +22,15 @@ class Job:
     batch_size: int
 
 
-def digits(epochs: int = 20) -> Job:
-    """The demonstration: a small convolutional network on scikit-learn's digits, 400 probe images."""
+def digits(epochs: int = 20, held_out: int = 0) -> Job:
+    """The demonstration: a small convolutional network on scikit-learn's digits, 400 probe images or as many as are held out."""
     from featwatch.demo import digits as data
     from featwatch.demo import small_net
 
     (x, y), (x_val, y_val) = data()
+    if held_out:
+        x, y = np.concatenate([x_val, x]), np.concatenate([y_val, y])
+        return Job(small_net(), x[held_out:], y[held_out:], x[:held_out], y[:held_out], epochs, 16)
     return Job(small_net(), x, y, x_val[:400], y_val[:400], epochs, 16)
 
 
@@ -46,6 +49,42 @@ def wbc(epochs: int = 3, images: int = 1000) -> Job:
     model.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = cells(images + 1000)
     return Job(model, x[:images], y[:images], x[images:], y[images:], epochs, 64)
+
+
+def resnet(epochs: int = 10, images: int = 1500) -> Job:
+    """ResNet-20 (He et al. 2015) with 8, 16, 32 filters on coloured, shifted, noisy digits of 32×32×3, 1,000 probe images."""
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", use_bias=False)(inputs)))
+    for stage, filters in enumerate((8, 16, 32)):
+        for block in range(3):
+            strides = 2 if stage and not block else 1
+            shortcut = layers.Conv2D(filters, 1, strides=strides, use_bias=False)(x) if strides == 2 else x
+            y = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
+            y = layers.Activation("relu")(layers.BatchNormalization()(y))
+            y = layers.BatchNormalization()(layers.Conv2D(filters, 3, padding="same", use_bias=False)(y))
+            x = layers.Activation("relu")(layers.Add(name=f"add_{3 * stage + block}")([y, shortcut]))
+    x = layers.GlobalAveragePooling2D(name="pooled")(x)
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax", name="scores")(x), name="resnet")
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    pictures, classes = coloured_digits(images + 1000)
+    return Job(model, pictures[:images], classes[:images], pictures[images:], classes[images:], epochs, 64)
+
+
+def coloured_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits, three times as large, somewhere on 32×32×3 in some colour and in noise; and their classes."""
+    from sklearn.datasets import load_digits
+
+    rng, data = np.random.default_rng(seed), load_digits()
+    chosen = rng.integers(0, len(data.images), count)
+    x = rng.normal(0.2, 0.1, (count, 32, 32, 3)).astype(np.float32)
+    for index, which in enumerate(chosen):
+        row, column = rng.integers(0, 9, 2)
+        large = np.kron(data.images[which] / 16, np.ones((3, 3)))
+        x[index, row : row + 24, column : column + 24] += large[..., None] * rng.uniform(0.3, 1, 3)
+    return np.clip(x, 0, 1.5), data.target[chosen]
 
 
 def cells(count: int, size: int = 78, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -74,4 +113,4 @@ def _blob(rows: np.ndarray, columns: np.ndarray, centre: np.ndarray, radius: flo
     return 1 / (1 + np.exp((distance - radius) / 1.5))
 
 
-JOBS: dict[str, Callable[..., Job]] = {"digits": digits, "wbc": wbc}
+JOBS: dict[str, Callable[..., Job]] = {"digits": digits, "wbc": wbc, "resnet": resnet}

@@ -20,6 +20,8 @@ UNKNOWN = 2.0           # movement of features that is assumed where those befor
 _MOST_JUDGED = 1000     # samples over which the neighbours kept are a mean
 _TIGHTER = 1.5          # one step down and not two
 _HOSTS = 3              # nearest settled neighbours among which a sample is put that changed altogether
+_FAR = 3.0              # … as told by its own neighbours: enough where classes are corners
+_PASSED = 0.1           # … as told by ranks: where all distances are much the same
 _FINEST = 1e-3          # movements below this count the same when pictures are laid over each other
 
 
@@ -32,18 +34,25 @@ def movements(task: Task) -> np.ndarray:
 
 
 def resettled(task: Task, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The start, (samples, 2) float64, with samples whose features changed altogether put among those that they are near now.
+    """The start, (samples, 2) float64, with samples that went elsewhere in the features put among those that they are near now.
 
-    That is, samples that moved by more than one median distance to their neighbours, and are near `_HOSTS` that did not: from
-    where they were, the way to these would lead through everything that lies between.  Which these are, (samples,) bool,
-    is given too.
+    Gradients would have to lead them through everything that lies between.  Which these are, (samples,) bool, is given too:
+    they moved by more than one median distance to the neighbours, are near `_HOSTS` that did not, and either came `_FAR`
+    times as far as their own neighbours are, or a `_PASSED`th of all samples was nearer than where they came from.
     """
     start = np.asarray(task.start, np.float64)
-    points, hosts = start.copy(), moved <= 1
+    points, guests = start.copy(), np.zeros(len(start), bool)
+    if task.before is None or task.before.shape != task.features.shape:
+        return points, guests
+    hosts = moved <= 1
     near = hosts[task.indices]
-    guests = (moved > 1) & (near.sum(axis=1) >= _HOSTS)
-    for sample in np.flatnonzero(guests):
-        points[sample] = start[task.indices[sample][near[sample]][:_HOSTS]].mean(axis=0)
+    reach = typical_reach(task.distances)
+    for sample in np.flatnonzero((moved > 1) & (near.sum(axis=1) >= _HOSTS)):
+        way = np.linalg.norm(task.before.astype(np.float64) - task.features[sample], axis=1)
+        passed = np.count_nonzero(way < way[sample]) / len(start)
+        if moved[sample] * reach > _FAR * task.distances[sample, -1] or passed > _PASSED:
+            guests[sample] = True
+            points[sample] = start[task.indices[sample][near[sample]][:_HOSTS]].mean(axis=0)
     return points, guests
 
 

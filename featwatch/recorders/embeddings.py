@@ -149,7 +149,7 @@ class Embeddings(Recorder):
         return distance_error(snapshot.reductions["sorted_features"], snapshot.reductions.get("sorted_neighbour_distance"))
 
     def _origin(self, snapshot: LayerSnapshot) -> Embedding | None:
-        """The embedding to start from, of as many samples: the layer's last or, where that is wished, that of the layer before."""
+        """The embedding to start from, of as many samples: the layer's last or, where wished, that of the layer before."""
         for found in (snapshot.beside if self.start == "layer" else None, snapshot.previous):
             if isinstance(found, Embedding) and len(found.points) == len(snapshot.labels):
                 return found
