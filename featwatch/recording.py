@@ -27,7 +27,8 @@ from featwatch.probe import Probe
 from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
 from featwatch.recorders.pipeline import Memories, Outcome, Task, analyse
 from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
-from featwatch.taps import Reading, TapPass, distance_error
+from featwatch.sketch import distance_error
+from featwatch.taps import Reading, TapPass
 from featwatch.tasks import across_task, layer_tasks
 from featwatch.weights import filter_bias, filter_weights
 from featwatch.wire import AXES, place_of
@@ -289,7 +290,7 @@ class Recording:
             reductions=reduced,
             weights=filter_weights(site.layer),
             bias=filter_bias(site.layer),
-            distance_error=distance_error(reduced, self._probe.batch_size),
+            distance_error=distance_error(reduced),
             input_minimum=float(reduced["input_minimum"].min()) if "input_minimum" in reduced else -math.inf,
             input_maximum=float(reduced["input_maximum"].max()) if "input_maximum" in reduced else math.inf,
         )

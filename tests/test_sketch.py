@@ -105,7 +105,8 @@ def test_neighbours_are_found_as_well_as_the_measured_error_says():
     hidden = rng.normal(size=(300, 6))
     values = np.maximum(np.tanh(hidden @ rng.normal(size=(6, 300)) / 3) @ rng.normal(size=(300, 20_000)), 0).astype(np.float32)
     rows = sketched(values)
-    error = distance_error(rows, np.r_[np.nan, np.square(np.diff(values.astype(np.float64), axis=0)).sum(axis=1)])
+    squared = np.r_[np.nan, np.square(np.diff(values.astype(np.float64), axis=0)).sum(axis=1)]
+    error = distance_error({"features": rows, "neighbour_distance": squared})
     from sklearn.neighbors import NearestNeighbors
 
     far, near = NearestNeighbors(n_neighbors=15).fit(values).kneighbors()
@@ -125,12 +126,13 @@ def test_the_measured_error_equals_the_definition():
         squared[index] = ((exact[index] - exact[index - 1]) ** 2).sum()
         ratios.append(np.linalg.norm(rows[index] - rows[index - 1]) / np.linalg.norm(exact[index] - exact[index - 1]))
     expected = np.sqrt(np.mean((np.array(ratios) - 1) ** 2))
-    assert distance_error(rows, squared) == pytest.approx(expected)
-    assert distance_error(rows, None) == 0.0
+    reduced = {"features": rows, "neighbour_distance": squared}
+    assert distance_error(reduced) == pytest.approx(expected)
+    assert distance_error({"features": rows}) == distance_error({}) == 0.0
     squared[5] = 0.0                                        # equal samples tell nothing
     expected = np.sqrt(np.mean((np.array([ratios[0], ratios[2]]) - 1) ** 2))
-    assert distance_error(rows, squared) == pytest.approx(expected)
-    assert distance_error(rows, np.full(10, np.nan)) == 0.0
+    assert distance_error(reduced) == pytest.approx(expected)
+    assert distance_error(reduced | {"neighbour_distance": np.full(10, np.nan)}) == 0.0
 
 
 # Sorted maps
@@ -178,7 +180,7 @@ def test_on_every_rung_they_equal_numpy_on_what_predict_gives(rung: str):
     np.testing.assert_allclose(got["sorted_neighbour_distance"][measured], squared[measured - 1], rtol=1e-3)
     pairs = np.linalg.norm(np.diff(got["sorted_features"], axis=0), axis=1)[measured - 1] / np.sqrt(squared[measured - 1])
     expected = np.sqrt(np.mean((pairs - 1) ** 2))
-    assert distance_error(got["sorted_features"], got["sorted_neighbour_distance"]) == pytest.approx(expected, rel=1e-2)
+    assert distance_error(got, "sorted_") == pytest.approx(expected, rel=1e-2)
 
 
 def test_a_dense_layer_is_not_changed():

@@ -146,7 +146,7 @@ class Embeddings(Recorder):
     def _distance_error(self, snapshot: LayerSnapshot) -> float:
         if not self.sort_maps:
             return snapshot.distance_error
-        return distance_error(snapshot.reductions["sorted_features"], snapshot.reductions.get("sorted_neighbour_distance"))
+        return distance_error(snapshot.reductions, "sorted_")
 
     def _origin(self, snapshot: LayerSnapshot) -> Embedding | None:
         """The embedding to start from, of as many samples: the layer's last or, where wished, that of the layer before."""
