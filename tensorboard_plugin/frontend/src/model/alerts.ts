@@ -85,5 +85,6 @@ export function checks(has: (kind: string) => boolean): string[] {
     has("health") ? "NaN and infinity in activations and weights" : "",
     has("separation") ? "collapse of separation" : "",
     has("separation") ? "redundant layers" : "",
+    has("embedding") ? "layouts that are not to be believed" : "",
   ].filter(Boolean);
 }
