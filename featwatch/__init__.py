@@ -19,6 +19,7 @@ _PUBLIC = {
     "log_spaced": "featwatch.schedule",
     "load": "featwatch.reader",
     "snapshot": "featwatch.trained",
+    "place": "featwatch.placing",
     "Embeddings": "featwatch.recorders",
     "Clusters": "featwatch.recorders",
     "GridMapping": "featwatch.recorders",
@@ -36,6 +37,7 @@ __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 if TYPE_CHECKING:
     from featwatch import alerts as alerts
     from featwatch import explain as explain
+    from featwatch.placing import place as place
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load
     from featwatch.recorders import ActivationHistograms as ActivationHistograms

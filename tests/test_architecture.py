@@ -19,7 +19,7 @@ PLUGIN = ROOT / "tensorboard_plugin" / "tensorboard_plugin_featwatch"
 FLOORS = [  # the roof comes first
     {"cli"},
     {"demo", "doctor"},
-    {"watch", "trained"},
+    {"watch", "trained", "placing"},
     {"interrupted"},
     {"recording", "earlier"},
     {"preparation"},
