@@ -25,6 +25,8 @@ def place(
             f"points {points.shape}, features {features.shape} and further {further.shape} do not go together: "
             "(samples, 2), (samples, features) and (further, features) are needed"
         )
+    if not len(further):
+        return np.zeros((0, 2), np.float32)
     from umap.umap_ import find_ab_params, smooth_knn_dist
 
     k = min(n_neighbors, len(points))
