@@ -93,7 +93,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         },
     }
     about = {"images": options.images, "epochs": options.epochs, "queries": min(QUERIES, options.images), "neighbors": NEIGHBORS}
-    return {**about, **_machine(), "summary": summary, "rows": rows}
+    return {**about, **_machine(), "commit": ours["commit"], "summary": summary, "rows": rows}
 
 
 def _made(options: argparse.Namespace, kind: str, layer: int | None = None) -> dict[str, Any]:
@@ -144,6 +144,7 @@ def _ours(options: argparse.Namespace, _: int) -> None:
     records = [{name: getattr(found[index], name) for name in numbers} if index in found else {} for index in range(len(names))]
     features = [int(np.prod(layer.output.shape[1:])) for layer in _layers(model)]
     result = {**seconds, "megabytes_above_the_model": grown, "bare": bare, "names": names, "features": features}
+    result["commit"] = _machine()["commit"]                     # of the layouts: what is judged may have been made before
     _write(options, "ours", {**result, "records": records})
 
 
