@@ -95,6 +95,7 @@ class Evolution:
             extra = {"rounds": rounds, "stages": start + share[:, None, None].astype(np.float32) * (record.points - start)}
         return dataclasses.replace(
             record, movement=movement, travelled=travelled, seed=0, sketch_seed=0,
+            features_moved=math.nan if fresh else 0.3, points_moved=math.nan if fresh else 0.02 if steady > 0.24 else 0.4,
             stability=math.nan if fresh else steady, stability_rank=math.nan if fresh else steady - 0.04,
             trustworthiness=0.63 if low else record.trustworthiness, neighbors_kept=0.21 if low else record.neighbors_kept,
             largest=(rng.integers(0, cells, len(largest)) * info.filters + largest).astype(np.int32), **extra,

@@ -54,6 +54,9 @@ def test_movements_and_stability_are_what_they_are_said_to_be(layout: str) -> No
     way = np.linalg.norm(second.points - first.points, axis=1)
     assert second.stability == pytest.approx(pearsonr(expected, way).statistic, abs=1e-4)
     assert second.stability_rank == pytest.approx(spearmanr(second.movement, way).statistic, abs=1e-4)
+    spread = first.points - first.points.mean(axis=0)
+    assert second.points_moved == pytest.approx(np.median(way) / np.sqrt((spread**2).sum(axis=1).mean()), rel=1e-4)
+    assert second.features_moved == pytest.approx(np.median(expected), rel=1e-4)
     assert {entry["sample"] for entry in second.travelled[:5]} == set(range(5)) and len(second.travelled) == 10
     assert [entry["distance"] for entry in second.travelled] == pytest.approx(sorted(second.movement, reverse=True)[:10])
     assert second.started_from == 0 and second.trustworthiness == pytest.approx(

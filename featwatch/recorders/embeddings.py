@@ -132,6 +132,8 @@ class Embeddings(Recorder):
             judged=judged if judged < count else 0,
             stability=pearson,
             stability_rank=spearman,
+            features_moved=float(np.median(movement)) if len(movement) else math.nan,
+            points_moved=_share_of_radius(way, origin.points) if origin is not None and len(way) else math.nan,
             travelled=_farthest(movement),
             movement=np.where(np.isfinite(movement), movement, np.inf).astype(np.float32),
             largest=largest,
@@ -154,6 +156,12 @@ class Embeddings(Recorder):
             if isinstance(found, Embedding) and len(found.points) == len(snapshot.labels):
                 return found
         return None
+
+
+def _share_of_radius(way: np.ndarray, points: np.ndarray) -> float:
+    """The median way over the root mean square distance of the points from their centre; NaN where they are in one place."""
+    radius = float(np.sqrt(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1))))
+    return float(np.median(way)) / radius if radius > 0 else math.nan
 
 
 def _farthest(movement: np.ndarray) -> tuple[dict[str, Any], ...]:

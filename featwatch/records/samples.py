@@ -53,6 +53,8 @@ class Embedding(Record):
     judged: int = 0                                     # samples over which trustworthiness is a mean; 0 = all
     stability: float = math.nan                         # Pearson's r of how far samples moved in features and in the plane
     stability_rank: float = math.nan                    # Spearman's ρ of the same, since `started_from`
+    features_moved: float = math.nan                    # median of `movement`
+    points_moved: float = math.nan                      # median way in the plane since `started_from`, over its radius (RMS)
     freedom: float = math.nan                           # of samples to move, over how far their features did; NaN = not limited
     beside: str = ""                                    # layer of the same epoch from whose layout it started; "" = none
     travelled: tuple[Mapping[str, Any], ...] = ()       # who moved farthest in features: {"sample", "distance"}, farthest first

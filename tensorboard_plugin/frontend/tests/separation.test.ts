@@ -139,8 +139,8 @@ describe("how far a picture may be believed", () => {
     const fresh = of({ trustworthiness: 0.9, neighbors_kept: 0.5, neighbors: 15, stability: null, started_from: -1 });
     expect([fresh.stability, fresh.started]).toEqual([null, null]);
     expect(beliefInWords(fresh, "epoch")).toContain("fresh start");
-    expect(beliefInWords(of({ stability: 0.4, stability_rank: 0.1, started_from: 3 }), "epoch")).toMatch(/Stability 0.40.*epoch 3[^]*do not read movement/);
-    expect([{ stability_rank: 0.3 }, { stability: 0.1 }, { stability: 0.1, stability_rank: 0.3 }, {}].map((fields) => unsteady(of(fields)))).toEqual([false, true, false, false]);
+    expect(beliefInWords(of({ stability: 0.4, stability_rank: 0.1, points_moved: 0.4, features_moved: 0.2, started_from: 3 }), "epoch")).toMatch(/Stability 0.40.*epoch 3[^]*do not read movement/);
+    expect([{}, { stability_rank: 0.3 }, { points_moved: 0.1 }, { features_moved: 0.6 }, { stability_rank: null }].map((fields) => unsteady(of({ stability_rank: 0.1, points_moved: 0.4, features_moved: 0.2, ...fields })))).toEqual([true, false, false, false, false]);
     expect(beliefInWords(of({ started_from: -1, beside: "conv1" }), "epoch")).toContain("the layout of conv1");
   });
 });

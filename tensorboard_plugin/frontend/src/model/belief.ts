@@ -5,8 +5,11 @@ import { percent, ratio } from "./format";
 
 /** Below it a picture is veiled. */
 export const DOUBTFUL = 0.75;
-/** A rank correlation below it: points moved otherwise than their features did (`layout_stability` of the alerts). */
-export const UNSTEADY = 0.2;
+/**
+ * A rank correlation below the first, while points moved by more than the second (of the picture's radius) and features by less than
+ * the third (in distances to their neighbours): the picture jumped for no reason.  As the alerts have them (`layout_…`).
+ */
+export const UNSTEADY = { rank: 0.2, points: 0.25, features: 0.5 };
 
 export interface Belief {
   trustworthiness: number | null;
@@ -15,6 +18,9 @@ export interface Belief {
   /** Pearson's r and Spearman's ρ of how far samples moved in features and in the plane; null where it started afresh. */
   stability: number | null;
   rank: number | null;
+  /** How far half of the points moved, of the picture's radius, and of the features, in distances to their neighbours. */
+  pointsMoved: number | null;
+  featuresMoved: number | null;
   /** The epoch whose layout it started from; null = a fresh start. */
   started: number | null;
   /** The layer of the same epoch whose layout it started from; "" = none. */
@@ -29,7 +35,8 @@ export function beliefOf(record: FrameRecord): Belief {
   const started = known("started_from");
   return {
     trustworthiness: known("trustworthiness"), kept: known("neighbors_kept"), neighbors: known("neighbors"),
-    stability: known("stability"), rank: known("stability_rank"), started: started !== null && started >= 0 ? started : null,
+    stability: known("stability"), rank: known("stability_rank"),
+    pointsMoved: known("points_moved"), featuresMoved: known("features_moved"), started: started !== null && started >= 0 ? started : null,
     beside: typeof record.fields.beside === "string" ? record.fields.beside : "",
   };
 }
@@ -40,8 +47,10 @@ export function whyDoubtful({ trustworthiness }: Belief): string {
   return `neighbourhoods are poorly kept (trustworthiness ${ratio(trustworthiness)})`;
 }
 
-/** Whether points moved otherwise than their features did. */
-export const unsteady = ({ rank, stability }: Belief): boolean => (rank ?? stability ?? 1) < UNSTEADY;
+/** Whether points jumped although their features did not. */
+export const unsteady = ({ rank, pointsMoved, featuresMoved }: Belief): boolean =>
+  rank !== null && pointsMoved !== null && featuresMoved !== null &&
+  rank < UNSTEADY.rank && pointsMoved > UNSTEADY.points && featuresMoved < UNSTEADY.features;
 
 /** All that is known, in sentences, for a tooltip. */
 export function beliefInWords(belief: Belief, unit: string): string {
@@ -52,6 +61,7 @@ export function beliefInWords(belief: Belief, unit: string): string {
   if (stability !== null) words.push(`Stability ${ratio(stability)}: points moved since ${unit} ${started ?? "before"} as far as their features did; 1 = exactly so.`);
   else if (beside) words.push(`It started from the layout of ${beside}.`);
   else if (started === null) words.push("A fresh start: where points stood before means nothing for it.");
-  if (unsteady(belief)) words.push("That is little: do not read movement from it.");
+  if (belief.pointsMoved !== null) words.push(`Half of the points moved by more than ${percent(belief.pointsMoved, 1)} of the picture's radius.`);
+  if (unsteady(belief)) words.push("It jumped, and the features hardly moved: do not read movement from it.");
   return words.join("\n");
 }
