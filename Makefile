@@ -17,7 +17,7 @@ help:
 	@echo "make lint             ruff, mypy, svelte-check, vitest"
 	@echo "make setup            .venv with featwatch in it   (PYTHON=python3.12: with that Python)"
 	@echo "make page             rebuild the TensorBoard page, if its sources changed"
-	@echo "make bench            run the benchmarks"
+	@echo "make bench            the short run of every benchmark (ARGS='evolution --full': that one, in full)"
 	@echo "make dist             source distribution and wheel, in dist/"
 	@echo "make clean            remove everything that was built, .venv too"
 
