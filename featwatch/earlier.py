@@ -43,20 +43,20 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
     return Earlier()
 
 
-def _memories(run: Run, before: int) -> Memories:
+def _memories(run: Run, last: int) -> Memories:
     memory: Memories = {}
     for layer in run.layers:
         newest = {
-            kind: _newest(accessor, kind, layer, run, before)
+            kind: _newest(accessor, kind, layer, run, last)
             for kind, accessor in (("embedding", run.embedding), ("clusters", run.clusters))
         }
         memory[layer] = {kind: Memory(record) for kind, record in newest.items() if record is not None}
     return memory
 
 
-def _newest(accessor: Callable[[str, int], Record], kind: str, layer: str, run: Run, before: int) -> Record | None:
-    """The layer's newest record before an epoch that can be read."""
-    for epoch in reversed([epoch for epoch in run.recorded(kind, layer) if epoch < before]):
+def _newest(accessor: Callable[[str, int], Record], kind: str, layer: str, run: Run, last: int) -> Record | None:
+    """The layer's newest record up to an epoch that can be read: at that epoch itself the model was what it is now."""
+    for epoch in reversed([epoch for epoch in run.recorded(kind, layer) if epoch <= last]):
         with contextlib.suppress(WireError):
             return accessor(layer, epoch)
     return None

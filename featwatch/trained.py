@@ -9,6 +9,7 @@ from typing import Any
 
 from featwatch.alerts import Detector
 from featwatch.arguments import checked_recorders, writable
+from featwatch.earlier import Earlier, earlier
 from featwatch.errors import notify
 from featwatch.layers import LayerChoice, check_choice
 from featwatch.log import Log
@@ -35,7 +36,8 @@ def snapshot(
     """What `Watch` would record of a model as it is now, written to `log_dir` and read back.
 
     The model is left as it is.  Everything is computed here and now, feature images within their allowance
-    of seconds.  With `epoch` 0 it takes the place of what is in the log; with a later one it continues it.
+    of seconds.  With `epoch` 0 it takes the place of what is in the log; with a later one it continues it: layouts
+    start from where they were, clusters keep who they are.
 
     Arguments:
         model: a built Keras model.
@@ -60,6 +62,7 @@ def snapshot(
     prepared.passes.of(wanted)
     directory = writable(log_dir)
     later = _recorded_from(directory, first)
+    before = earlier(directory, first, probe) if first else Earlier()
     # At epoch 0 it takes the place of what was recorded by step, too.
     step = 0 if first == 0 and has_records(directory, "steps") else None
     later = later or ("steps" if step == 0 else "")
@@ -67,7 +70,15 @@ def snapshot(
     detectors: Sequence[Detector] = ()          # one look is no check in a row
     recording = Recording(model, probe, prepared, writer, background=False, detectors=detectors)
     try:
-        recording.open(Setting(epoch=first, step=-1 if step is None else step, schedule=f"snapshot at epoch {first}"))
+        recording.open(
+            Setting(
+                epoch=first,
+                step=-1 if step is None else step,
+                schedule=f"snapshot at epoch {first}",
+                memory=before.memory,
+                histories=before.histories,
+            )
+        )
         recording.snapshot(first, wanted)
         recording.log_epoch(first, {}, 0.0)
     finally:

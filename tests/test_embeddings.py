@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from featwatch.analysis.layout import near_in_plane
 from featwatch.analysis.neighbours import nearest
 from featwatch.recorders.base import LayerSnapshot
 from featwatch.records import Embedding, LayerInfo
+from tests.nets import images, sequential
 
 FEATURES = load_digits().data[:120].astype(np.float32)
 
@@ -89,6 +91,16 @@ def test_a_resumed_run_continues_from_where_the_layout_was() -> None:
     assert other.started_from == -1
 
 
+def test_a_layout_does_not_start_from_one_that_was_made_by_another_method() -> None:
+    """What is near in one is not in another: principal components of small features are all within UMAP's least distance."""
+    pca, small = fw.Embeddings("pca"), FEATURES * np.float32(1e-6)
+    first = pca.analyse(snapshot(small))
+    other = fw.Embeddings().analyse(snapshot(small, 1, previous=first))
+    assert other.started_from == -1 and other.trustworthiness > 0.9
+    np.testing.assert_array_equal(other.points, fw.Embeddings().analyse(snapshot(small, 1)).points)
+    assert pca.analyse(snapshot(small, 1, previous=first)).started_from == 0
+
+
 def test_layer_against_layer() -> None:
     recorder = fw.Embeddings(start="layer")
     first = recorder.analyse(snapshot(FEATURES))
@@ -146,3 +158,19 @@ def test_labels_play_no_part() -> None:
     one = snapshot(FEATURES)
     other = dataclasses.replace(one, labels=np.arange(120, dtype=np.int32) % 7, shared={})
     np.testing.assert_array_equal(fw.Embeddings().analyse(one).points, fw.Embeddings().analyse(other).points)
+
+
+def test_snapshots_one_by_one_and_resumed_runs_continue_the_layout(tmp_path: Path) -> None:
+    """Of weights that did not change: what is unknown is only how far features moved."""
+    x, y = images(120)
+    model, probe = sequential(), fw.Probe(x, y)
+    recorders = [fw.Embeddings(), fw.Clusters()]
+    first = fw.snapshot(model, probe, tmp_path, recorders=recorders, epoch=0).embedding("dense", 0)
+    run = fw.snapshot(model, probe, tmp_path, recorders=recorders, epoch=3)
+    second = run.embedding("dense", 3)
+    assert second.started_from == 0
+    radius = np.linalg.norm(first.points - first.points.mean(axis=0), axis=1).mean()
+    assert np.median(np.linalg.norm(second.points - first.points, axis=1)) < 0.1 * radius
+    np.testing.assert_array_equal(run.clusters("dense", 3).identities, run.clusters("dense", 0).identities)
+    again = fw.snapshot(model, probe, tmp_path, recorders=recorders, epoch=3).embedding("dense", 3)
+    assert again.started_from == 3
