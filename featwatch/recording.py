@@ -343,7 +343,7 @@ class Recording:
         self._off |= {failed.name, *dependents}
         also = f", and with it {', '.join(dependents)}," if dependents else ""
         where = f"layer {layer!r}, epoch {epoch}" if layer else f"epoch {epoch}"
-        text = f"{failed.name} failed at {where} ({outcome.failure}) and{also} is switched off until the next fit"
+        text = f"{failed.name} failed at {where} ({outcome.failure}) and is switched off{also} until the next fit"
         self._fatal = self._fatal or text
         self.note("failed", text, epoch=epoch, layer=layer, recorder=failed.name)
         notify(f"{text}; training goes on. Watch(..., strict=True) raises instead")
