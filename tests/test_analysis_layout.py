@@ -300,3 +300,44 @@ def test_a_users_layout_that_gives_no_points(answer, complaint):
 
     with pytest.raises(ValueError, match=complaint):
         users(odd)(task(np.eye(4)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_users_layout_beyond_float32():
+    with pytest.raises(ValueError, match="not finite as float32"):
+        users(lambda features, *, start, seed: np.full((4, 2), 1e300))(task(np.eye(4)))
+
+
+@pytest.mark.parametrize("start", [1e18, 1e30, np.inf, np.nan])
+def test_umap_takes_a_start_beyond_its_arithmetic_for_none(start):
+    """It used to read beyond its table of squared distances, which ends the process."""
+    features = digits()[0][:60]
+    far = np.where(np.arange(120).reshape(60, 2) == 0, start, features[:, :2]).astype(np.float32)
+    np.testing.assert_array_equal(umap(task(features, start=far, before=features + 1)), umap(task(features)))
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3, 7])
+def test_as_many_stages_are_kept_as_were_asked_for_and_the_last_is_the_layout(stages, monkeypatch):
+    features = digits()[0][:60]
+    for whole in (WHOLE, 10):       # 10: as for more than `WHOLE` samples
+        monkeypatch.setattr(umap_layout, "WHOLE", whole)
+        first = umap(task(features))
+        for start in (None, first):
+            trace = Trace(stages)
+            points = umap(task(features, start=start, before=features[::-1], trace=trace))
+            assert len(trace.points) == len(trace.rounds) == stages and trace.rounds == sorted(set(trace.rounds))
+            np.testing.assert_array_equal(trace.points[-1], points)
+            np.testing.assert_array_equal(umap(task(features, start=start, before=features[::-1])), points)
+
+
+@pytest.mark.parametrize("layout", [umap, tsne])
+@pytest.mark.parametrize("count", [16, 40])
+def test_the_layout_of_few_samples_goes_with_them_although_all_are_neighbours_of_all(layout, count):
+    """Whoever counts all others as neighbours finds that they are kept wherever the points are."""
+    features = digits()[0][: 2 * count]
+    before, points = features[:count], layout(task(features[:count], n_neighbors=count))
+    for step in np.linspace(0, 1, 6)[1:]:
+        now = ((1 - step) * features[:count] + step * features[count:]).astype(np.float32)
+        points = layout(task(now, n_neighbors=count, start=points, before=before))
+        before = now
+    assert trustworthiness(before, points, n_neighbors=5) > 0.75      # it was 0.52 to 0.59

@@ -54,9 +54,11 @@ def users(function: Callable[..., np.ndarray]) -> Layout:
         expected = (len(task.features), 2)
         if points.shape != expected or not np.issubdtype(points.dtype, np.number) or np.iscomplexobj(points):
             raise ValueError(f"layout {name} gave {points.dtype} of shape {points.shape}; real numbers, {expected}, are needed")
+        with np.errstate(over="ignore"):        # what is beyond float32 becomes infinite
+            points = points.astype(np.float32)
         if not np.isfinite(points).all():
-            raise ValueError(f"layout {name} returned points that are not finite")
-        return points.astype(np.float32)
+            raise ValueError(f"layout {name} returned points that are not finite as float32")
+        return points
 
     return layout
 

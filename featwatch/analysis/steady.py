@@ -18,6 +18,7 @@ FREEDOMS = tuple(0.05 * 2 ** (step / 2) for step in range(13))
 KEEP = 0.96             # share of the neighbours kept by a layout that is free to move which the steady one must keep
 UNKNOWN = 2.0           # movement of features that is assumed where those before are not known
 _MOST_JUDGED = 1000     # samples over which the neighbours kept are a mean
+_LEAST_OTHERS = 3       # times as many samples as neighbours that are counted: where all are neighbours, any layout keeps them
 _TIGHTER = 1.5          # one step down and not two
 _HOSTS = 3              # nearest settled neighbours among which a sample is put that changed altogether
 _FAR = 3.0              # … as told by its own neighbours: enough where classes are corners
@@ -97,10 +98,11 @@ class _Judge:
         count = len(task.features)
         every = -(-count // _MOST_JUDGED)
         self._rows = np.arange(0, count, every)
-        self._indices = task.indices[self._rows]
+        self._counted = min(self._k, max(1, count // _LEAST_OTHERS))
+        self._indices = task.indices[self._rows, : self._counted]
 
     def kept(self, points: np.ndarray) -> float:
-        near = self._search(points)[1]
+        near = self._search(points)[1][:, : self._counted]
         return neighbours_kept(self._indices, near.astype(self._indices.dtype)) if self._k else 1.0
 
     def reach_in(self, points: np.ndarray) -> float:

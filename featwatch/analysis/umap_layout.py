@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from featwatch.analysis.layout_task import Task, Trace
@@ -20,6 +22,7 @@ EXTENT = 10.0           # half the width of the plane in which a fresh layout st
 JITTER = 1e-3           # tells apart samples with equal features; far below the distance of neighbours, about 0.1
 STIFFNESS = 0.3         # tether of a sample whose features moved by the distance of its neighbours
 STIFFEST = 300.0        # and of one whose features did not move at all
+FARTHEST = 1e6          # a start beyond this, or not finite, is none: squared distances would leave float32, and the table of them
 
 
 def umap(task: Task) -> np.ndarray:
@@ -33,9 +36,11 @@ def umap(task: Task) -> np.ndarray:
     count = len(task.features)
     if count < 3:
         return pca(task)
+    if task.start is not None and not np.abs(task.start).max() <= FARTHEST:     # a comparison with NaN is false
+        task = replace(task, start=None)
     graph = _Graph(task)
     if task.start is None:
-        points = graph.sampled(scattered(task), np.zeros(count), FRESH_ROUNDS, task.trace)
+        points = graph.sampled(scattered(task), np.zeros(count), FRESH_ROUNDS, task.trace, last=count > WHOLE)
         if count <= WHOLE:
             points = graph.whole(points, points, np.full(count, np.inf), POLISHING_ROUNDS, 1.0, task.trace, FRESH_ROUNDS)
     elif count <= WHOLE:
@@ -51,7 +56,7 @@ def umap(task: Task) -> np.ndarray:
         if task.trace is not None and taken:
             graph.whole(taken[0][0], start, taken[0][1], WITHIN_ROUNDS, 0.5, task.trace)
     else:
-        points = graph.sampled(np.asarray(task.start, np.float64), tether(task), WARM_ROUNDS, task.trace)
+        points = graph.sampled(np.asarray(task.start, np.float64), tether(task), WARM_ROUNDS, task.trace, last=True)
     return points.astype(np.float32)
 
 
@@ -66,19 +71,24 @@ class _Graph:
         self._a, self._b = (float(value) for value in find_ab_params(1.0, task.min_dist))
         self._heads, self._tails, self._weights = fuzzy_graph(task)
 
-    def sampled(self, start: np.ndarray, stiffness: np.ndarray, rounds: int, trace: Trace | None = None) -> np.ndarray:
-        """Points after rounds of sampled gradients, tethered to the start."""
+    def sampled(
+        self, start: np.ndarray, stiffness: np.ndarray, rounds: int, trace: Trace | None = None, last: bool = False
+    ) -> np.ndarray:
+        """Points after rounds of sampled gradients, tethered to the start.  `last`: whole ones do not follow."""
         from featwatch.analysis.umap_optimiser import optimise
 
         visited = self._weights >= self._weights.max(initial=0.0) / rounds
         heads, tails, weights = self._heads[visited], self._tails[visited], self._weights[visited]
         points, due, state = start, np.zeros(0), np.array([self._seed], np.uint64)
-        for first, last in _spans(rounds, trace.stages // 2 if trace else 1):
-            if trace is not None:
-                trace.add(first, points)
+        pictures = 0 if trace is None else trace.stages - 1 if last else trace.stages // 2
+        for begin, end in _spans(rounds, pictures):
+            if trace is not None and pictures:
+                trace.add(begin, points)
             points, due = optimise(
-                points, start, stiffness, heads, tails, weights, self._a, self._b, rounds, 1.0, first, last, due, state
+                points, start, stiffness, heads, tails, weights, self._a, self._b, rounds, 1.0, begin, end, due, state
             )
+        if trace is not None and last:
+            trace.add(rounds, points)
         return points
 
     def whole(
@@ -89,13 +99,14 @@ class _Graph:
         from featwatch.analysis.umap_descent import curve, descend
 
         first = np.searchsorted(self._heads, np.arange(self._count + 1)).astype(np.int64)
-        table = curve(self._a, self._b)
+        repulsion = curve(self._a, self._b)
         speed = np.zeros((self._count, 2), np.float32)
-        for begin, end in _spans(rounds, trace.stages - len(trace.points) - 1 if trace else 1):
-            if trace is not None:
+        pictures = 0 if trace is None else trace.stages - len(trace.points) - 1
+        for begin, end in _spans(rounds, pictures):
+            if trace is not None and pictures:
                 trace.add(done + begin, points)
             points = descend(
-                points, anchor, reach, first, self._tails, self._weights, self._a, self._b, table, rounds, rate, begin, end, speed
+                points, anchor, reach, first, self._tails, self._weights, self._a, self._b, repulsion, rounds, rate, begin, end, speed
             )
         if trace is not None:
             trace.add(done + rounds, points)

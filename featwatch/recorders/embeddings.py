@@ -115,7 +115,7 @@ class Embeddings(Recorder):
             epoch=snapshot.epoch,
             layer=snapshot.layer,
             points=points,
-            method=self.layout if isinstance(self.layout, str) else self.options()["layout"],
+            method=self._method(),
             trustworthiness=trustworthiness(distances, near[:, :believed]),
             neighbors_kept=neighbours_kept(indices[:, :k], near),
             neighbors=k,
@@ -145,15 +145,21 @@ class Embeddings(Recorder):
     def _layout(self) -> Layout:
         return LAYOUTS[self.layout] if isinstance(self.layout, str) else users(self.layout)
 
+    def _method(self) -> str:
+        return self.layout if isinstance(self.layout, str) else str(self.options()["layout"])
+
     def _distance_error(self, snapshot: LayerSnapshot) -> float:
         if not self.sort_maps:
             return snapshot.distance_error
         return distance_error(snapshot.reductions, "sorted_")
 
     def _origin(self, snapshot: LayerSnapshot) -> Embedding | None:
-        """The embedding to start from, of as many samples: the layer's last or, where wished, that of the layer before."""
+        """The embedding to start from: the layer's last or, where wished, that of the layer before.
+
+        Of as many samples, and made by the same method: distances in the plane mean something else in another's.
+        """
         for found in (snapshot.beside if self.start == "layer" else None, snapshot.previous):
-            if isinstance(found, Embedding) and len(found.points) == len(snapshot.labels):
+            if isinstance(found, Embedding) and len(found.points) == len(snapshot.labels) and found.method == self._method():
                 return found
         return None
 
