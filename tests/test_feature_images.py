@@ -176,6 +176,16 @@ def test_a_unit_that_no_gradient_reaches_is_reported() -> None:
     assert not record.reached.any() and (record.activation == 0).all()
 
 
+def test_a_unit_that_is_largest_where_every_relu_is_off_is_reached() -> None:
+    """By hand: −relu(x₀ + 1) − relu(x₁ + 1) is −2 at 0 and at most 0, from (−1, −1) on, where it has no gradient."""
+    hidden = L.Dense(2, activation="relu", kernel_initializer="identity", bias_initializer="ones")
+    down = L.Dense(1, name="down", kernel_initializer=keras.initializers.Constant(-1.0))
+    model = keras.Sequential([keras.Input((2,)), hidden, down])
+    x = np.random.default_rng(0).normal(0, 0.01, (20, 2)).astype(np.float32)
+    record = fw.explain.feature_images(model, "down", probe=fw.Probe(x), bounds=(-8, 8), basis="pixels", init="noise")
+    assert record.activation == 0 and (record.images < -1).all() and record.reached.all()
+
+
 def state_of(model: Any) -> list[Any]:
     layers = list(model._flatten_layers())
     return [
@@ -233,21 +243,21 @@ def test_fifty_calls_trace_once_and_leave_nothing(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("shape", "layers", "size"),
     [
-        ((30, 4), [L.Conv1D(3, 5, activation="relu"), L.Conv1D(3, 3, name="here")], (1, 7, 4)),
-        ((30,), [L.Dense(4, activation="relu"), L.Dense(3, name="here")], (1, 30, 1)),
-        ((12, 10), [L.Flatten(), L.Dense(3, name="here")], (12, 10, 1)),
-        ((12, 10, 2), [L.GlobalAveragePooling2D(), L.Dense(3, name="here")], (12, 10, 2)),
-        ((12, 10, 2), [L.Lambda(lambda x: x[:, :, ::-1]), L.Conv2D(3, 3, name="here")], (12, 10, 2)),
+        ((30, 4), lambda: [L.Conv1D(3, 5, activation="relu"), L.Conv1D(3, 3, name="here")], (1, 7, 4)),
+        ((30,), lambda: [L.Dense(4, activation="relu"), L.Dense(3, name="here")], (1, 30, 1)),
+        ((12, 10), lambda: [L.Flatten(), L.Dense(3, name="here")], (12, 10, 1)),
+        ((12, 10, 2), lambda: [L.GlobalAveragePooling2D(), L.Dense(3, name="here")], (12, 10, 2)),
+        ((12, 10, 2), lambda: [L.Lambda(lambda x: x[:, :, ::-1]), L.Conv2D(3, 3, name="here")], (12, 10, 2)),
     ],
     ids=["sequence", "vector", "sheet", "dense", "unknown operation"],
 )
-def test_other_inputs_than_pictures(shape: tuple[int, ...], layers: list[Any], size: tuple[int, ...]) -> None:
-    keras.utils.set_random_seed(2)
-    model = keras.Sequential([keras.Input(shape), *layers])
+def test_other_inputs_than_pictures(shape: tuple[int, ...], layers: Any, size: tuple[int, ...]) -> None:
+    keras.utils.set_random_seed(2)          # before the layers are made: their initialisers draw seeds as they are
+    model = keras.Sequential([keras.Input(shape), *layers()])
     x = np.random.default_rng(0).normal(size=(50, *shape)).astype(np.float32)
     record = fw.explain.feature_images(model, "here", probe=fw.Probe(x), steps=64)
     assert record.images.shape == (3, *size) and record.reached.all()
-    known = not isinstance(layers[0], L.Lambda)
+    known = not isinstance(model.layers[0], L.Lambda)
     assert record.patch == (size == (1, 7, 4)) and record.basis == ("pixels" if len(shape) == 1 else "fourier")
     best = model.predict(x, verbose=0).reshape(50, -1, 3).max(axis=(0, 1))
     assert (record.activation > (0.95 if known else 0.6) * best).all()     # otherwise the start is not where the unit looks

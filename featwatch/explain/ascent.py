@@ -26,6 +26,7 @@ LEARNING_RATE = 0.05
 TOTAL_VARIATION = 0.1               # against a gradient of length 1
 JITTER = 2                          # pixels at most, and an eighth of the image
 REDIRECTED_STEPS = 16               # at most, and half of all
+GROWN = 1e-3                        # of the value: more than rounding
 FLOAT16_SCALE = 1024.0              # of the objective, so that small gradients do not vanish in half precision
 
 
@@ -35,7 +36,7 @@ class Climbed:
 
     shares: np.ndarray              # (images, height, width, channels) float32: between the bounds, 0 to 1
     activation: np.ndarray          # (images,) float32: of the objective
-    reached: np.ndarray             # (images,) bool: whether a gradient that was not led past anything arrived
+    reached: np.ndarray             # (images,) bool: whether a gradient that was not led past anything arrived, or the value grew
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +93,15 @@ class Ascent:
         return self._value(tf.constant(pictures, tf.float32)).numpy()
 
     def climb(self, numbers: np.ndarray, directions: np.ndarray, steps: int) -> Climbed:
-        """Images that maximise `directions`, (images, filters), of the layer, from the start `numbers` in the basis."""
-        shares, reached = self._climb(tf.constant(numbers), tf.constant(directions), tf.constant(steps))
-        values = self._value(self._basis.images(shares)).numpy()
-        return Climbed(shares.numpy(), (values * directions).sum(axis=1), reached.numpy())
+        """Images that maximise `directions`, (images, filters), of the layer, from the start `numbers` in the basis.
+
+        A unit that has only negative weights is largest where every ReLU before it is off, and no gradient comes
+        from there: it is reached where its value has grown.
+        """
+        start, shares, reached = self._climb(tf.constant(numbers), tf.constant(directions), tf.constant(steps))
+        before, after = ((self._value(self._basis.images(part)).numpy() * directions).sum(axis=1) for part in (start, shares))
+        grown = after - before > GROWN * np.maximum(np.abs(before), np.abs(after))
+        return Climbed(shares.numpy(), after, reached.numpy() | grown)
 
     def _trace(self, numbers: tf.Tensor, directions: tf.Tensor, steps: tf.Tensor) -> Any:
         redirecting = tf.minimum(REDIRECTED_STEPS, steps // 2)
@@ -120,14 +126,14 @@ class Ascent:
             reached |= (i >= redirecting) & tf.reshape(arrived, (-1,))
             return i + 1, numbers + LEARNING_RATE * mean / (tf.sqrt(spread) + 1e-8), first, second, reached
 
-        nothing = tf.zeros_like(numbers)
+        nothing, start = tf.zeros_like(numbers), self._basis.shares(numbers)
         _, numbers, _, _, reached = tf.while_loop(
             lambda i, *_: i < steps,
             step,
             (tf.constant(0), numbers, nothing, nothing, tf.zeros((count,), tf.bool)),
             parallel_iterations=1,
         )
-        return self._basis.shares(numbers), reached
+        return start, self._basis.shares(numbers), reached
 
     def _uphill(self, shares: tf.Tensor, directions: tf.Tensor, i: tf.Tensor, redirecting: tf.Tensor) -> tf.Tensor:
         """The objective's gradient with regard to the shares, 0 where it is not finite."""

@@ -116,7 +116,7 @@ class FeatureImages(Record):
     high: np.ndarray = array("float32", "channels")
     activation: np.ndarray = array("float32", "shown")          # of the unit, before its activation function
     natural: np.ndarray = array("float32", "shown")             # the same on the best patch of the probe; NaN = not known
-    reached: np.ndarray = array("bool", "shown")                # False: the unit never received a gradient
+    reached: np.ndarray = array("bool", "shown")                # False: no gradient came from the unit, nor did it grow
     refreshed: np.ndarray = array("int32", "shown")             # the epoch at which each was made
     filtered_pixels: np.ndarray = array("uint8", "filtered", "height", "width", "channels", optional=True)
     unit: tuple[int, ...] = ()                                  # position, in the map that `pixels` give, that is maximised
