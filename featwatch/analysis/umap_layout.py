@@ -22,7 +22,7 @@ EXTENT = 10.0           # half the width of the plane in which a fresh layout st
 JITTER = 1e-3           # tells apart samples with equal features; far below the distance of neighbours, about 0.1
 STIFFNESS = 0.3         # tether of a sample whose features moved by the distance of its neighbours
 STIFFEST = 300.0        # and of one whose features did not move at all
-FARTHEST = 1e6          # a start beyond this, or not finite, is none: squared distances would leave float32, and the table of them
+FARTHEST = 1e6          # a start beyond this, or not finite, is none: squared distances would leave float32
 
 
 def umap(task: Task) -> np.ndarray:
