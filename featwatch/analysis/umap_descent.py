@@ -10,38 +10,49 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+from numpy.polynomial.chebyshev import cheb2poly, chebfit
 
 NEGATIVES = 5.0         # weight of repulsion against attraction: the points that umap-learn pushes away per point pulled closer
-_STEPS = 4096           # of the table of UMAP's curve
+_DEGREE = 11
+_FARTHEST = 2000.0      # squared distance beyond which the curve is no longer followed: there nothing is left of it
 _MOMENTUM = 0.5
 _CLIP = 4.0             # longest step along one axis
 _NEAR = 0.001           # umap-learn's, against division by zero
 
 
 def curve(a: float, b: float) -> np.ndarray:
-    """(4098,) float32: 2b / (1 + a·s^b) over s / (1 + s) from 0 to 1, where s is a squared distance."""
-    place = np.minimum(np.arange(_STEPS + 2) / _STEPS, 1 - 1e-9)
-    squared = place / (1 - place)
-    return (2 * b / (1 + a * squared**b)).astype(np.float32)
+    """(12,) float32: UMAP's repulsion as a polynomial p, lowest power first, so that 2b / (1 + a·s^b) is p(u) / (1 + s).
+
+    s: a squared distance; u = (s − 1) / (s + 1).  To within 6 % for `min_dist` 0.1, and 21 % for any, at the worst distance
+    of a range of 1 to 10⁸: powers of any exponent would take six times as long.
+    """
+    nodes = np.cos(np.pi * (np.arange(4000) + 0.5) / 4000)
+    share = np.minimum((nodes + 1) / 2, 1 - 1 / _FARTHEST)
+    squared = share / (1 - share)
+    wanted = 2 * b / (1 + a * squared**b) * (1 + squared)
+    return cheb2poly(chebfit(nodes, wanted, _DEGREE, w=1 / wanted)).astype(np.float32)
 
 
-@numba.njit(fastmath=True)
-def _push(x: np.ndarray, y: np.ndarray, charge: np.ndarray, table: np.ndarray, gx: np.ndarray, gy: np.ndarray) -> None:
-    """Add to (gx, gy) what pushes all pairs of points apart."""
-    one, near, steps = np.float32(1.0), np.float32(_NEAR), np.float32(_STEPS)
+@numba.njit(fastmath=True, error_model="numpy")
+def _push(x: np.ndarray, y: np.ndarray, charge: np.ndarray, p: np.ndarray, gx: np.ndarray, gy: np.ndarray) -> None:
+    """Write to (gx, gy) what pushes each point away from all others; every pair twice, so that the inner loop only reads."""
+    p0, p1, p2, p3, p4, p5, p6, p7, p8, p9, p10, p11 = p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10], p[11]
+    one, near = np.float32(1.0), np.float32(_NEAR)
     for i in range(len(x)):
         xi, yi, own = x[i], y[i], charge[i]
         sum_x, sum_y = np.float32(0.0), np.float32(0.0)
-        for j in range(i + 1, len(x)):
+        for j in range(len(x)):
             dx, dy = xi - x[j], yi - y[j]
             square = dx * dx + dy * dy
-            push = table[np.int32(square / (square + one) * steps)] / (near + square) * (own + charge[j])
+            share = one / (one + square)
+            u = (square - one) * share
+            high = (((((p11 * u + p10) * u + p9) * u + p8) * u + p7) * u + p6) * u + p5
+            value = ((((high * u + p4) * u + p3) * u + p2) * u + p1) * u + p0
+            push = value * share / (near + square) * (own + charge[j])
             sum_x += push * dx
             sum_y += push * dy
-            gx[j] -= push * dx
-            gy[j] -= push * dy
-        gx[i] += sum_x
-        gy[i] += sum_y
+        gx[i] = sum_x
+        gy[i] = sum_y
 
 
 @numba.njit
@@ -54,7 +65,7 @@ def descend(
     weights: np.ndarray,
     a: float,
     b: float,
-    table: np.ndarray,
+    repulsion: np.ndarray,
     rounds: int,
     rate: float,
     begin: int,
@@ -66,7 +77,7 @@ def descend(
     Each stays within its `reach` of its `anchor`.
 
     `start`, `anchor`: (samples, 2).  `reach`: (samples,) ≥ 0, may be infinite.  `first` (samples + 1,), `tails`,
-    `weights`: the fuzzy graph, symmetric, by rows.  `a`, `b`: the curve of similarity, `table`: `curve(a, b)`.  `rate`: of
+    `weights`: the fuzzy graph, symmetric, by rows.  `a`, `b`: the curve of similarity, `repulsion`: `curve(a, b)`.  `rate`: of
     the first step, 1 or less; it falls to 0.  `speed`: (samples, 2) float32, 0 at first, goes from call to call.
 
     The expectation of algorithm 5 of McInnes, Healy, Melville 2018: Damrich & Hamprecht 2021, *On UMAP's true loss function*,
@@ -74,16 +85,14 @@ def descend(
     """
     count = len(start)
     x, y = start[:, 0].astype(np.float32), start[:, 1].astype(np.float32)
-    gx, gy = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    gx, gy = np.empty(count, np.float32), np.empty(count, np.float32)
     degree = np.zeros(count)
     for i in range(count):
         for edge in range(first[i], first[i + 1]):
             degree[i] += weights[edge]
     charge = (degree * (NEGATIVES / count)).astype(np.float32)
     for turn in range(begin, end):
-        gx[:] = 0.0
-        gy[:] = 0.0
-        _push(x, y, charge, table, gx, gy)
+        _push(x, y, charge, repulsion, gx, gy)
         pace = rate * (1.0 - turn / rounds) * (1.0 - _MOMENTUM)
         for i in range(count):
             pull_x, pull_y = 0.0, 0.0
