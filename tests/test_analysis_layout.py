@@ -17,6 +17,7 @@ from featwatch.analysis import umap_layout
 from featwatch.analysis.layout import LAYOUTS, Layout, Task, Trace, pca, tsne, umap, users
 from featwatch.analysis.neighbours import nearest
 from featwatch.analysis.quality import neighbours_kept
+from featwatch.analysis.umap_descent import curve
 from featwatch.analysis.umap_layout import WHOLE, tether
 
 
@@ -341,3 +342,41 @@ def test_the_layout_of_few_samples_goes_with_them_although_all_are_neighbours_of
         points = layout(task(now, n_neighbors=count, start=points, before=before))
         before = now
     assert trustworthiness(before, points, n_neighbors=5) > 0.75      # it was 0.52 to 0.59
+
+
+@pytest.mark.parametrize("min_dist", [0.0, 0.1, 0.5, 1.0])
+def test_the_polynomial_is_umaps_repulsion(min_dist: float):
+    from umap.umap_ import find_ab_params
+
+    a, b = find_ab_params(1.0, min_dist)
+    squared = np.logspace(-5, 3, 500)
+    exact = 2 * b / (1 + a * squared**b)
+    nearly = np.polyval(curve(a, b)[::-1], (squared - 1) / (squared + 1)) / (1 + squared)
+    assert np.abs(nearly / exact - 1).max() < (0.07 if min_dist == 0.1 else 0.21)
+
+
+def test_whole_gradients_lead_down_umaps_loss():
+    """The expectation of what is sampled: attraction along edges, repulsion between all pairs (Damrich & Hamprecht 2021)."""
+    from umap.umap_ import find_ab_params
+
+    features = digits()[0][:100]
+    job = task(features)
+    heads, tails, weights = umap_layout.fuzzy_graph(job)
+    a, b = find_ab_params(1.0, 0.1)
+
+    def loss(points: np.ndarray) -> float:
+        square = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+        alike = 1 / (1 + a * square**b)
+        degree = np.bincount(heads, weights, len(points))
+        push = 5 * (degree[:, None] + degree[None]) / (2 * len(points))
+        apart = np.log(np.where(np.eye(len(points), dtype=bool), 1, 1 - alike + 1e-3)) * push
+        return float(-(weights * np.log(alike[heads, tails])).sum() - apart.sum())
+
+    start = umap_layout.scattered(job)
+    losses = [loss(start)]
+    for rounds in (5, 20, 80):
+        job = dataclasses.replace(job, trace=None)
+        graph = umap_layout._Graph(job)
+        losses.append(loss(graph.whole(start, start, np.full(100, np.inf), rounds, 1.0)))
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < loss(umap_layout._Graph(job).sampled(start, np.zeros(100), 200))

@@ -16,7 +16,7 @@ FRESH_ROUNDS = 200      # of sampled gradients, from the PCA
 POLISHING_ROUNDS = 60   # of whole ones after them
 FREE_ROUNDS = 40        # of whole ones from the epoch before
 WITHIN_ROUNDS = 30      # and again, within reach
-WHOLE = 8000            # samples up to which whole gradients are worth their time: that goes with the square
+WHOLE = 10_000          # samples up to which whole gradients are worth their time: that goes with the square
 WARM_ROUNDS = 100       # of sampled gradients from the epoch before, above that
 EXTENT = 10.0           # half the width of the plane in which a fresh layout starts, as in umap-learn
 JITTER = 1e-3           # tells apart samples with equal features; far below the distance of neighbours, about 0.1
@@ -106,8 +106,9 @@ class _Graph:
             if trace is not None and pictures:
                 trace.add(done + begin, points)
             points = descend(
-                points, anchor, reach, first, self._tails, self._weights, self._a, self._b, repulsion, rounds, rate, begin, end, speed
-            )
+                points, anchor, reach, first, self._tails, self._weights, self._a, self._b, repulsion,
+                rounds, rate, begin, end, speed,
+            )  # fmt: skip
         if trace is not None:
             trace.add(done + rounds, points)
         return points
