@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from featwatch.analysis import linear_probe as module
-from featwatch.analysis.linear_probe import FOLDS, STRENGTHS, linear_probe, stratified_folds
+from featwatch.analysis.linear_probe import FEW, FOLDS, STRENGTHS, linear_probe, stratified_folds
 
 
 def squared(features: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ def test_rotation_scale_place_and_the_names_of_classes_do_not_matter(seed, scale
 
 
 def test_the_same_on_any_number_of_threads():
-    features, labels = digits(150)
+    features, labels = digits(FEW + 50)             # fewer are looked at by one
     distances = squared(features)
     with threadpool_limits(1):
         one = linear_probe(distances, labels)

@@ -12,6 +12,7 @@ import numpy as np
 FOLDS = 5
 STRENGTHS = 10.0 ** np.arange(-4, 4)    # of the ridge penalty, in median squared norms of a centred sample
 USUAL = 3                               # the strength where the search begins; over layers and epochs the best is near it
+FEW = 800                               # samples, up to which a second thread costs more than it does, on a busy machine most
 _SOUND = {np.float32: 2e-6, np.float64: 1e-9}   # penalties below this share of the Gram matrix drown in rounding errors
 
 
@@ -46,6 +47,8 @@ def linear_probe(squared: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> L
     computed from the one inverse of the full system: Rifkin, Lippert 2007, *Notes on Regularized Least Squares*, and, for
     whole folds, the same identity in blocks.
     """
+    from threadpoolctl import threadpool_limits
+
     codes = _by_first_appearance(labels)
     sizes = np.bincount(codes) if len(codes) else np.zeros(0, int)
     if len(sizes) < 2 or sizes.max() < 2:
@@ -64,7 +67,8 @@ def linear_probe(squared: np.ndarray, labels: np.ndarray, *, seed: int = 0) -> L
     def right_in(fold: int) -> int:
         return int(look(_downhill(lambda strength: float(look(strength)[0][fold])))[1][fold])
 
-    right = np.array([right_in(fold) for fold in range(len(parts))])
+    with threadpool_limits(1 if len(codes) <= FEW else None, user_api="blas"):
+        right = np.array([right_in(fold) for fold in range(len(parts))])
     held = np.array([part.stop - part.start for part in parts])
     return LinearProbe(float(right.sum() / len(codes)), float(np.std(right / held)))
 
