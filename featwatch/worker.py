@@ -12,14 +12,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from dataclasses import replace
+from typing import Any
 
 from featwatch.errors import in_words
 from featwatch.recorders.base import Recorder
 from featwatch.recorders.pipeline import Outcome, Task, analyse
 
 MAX_RESTARTS = 3                # of a worker that keeps dying
+CLOSED_SECONDS = 0.2            # within which it is noticed that nobody waits for a result any more
 IDLE_SECONDS = 60               # after which a worker without work ends by itself
 
 # One thread: the cores belong to training.
@@ -47,9 +49,11 @@ class Worker:
         self._closed = False
 
     def warm_up(self) -> None:
-        """Return when the worker has imported and compiled what it needs: that is not a snapshot's time."""
+        """Return when the worker has imported and compiled what it needs, or is let go: that is not a snapshot's time."""
         try:
-            self._ensure().submit(prepare_analysis).result()
+            future = self._ensure().submit(prepare_analysis)
+            if self._waited_for(future):
+                future.result()
         except Exception as error:
             self._died(error)
 
@@ -63,7 +67,10 @@ class Worker:
             if self._closed or self._deaths > MAX_RESTARTS:
                 break
             try:
-                return self._ensure().submit(analyse, task).result()
+                future = self._ensure().submit(analyse, task)
+                if not self._waited_for(future):
+                    break
+                return future.result()
             except BrokenExecutor as error:
                 if "un-serialize" in str(error):
                     return self._without_functions(task)
@@ -81,6 +88,13 @@ class Worker:
         if busy or self._executor is not _parked.executor:
             _end(self._executor)
         self._executor = None
+
+    def _waited_for(self, future: Future[Any]) -> bool:
+        """Whether it is done; False as soon as the worker is let go, which may still be starting, for the next `fit`."""
+        while not self._closed:
+            if wait([future], timeout=CLOSED_SECONDS).done:
+                return True
+        return False
 
     def _ensure(self) -> Executor:
         if self._closed:

@@ -218,6 +218,19 @@ def test_the_end_waits_no_longer_than_something_happens(monkeypatch: pytest.Monk
     analyst.close()
 
 
+def test_who_lets_go_of_a_worker_that_is_still_starting_does_not_wait_for_it() -> None:
+    class Starting(Manual):
+        def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+            self.running.set()
+            return Future()
+
+    executor = Starting()
+    analyst = BackgroundAnalyst(lambda *_: None, lambda _: None, lambda: executor)
+    assert executor.running.wait(10)
+    analyst.close()
+    assert not analyst._thread.is_alive()
+
+
 def test_failures_and_silences_are_told_apart() -> None:
     (failed,) = analyse(task(0, Failing()))
     (silent,) = analyse(task(0, Silent()))
