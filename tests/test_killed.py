@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import featwatch as fw
 from featwatch.reader import Run
 
 TRAIN = """
+import signal
 import sys
 import keras
 import featwatch as fw
 from tests.nets import images, sequential
 
+signal.signal(signal.SIGINT, signal.default_int_handler)     # in the background of a shell it would be ignored
 first, epochs, pause = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 
 class Slow(keras.callbacks.Callback):
@@ -33,29 +37,36 @@ print("trained", flush=True)
 """
 
 
-def start(log_dir: Path, first: int, epochs: int, pause: float) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def start(log_dir: Path, first: int, epochs: int, pause: float) -> Iterator[subprocess.Popen[str]]:
     # The script is a file and is not guarded by `if __name__ == "__main__"`, as most training scripts are not.
     script = log_dir.parent / "train.py"
     script.write_text(TRAIN)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, str(script), str(log_dir), str(first), str(epochs), str(pause)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:              # a test that failed leaves nothing behind
+            process.kill()
+            process.communicate()
 
 
 def test_killed_in_the_middle_and_resumed(tmp_path: Path) -> None:
     log_dir = tmp_path / "run"
-    training = start(log_dir, 0, 1000, 0.4)
-    assert training.stdout is not None
-    analysed = -1
-    for line in training.stdout:
-        if int(line.split()[1]) >= 4:
-            run = fw.load(log_dir)
-            analysed = max((epoch for epoch in run.epochs if _has(run, epoch)), default=-1)
-            if analysed >= 3:
-                break
-    workers = _descendants(training.pid)
-    training.send_signal(signal.SIGKILL)
-    training.communicate()
+    with start(log_dir, 0, 1000, 0.4) as training:
+        assert training.stdout is not None
+        analysed = -1
+        for line in training.stdout:
+            if int(line.split()[1]) >= 4:
+                run = fw.load(log_dir)
+                analysed = max((epoch for epoch in run.epochs if _has(run, epoch)), default=-1)
+                if analysed >= 3:
+                    break
+        workers = _descendants(training.pid)
+        training.send_signal(signal.SIGKILL)
+        training.communicate()
     assert workers
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and any(map(_alive, workers)):
@@ -69,8 +80,8 @@ def test_killed_in_the_middle_and_resumed(tmp_path: Path) -> None:
     assert run.epochs == list(range(run.epochs[-1] + 1))                                # of later ones what needed no analysis
     assert all(run.health("conv", epoch).energy.shape == (4,) for epoch in run.epochs)
 
-    resumed = start(log_dir, 2, 4, 0.0)
-    out, err = resumed.communicate(timeout=120)
+    with start(log_dir, 2, 4, 0.0) as resumed:
+        out, err = resumed.communicate(timeout=120)
     assert out.splitlines()[-1] == "trained" and "FeatwatchWarning" not in err, err[-2000:]
     run = fw.load(log_dir)
     assert run.epochs == [0, 1, 2, 3, 4] and run.problems == []
@@ -79,20 +90,21 @@ def test_killed_in_the_middle_and_resumed(tmp_path: Path) -> None:
 
 
 def test_an_unguarded_script_trains_once(tmp_path: Path) -> None:
-    out, err = start(tmp_path / "run", 0, 2, 0.0).communicate(timeout=120)
+    with start(tmp_path / "run", 0, 2, 0.0) as training:
+        out, err = training.communicate(timeout=120)
     assert out.splitlines() == ["epoch 1", "epoch 2", "trained"], err[-2000:]
     run = fw.load(tmp_path / "run")
     assert all(_has(run, epoch) for epoch in (0, 1, 2))
 
 
 def test_an_interrupted_script_ends_soon_and_keeps_its_log(tmp_path: Path) -> None:
-    training = start(tmp_path / "run", 0, 1000, 0.3)
-    assert training.stdout is not None
-    for line in training.stdout:
-        if line.startswith("epoch 3"):
-            break
-    training.send_signal(signal.SIGINT)
-    _, err = training.communicate(timeout=60)
+    with start(tmp_path / "run", 0, 1000, 0.3) as training:
+        assert training.stdout is not None
+        for line in training.stdout:
+            if line.startswith("epoch 3"):
+                break
+        training.send_signal(signal.SIGINT)
+        _, err = training.communicate(timeout=60)
     assert "KeyboardInterrupt" in err and training.returncode != 0
     run = fw.load(tmp_path / "run")
     assert run.epochs[:4] == [0, 1, 2, 3] and run.problems == []
