@@ -216,7 +216,7 @@ def test_maxima_stack_to_both_sides_and_say_whether_they_may_be_ranked(story: St
 
 def test_what_is_missing_or_spoilt_is_said_with_a_way_on(open_view: Opening) -> None:
     tab = open_view("bare", "block1/conv1", "histograms")
-    tab.at("empty-state").wait_for()
+    tab.at("why-absent").wait_for()          # as soon as the page knows the session
     assert "fw.ActivationHistograms()" in tab.at("empty-state").inner_text()
 
     tab = open_view("gaps", "wide", "maxima")
