@@ -54,11 +54,23 @@ def _memories(run: Run, last: int) -> Memories:
     return memory
 
 
-def _newest(accessor: Callable[[str, int], Record], kind: str, layer: str, run: Run, last: int) -> Record | None:
-    """The layer's newest record up to an epoch that can be read: at that epoch itself the model was what it is now."""
-    for epoch in reversed([epoch for epoch in run.recorded(kind, layer) if epoch <= last]):
+def _newest(accessor: Callable[..., Record], kind: str, layer: str, run: Run, last: int) -> Record | None:
+    """The layer's newest record up to an epoch that can be read: at that epoch itself the model was what it is now.
+
+    By epoch or by step; of both kinds the one of the later epoch, and of the same that by epoch, which was made at its end.
+    """
+    found = [record for axis in AXES if (record := _newest_on(axis, accessor, kind, layer, run, last)) is not None]
+    return max(found, key=lambda record: (record.epoch, record.step < 0), default=None)
+
+
+def _newest_on(axis: str, accessor: Callable[..., Record], kind: str, layer: str, run: Run, last: int) -> Record | None:
+    for place in reversed(run.recorded(kind, layer, axis)):
+        if axis == "epochs" and place > last:
+            continue
         with contextlib.suppress(WireError):
-            return accessor(layer, epoch)
+            record = accessor(layer, **{axis.removesuffix("s"): place})
+            if record.epoch <= last:
+                return record
     return None
 
 

@@ -111,3 +111,18 @@ def test_a_second_fit_keeps_what_the_first_recorded_at_its_last_step(tmp_path: P
     assert fw.load(tmp_path).steps == [0, 3, 4]
     fit(model, watch, epochs=1)
     assert fw.load(tmp_path).steps == [0, 3, 4, 6, 8]
+
+
+def test_a_training_by_step_that_goes_on_continues_its_layouts_and_clusters(tmp_path: Path) -> None:
+    """It used to begin with a fresh layout, and to give clusters identities that others had had."""
+    model = sequential()
+    for first in (0, 2):
+        recorders = [fw.Embeddings("pca", layers="dense"), fw.Clusters(layers="dense")]
+        fit(model, quick(tmp_path, recorders=recorders, schedule=fw.every(steps=4)), initial_epoch=first, epochs=first + 2)
+    run = fw.load(tmp_path)
+    assert run.steps == [0, 4, 8, 12, 16]
+    layouts, clusters = ([look("dense", step=step) for step in run.steps] for look in (run.embedding, run.clusters))
+    assert [layout.started_from for layout in layouts] == [-1, 0, 8, 8, 12]     # 8: of the same model, recorded once more
+    assert [found.last for found in clusters] == [-1, 0, 8, 8, 12]
+    numbers = [found.next_identity for found in clusters]
+    assert numbers == sorted(numbers)

@@ -72,7 +72,8 @@ class UnreliableLayout(Detector):
             reasons["neighbors_kept"] = f"{kept}, where points at random would keep {chance:.0%}"
         features = math.nan if record.movement is None or not len(record.movement) else float(np.median(record.movement))
         if moved > DEFAULTS.layout_moved and features < DEFAULTS.layout_features_moved and record.stability_rank < self.stability:
-            jump = f"it moved by {moved:.0%} of its radius since epoch {record.started_from}, the features hardly at all"
+            since = "epoch" if record.step < 0 else "step"
+            jump = f"it moved by {moved:.0%} of its radius since {since} {record.started_from}, the features hardly at all"
             reasons["stability"] = f"{jump}, and other samples than those whose features did (ρ {record.stability_rank:.2f})"
         yield Finding(
             epoch=record.epoch,
@@ -99,7 +100,9 @@ class UnreliableLayout(Detector):
 
 def _moved(last: Embedding | None, record: Embedding) -> float:
     """How far half of the points moved at least, in root mean square distances from their centre; NaN where that is not known."""
-    if last is None or record.started_from != last.epoch or last.points.shape != record.points.shape:
+    if last is None or last.points.shape != record.points.shape:
+        return math.nan
+    if record.started_from != (last.epoch if last.step < 0 else last.step):
         return math.nan
     radius = math.sqrt(float(np.mean(np.sum((last.points - last.points.mean(axis=0)) ** 2, axis=1))))
     step = float(np.median(np.linalg.norm(record.points - last.points, axis=1)))

@@ -11,6 +11,7 @@ from featwatch.analysis.cluster_identity import Matched, first, matched
 from featwatch.analysis.clustering import clusters, representatives
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.embeddings import Embeddings
+from featwatch.recorders.last_features import place_of
 from featwatch.recorders.options import real, whole
 from featwatch.records import Clustering, Embedding
 
@@ -66,7 +67,7 @@ class Clusters(Recorder):
             identities=who.identities,
             representatives=representatives(embedding.points, found.labels),
             next_identity=who.next_identity,
-            last=-1 if previous is None or not _comparable(found.labels, previous) else previous.epoch,
+            last=-1 if previous is None or not _comparable(found.labels, previous) else place_of(previous, snapshot),
             changes=who.changes,
         )
 

@@ -15,6 +15,7 @@ from featwatch.analysis.neighbours import judges
 from featwatch.analysis.quality import neighbours_kept, trustworthiness
 from featwatch.analysis.steady import typical_reach
 from featwatch.recorders.base import LayerSnapshot, Recorder
+from featwatch.recorders.last_features import place_of
 from featwatch.recorders.options import real, whole
 from featwatch.records import Embedding
 from featwatch.sketch import SKETCH_SEED, distance_error
@@ -119,7 +120,7 @@ class Embeddings(Recorder):
             trustworthiness=trustworthiness(distances, near[:, :believed]),
             neighbors_kept=neighbours_kept(indices[:, :k], near),
             neighbors=k,
-            started_from=-1 if origin is None else origin.epoch,
+            started_from=-1 if origin is None else place_of(origin, snapshot),
             beside=origin.layer if origin is not None and origin.layer != snapshot.layer else "",
             freedom=task.report.get("freedom", math.nan),
             features=snapshot.info.features,

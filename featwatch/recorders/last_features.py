@@ -1,10 +1,16 @@
-"""The features that a recorder's last record of a layer was made of."""
+"""Where a recorder's last record of a layer stands, and the features that it was made of."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from featwatch.recorders.base import LayerSnapshot
+from featwatch.records import Record
+
+
+def place_of(record: Record, snapshot: LayerSnapshot) -> int:
+    """Where an earlier record stands: an epoch, or a step on a schedule of steps."""
+    return record.step if snapshot.step >= 0 and record.step >= 0 else record.epoch
 
 
 def last_features(snapshot: LayerSnapshot) -> tuple[int, np.ndarray | None]:

@@ -41,7 +41,7 @@ class Embedding(Record):
     trustworthiness: float = math.nan                   # Venna & Kaski 2001, at k = `neighbors`
     neighbors_kept: float = math.nan                    # share of the k nearest feature-space neighbours that stay so
     neighbors: int = 15
-    started_from: int = -1                              # epoch whose layout was the start; −1 = a fresh start
+    started_from: int = -1                              # epoch, or step, whose layout was the start; −1 = a fresh start
     features: int = 0                                   # length of the flattened feature tensor
     sketch: int = 0                                     # length of what distances were computed on
     distance_error: float = 0.0                         # relative RMS error of sketched distances, measured
@@ -91,7 +91,7 @@ class Clustering(Record):
     # Samples that stand for each cluster (row D4), the most central first; −1 where it has fewer.
     representatives: np.ndarray = array("int32", "clusters", "shown", optional=True)
     next_identity: int = 0                              # the first number that no cluster has had yet
-    last: int = -1                                      # epoch that the identities were matched with; −1 = none
+    last: int = -1                                      # epoch, or step, that the identities were matched with; −1 = none
     # What became of clusters since then: {"kind": "split" | "merge" | "born" | "gone", "from": [identities],
     # "into": [identities], "samples": n}, most samples first; of a split or merge those outside its largest part.
     changes: tuple[Mapping[str, Any], ...] = ()
