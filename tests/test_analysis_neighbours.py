@@ -222,3 +222,16 @@ def test_the_search_itself():
     assert done.returncode == 0, done.stderr[-2000:]
     kept, same, unmoved = done.stdout.split()
     assert float(kept) > 0.98 and (same, unmoved) == ("True", "True")
+
+
+@pytest.mark.parametrize("width", [1, 2, NARROW])
+def test_distances_between_narrow_features_are_bit_by_bit_those_of_permuted_samples(width):
+    """An outlier moves the mean far from all others, whose distances were rounded with it."""
+    rng = np.random.default_rng(width)
+    features = rng.normal(size=(70, width)).astype(np.float32)
+    features[0] *= 1e6
+    order = rng.permutation(70)
+    indices, distances = nearest(features, 15)
+    np.testing.assert_array_equal(nearest(features[order], 15)[1], distances[order])
+    apart = np.linalg.norm(features[:, None].astype(float) - features[None], axis=2)
+    np.testing.assert_allclose(distances, np.take_along_axis(apart, indices.astype(int), axis=1), rtol=1e-14)

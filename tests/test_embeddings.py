@@ -101,6 +101,15 @@ def test_a_layout_does_not_start_from_one_that_was_made_by_another_method() -> N
     assert pca.analyse(snapshot(small, 1, previous=first)).started_from == 0
 
 
+def test_movements_whose_squares_are_beyond_float32() -> None:
+    recorder, unit = fw.Embeddings("pca"), np.float32(2.0**80)
+    first, huge = (recorder.analyse(snapshot(FEATURES * scale)) for scale in (1, unit))
+    second = following(recorder, first, drifted(), FEATURES)
+    found = following(recorder, huge, drifted() * unit, FEATURES * unit)
+    assert found.points_moved == pytest.approx(second.points_moved, rel=1e-4)
+    assert found.stability == pytest.approx(second.stability, abs=1e-4)
+
+
 def test_layer_against_layer() -> None:
     recorder = fw.Embeddings(start="layer")
     first = recorder.analyse(snapshot(FEATURES))

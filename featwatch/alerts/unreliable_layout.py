@@ -104,6 +104,7 @@ def _moved(last: Embedding | None, record: Embedding) -> float:
         return math.nan
     if record.started_from != (last.epoch if last.step < 0 else last.step):
         return math.nan
-    radius = math.sqrt(float(np.mean(np.sum((last.points - last.points.mean(axis=0)) ** 2, axis=1))))
-    step = float(np.median(np.linalg.norm(record.points - last.points, axis=1)))
+    before = last.points.astype(np.float64)         # a square may be beyond float32
+    radius = math.sqrt(float(np.mean(np.sum((before - before.mean(axis=0)) ** 2, axis=1))))
+    step = float(np.median(np.linalg.norm(record.points - before, axis=1)))
     return step / radius if radius > 0 else math.nan

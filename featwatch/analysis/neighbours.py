@@ -158,12 +158,14 @@ def _smallest(values: np.ndarray, k: int) -> np.ndarray:
 
 
 def _centred(features: np.ndarray) -> tuple[np.ndarray, Measure]:
-    """The features about their mean as (samples, features) float64, and how their distances are measured."""
+    """The features, wide ones about their mean, as (samples, features) float64, and how their distances are measured."""
     values = np.array(features, dtype=np.float64, order="C")
     if values.ndim != 2:
         raise ValueError(f"features has shape {np.shape(features)}; (samples, features) is expected")
+    if values.shape[1] <= NARROW:       # as they are: a mean is another number for samples in another order
+        return values, _by_differences
     values -= values.mean(axis=0) if len(values) else 0.0
-    return values, _by_differences if values.shape[1] <= NARROW else _by_product(values)
+    return values, _by_product(values)
 
 
 def _by_differences(block: np.ndarray, values: np.ndarray) -> np.ndarray:

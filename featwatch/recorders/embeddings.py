@@ -109,7 +109,7 @@ class Embeddings(Recorder):
         movement = way = np.zeros(0)
         if origin is not None and before is not None and before.shape == features.shape:
             movement = relative_movement(features, before, typical_reach(reach[:, :k]))
-            way = np.linalg.norm(points - origin.points, axis=1)
+            way = np.linalg.norm(points.astype(np.float64) - origin.points, axis=1)     # a square may be beyond float32
         pearson, spearman = stability(movement, way)
         judged = len(judges(count))
         return Embedding(
@@ -167,6 +167,7 @@ class Embeddings(Recorder):
 
 def _share_of_radius(way: np.ndarray, points: np.ndarray) -> float:
     """The median way over the root mean square distance of the points from their centre; NaN where they are in one place."""
+    points = points.astype(np.float64)
     radius = float(np.sqrt(np.mean(np.sum((points - points.mean(axis=0)) ** 2, axis=1))))
     return float(np.median(way)) / radius if radius > 0 else math.nan
 
