@@ -101,7 +101,7 @@ def test_a_running_fit_is_seen_soon_and_the_playhead_stays(live, open_tab, loade
     def has_points(state: dict[str, Any]) -> bool:      # the tab is there when the first embedding is
         if tab.at("tab-samples").count():
             tab.at("tab-samples").click()
-        return (state["newest"] or 0) >= 2 and state["points"] == 200
+        return (state["newest"] or 0) >= 2 and state["points"] == 200 and state["shown"] is not None
 
     first = tab.until(has_points, 120)
     assert first["run"].startswith("digits")
@@ -110,7 +110,8 @@ def test_a_running_fit_is_seen_soon_and_the_playhead_stays(live, open_tab, loade
     deadline = time.monotonic() + 12
     while time.monotonic() < deadline:
         state = tab.state()
-        seen.setdefault(state["shown"], time.time())             # the epoch of the picture that was drawn last
+        if state["shown"] is not None:                          # as it is before the first picture
+            seen.setdefault(state["shown"], time.time())         # the epoch of the picture that was drawn last
         assert state["epoch"] == state["newest"]                # it follows until the user touches it
         tab.page.wait_for_timeout(50)
     written = _wall_times(logs / "digits" / "featwatch", f"embedding/{first['layer']}")
