@@ -110,7 +110,7 @@ def test_a_running_fit_is_seen_soon_and_the_playhead_stays(live, open_tab, loade
     deadline = time.monotonic() + 12
     while time.monotonic() < deadline:
         state = tab.state()
-        if state["shown"] is not None:                          # as it is before the first picture
+        if state["shown"] is not None:                          # as it is while the newest epoch is being analysed
             seen.setdefault(state["shown"], time.time())         # the epoch of the picture that was drawn last
         assert state["epoch"] == state["newest"]                # it follows until the user touches it
         tab.page.wait_for_timeout(50)
