@@ -47,19 +47,20 @@ def _memories(run: Run, last: int) -> Memories:
     memory: Memories = {}
     for layer in run.layers:
         newest = {
-            kind: _newest(accessor, kind, layer, run, last)
-            for kind, accessor in (("embedding", run.embedding), ("clusters", run.clusters))
+            # A layout of the same epoch is where the points are now; but what became of clusters is told since the one before.
+            kind: _newest(accessor, kind, layer, run, {"epochs": last - before, "steps": last})
+            for kind, accessor, before in (("embedding", run.embedding, 0), ("clusters", run.clusters, 1))
         }
         memory[layer] = {kind: Memory(record) for kind, record in newest.items() if record is not None}
     return memory
 
 
-def _newest(accessor: Callable[..., Record], kind: str, layer: str, run: Run, last: int) -> Record | None:
-    """The layer's newest record up to an epoch that can be read: at that epoch itself the model was what it is now.
+def _newest(accessor: Callable[..., Record], kind: str, layer: str, run: Run, last: Mapping[str, int]) -> Record | None:
+    """The layer's newest record that can be read, up to the epoch that is the last on its axis.
 
     By epoch or by step; of both kinds the one of the later epoch, and of the same that by epoch, which was made at its end.
     """
-    found = [record for axis in AXES if (record := _newest_on(axis, accessor, kind, layer, run, last)) is not None]
+    found = [record for axis in AXES if (record := _newest_on(axis, accessor, kind, layer, run, last[axis])) is not None]
     return max(found, key=lambda record: (record.epoch, record.step < 0), default=None)
 
 

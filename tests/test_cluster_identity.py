@@ -349,5 +349,5 @@ def test_a_resumed_training_goes_on_with_the_log_s_clusters(tmp_path: Path):
     record = found["clusters"].record
     assert isinstance(record, Clustering) and (record.epoch, record.next_identity) == (4, 3)
     np.testing.assert_array_equal(record.identities, [0, 2, 1])
-    assert earlier(str(tmp_path), 3, probe).memory["conv1"]["clusters"].record.epoch == 3
+    assert earlier(str(tmp_path), 4, probe).memory["conv1"]["clusters"].record.epoch == 3
     assert not earlier(str(tmp_path), 5, fw.Probe(np.zeros((80, 3), np.float32), np.ones(80, int))).memory

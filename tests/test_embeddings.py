@@ -181,5 +181,5 @@ def test_snapshots_one_by_one_and_resumed_runs_continue_the_layout(tmp_path: Pat
     radius = np.linalg.norm(first.points - first.points.mean(axis=0), axis=1).mean()
     assert np.median(np.linalg.norm(second.points - first.points, axis=1)) < 0.1 * radius
     np.testing.assert_array_equal(run.clusters("dense", 3).identities, run.clusters("dense", 0).identities)
-    again = fw.snapshot(model, probe, tmp_path, recorders=recorders, epoch=3).embedding("dense", 3)
-    assert again.started_from == 3
+    again = fw.snapshot(model, probe, tmp_path, recorders=recorders, epoch=3)
+    assert again.embedding("dense", 3).started_from == 3 and again.clusters("dense", 3).last == 0
