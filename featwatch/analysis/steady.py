@@ -47,9 +47,9 @@ def resettled(task: Task, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return points, guests
     hosts = moved <= 1
     near = hosts[task.indices]
-    reach = typical_reach(task.distances)
+    reach, before = typical_reach(task.distances), task.before.astype(np.float64)
     for sample in np.flatnonzero((moved > 1) & (near.sum(axis=1) >= _HOSTS)):
-        way = np.linalg.norm(task.before.astype(np.float64) - task.features[sample], axis=1)
+        way = np.linalg.norm(before - task.features[sample], axis=1)
         passed = np.count_nonzero(way < way[sample]) / len(start)
         if moved[sample] * reach > _FAR * task.distances[sample, -1] or passed > _PASSED:
             guests[sample] = True
@@ -64,19 +64,21 @@ def typical_reach(distances: np.ndarray) -> float:
     return float(np.median(reach)) if len(reach) else 0.0
 
 
-def steady(task: Task, free: np.ndarray, within: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+def steady(
+    task: Task, free: np.ndarray, within: Callable[[np.ndarray, np.ndarray], np.ndarray], guests: np.ndarray | None = None
+) -> np.ndarray:
     """The layout that moves least among those that keep nearly as many neighbours as `free`, (samples, 2) float64.
 
     `task`: with a start.  `free`: (samples, 2), the layout where every point may move.  `within`: gives a layout from
     points and how far from the start each may be, (samples,).  A sample may move in proportion to how far its features
-    moved, and to the square of that beyond one median distance to its neighbours; one that is `resettled` anywhere.
+    moved, and to the square of that beyond one median distance to its neighbours; `guests`, which are `resettled`, anywhere.
     """
     start = np.asarray(task.start, np.float64)
     moved = movements(task)
     free = aligned(free, start, 1 / np.maximum(np.minimum(moved, 1e6), _FINEST) ** 2)
     judge = _Judge(task)
     allowed = moved * np.maximum(moved, 1.0) * judge.reach_in(start)
-    allowed[resettled(task, moved)[1]] = np.inf
+    allowed[resettled(task, moved)[1] if guests is None else guests] = np.inf
     wanted = KEEP * judge.kept(free)
     shift = free - start
     length = np.maximum(np.linalg.norm(shift, axis=1), 1e-12)

@@ -45,14 +45,15 @@ def umap(task: Task) -> np.ndarray:
             points = graph.whole(points, points, np.full(count, np.inf), POLISHING_ROUNDS, 1.0, task.trace, FRESH_ROUNDS)
     elif count <= WHOLE:
         start = np.asarray(task.start, np.float64)
-        free = graph.whole(resettled(task, movements(task))[0], start, np.full(count, np.inf), FREE_ROUNDS, 1.0)
+        placed, guests = resettled(task, movements(task))
+        free = graph.whole(placed, start, np.full(count, np.inf), FREE_ROUNDS, 1.0)
         taken: list[tuple[np.ndarray, np.ndarray]] = []
 
         def within(points: np.ndarray, reach: np.ndarray) -> np.ndarray:
             taken[:] = [(points, reach)]
             return graph.whole(points, start, reach, WITHIN_ROUNDS, 0.5)
 
-        points = steady(task, free, within)
+        points = steady(task, free, within, guests)
         if task.trace is not None and taken:
             graph.whole(taken[0][0], start, taken[0][1], WITHIN_ROUNDS, 0.5, task.trace)
     else:
