@@ -380,3 +380,16 @@ def test_whole_gradients_lead_down_umaps_loss():
         losses.append(loss(graph.whole(start, start, np.full(100, np.inf), rounds, 1.0)))
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < loss(umap_layout._Graph(job).sampled(start, np.zeros(100), 200))
+
+
+def test_where_everything_has_changed_a_layout_is_made_anew_if_that_is_better():
+    """Two kinds of features that have nothing to do with each other: going on from the first would stay in a knot."""
+    rng = np.random.default_rng(0)
+    line = rng.permutation(np.linspace(0, 1, 300))
+    before = rng.normal(size=(300, 2))
+    after = np.stack([line, 1 - line], axis=1)
+    start = umap(task(before))
+    points = umap(task(after, start=start, before=before))
+    near = nearest(after, 15)[0]
+    fresh = neighbours_kept(near, nearest(umap(task(after)), 15)[0])
+    assert neighbours_kept(near, nearest(points, 15)[0]) > 0.9 * fresh

@@ -8,7 +8,7 @@ import numpy as np
 
 from featwatch.analysis.layout_task import Task, Trace
 from featwatch.analysis.linear import pca
-from featwatch.analysis.steady import movements, resettled, steady
+from featwatch.analysis.steady import better, movements, resettled, steady
 
 # Measured over 16 epochs of a digits net.  Neighbours kept (k = 15) of a dense layer: umap-learn 0.656, sampled rounds alone
 # 0.64, with whole ones after them 0.69; a hundred whole ones keep no more than forty.
@@ -40,13 +40,14 @@ def umap(task: Task) -> np.ndarray:
         task = replace(task, start=None)
     graph = _Graph(task)
     if task.start is None:
-        points = graph.sampled(scattered(task), np.zeros(count), FRESH_ROUNDS, task.trace, last=count > WHOLE)
-        if count <= WHOLE:
-            points = graph.whole(points, points, np.full(count, np.inf), POLISHING_ROUNDS, 1.0, task.trace, FRESH_ROUNDS)
+        points = graph.anew(scattered(task), task.trace)
     elif count <= WHOLE:
         start = np.asarray(task.start, np.float64)
-        placed, guests = resettled(task, movements(task))
+        moved = movements(task)
+        placed, guests = resettled(task, moved)
         free = graph.whole(placed, start, np.full(count, np.inf), FREE_ROUNDS, 1.0)
+        if np.median(moved) > 1 and task.before is not None:
+            free = better(task, free, graph.anew(scattered(task)))
         taken: list[tuple[np.ndarray, np.ndarray]] = []
 
         def within(points: np.ndarray, reach: np.ndarray) -> np.ndarray:
@@ -71,6 +72,13 @@ class _Graph:
         self._seed = task.seed
         self._a, self._b = (float(value) for value in find_ab_params(1.0, task.min_dist))
         self._heads, self._tails, self._weights = fuzzy_graph(task)
+
+    def anew(self, start: np.ndarray, trace: Trace | None = None) -> np.ndarray:
+        """Points from a start that means nothing."""
+        points = self.sampled(start, np.zeros(self._count), FRESH_ROUNDS, trace, last=self._count > WHOLE)
+        if self._count > WHOLE:
+            return points
+        return self.whole(points, points, np.full(self._count, np.inf), POLISHING_ROUNDS, 1.0, trace, FRESH_ROUNDS)
 
     def sampled(
         self, start: np.ndarray, stiffness: np.ndarray, rounds: int, trace: Trace | None = None, last: bool = False
