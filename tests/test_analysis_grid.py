@@ -142,6 +142,7 @@ def test_the_largest_grids_keep_within_64_bits() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+@example(35, 37)        # two assignments are equally good
 def test_permuting_samples_permutes_it(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     points, order = rng.normal(size=(count, 2)), rng.permutation(count)

@@ -91,13 +91,15 @@ def assignment(points: np.ndarray, box: Box) -> Assignment:
     relative = (points.astype(np.float64) - (box.left, box.bottom)) / box.cell
     reach = REACH * box.columns
     x, y = np.rint(np.clip(relative, -reach, reach) * unit).astype(np.int64).T.copy()
+    order = np.lexsort((y, x, x * 73856093 ^ y * 19349663))      # by place and not by index: which of equally good ones is found
+    x, y = x[order], y[order]
     finest = 1 if count <= MOST_EXACT else max(1, int(NEARLY * unit**2 * (cells + 1)))
     found, prices, _ = assign(x, y, box.columns, box.rows, unit, finest, _MOST_BIDS * cells)
     exact = regret(x, y, found, prices, box.columns, unit) <= cells
     _, place = np.unique(np.stack([x, y], axis=1), axis=0, return_inverse=True)
     place = place.ravel()
     ordered = np.empty(count, np.int32)
-    ordered[np.argsort(place, kind="stable")] = found[np.lexsort((found, place))]
+    ordered[order[np.argsort(place, kind="stable")]] = found[np.lexsort((found, place))]
     return Assignment(ordered, exact)
 
 
