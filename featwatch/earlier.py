@@ -45,11 +45,13 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
 
 def _memories(run: Run, last: int) -> Memories:
     memory: Memories = {}
+    continued = (("embedding", run.embedding, 0), ("clusters", run.clusters, 1), ("health", run.health, 1))
     for layer in run.layers:
         newest = {
-            # A layout of the same epoch is where the points are now; but what became of clusters is told since the one before.
+            # A layout of the same epoch is where the points are now; what became of clusters and filters is told since the
+            # record before.
             kind: _newest(accessor, kind, layer, run, {"epochs": last - before, "steps": last})
-            for kind, accessor, before in (("embedding", run.embedding, 0), ("clusters", run.clusters, 1))
+            for kind, accessor, before in continued
         }
         memory[layer] = {kind: Memory(record) for kind, record in newest.items() if record is not None}
     return memory

@@ -6,6 +6,7 @@ Where one row per sample would be too much to keep.  A fold takes what the reduc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -62,5 +63,85 @@ class HistogramFold:
         }
 
 
+class MomentFold:
+    """How the filters vary together, over rows of values that are finite.
+
+    It gives, in float64,
+
+    * `moment_mean`: (filters,),
+    * `moment_covariance`: (filters, filters), divided by the number of rows; NaN where there is none,
+    * `moment_rows`: () int64, rows that counted,
+    * `moment_positions`: () int64, positions of a sample that were taken.
+
+    Batches are joined by the pairwise update of Chan, Golub & LeVeque 1979, each about its own mean, so that what
+    two proportional filters differ by is not lost in large means.
+    """
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._positions = 0
+        self._mean: np.ndarray | None = None
+        self._scatter: np.ndarray | None = None
+
+    def add(self, values: np.ndarray) -> None:
+        """Take one batch, (rows, positions, filters) float32."""
+        filters = values.shape[-1]
+        self._positions = values.shape[1]
+        flat = values.reshape(-1, filters)
+        finite = np.isfinite(flat).all(axis=1)
+        flat = flat if finite.all() else flat[finite]
+        if self._mean is None or self._scatter is None:
+            self._mean, self._scatter = np.zeros(filters), np.zeros((filters, filters))
+        if not len(flat):
+            return
+        mean = flat.mean(axis=0, dtype=np.float64)
+        centred = flat - mean.astype(np.float32)
+        rows, delta = len(flat), mean - self._mean
+        total = self._rows + rows
+        self._scatter += (centred.T @ centred).astype(np.float64)
+        self._scatter += np.outer(delta, delta) * (self._rows * rows / total)
+        self._mean += delta * (rows / total)
+        self._rows = total
+
+    def result(self) -> dict[str, np.ndarray]:
+        assert self._mean is not None and self._scatter is not None, "no batch was added"
+        rows = self._rows or math.nan
+        return {
+            "moment_mean": self._mean if self._rows else np.full_like(self._mean, np.nan),
+            "moment_covariance": self._scatter / rows,
+            "moment_rows": np.array(self._rows, np.int64),
+            "moment_positions": np.array(self._positions, np.int64),
+        }
+
+
+class ChannelFold:
+    """One number a channel over all samples: the largest of what the batches give, or their mean."""
+
+    def __init__(self, name: str, largest: bool) -> None:
+        self._name = name
+        self._largest = largest
+        self._rows = 0
+        self._sum: np.ndarray | None = None
+
+    def add(self, values: np.ndarray) -> None:
+        """Take one batch, (rows, channels) float32."""
+        found = values.max(axis=0) if self._largest else values.sum(axis=0, dtype=np.float64)
+        self._rows += len(values)
+        if self._sum is None:
+            self._sum = found
+        else:
+            self._sum = np.maximum(self._sum, found) if self._largest else self._sum + found
+
+    def result(self) -> dict[str, np.ndarray]:
+        """(channels,): `input_channel_peak` float32, or `input_channel_mean` float64."""
+        assert self._sum is not None, "no batch was added"
+        return {self._name: self._sum if self._largest else self._sum / self._rows}
+
+
 # Name of the reduction -> what makes a fresh fold for a layer.
-FOLDS: dict[str, Callable[[About], Fold]] = {"sampled_values": lambda about: HistogramFold()}
+FOLDS: dict[str, Callable[[About], Fold]] = {
+    "sampled_values": lambda about: HistogramFold(),
+    "moment_values": lambda about: MomentFold(),
+    "input_channel_peak": lambda about: ChannelFold("input_channel_peak", largest=True),
+    "input_channel_mean": lambda about: ChannelFold("input_channel_mean", largest=False),
+}

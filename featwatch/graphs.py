@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
+
+from featwatch.activations import Passing, passing
 
 _NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization)
 _ACTIVATION_LAYERS = (
     keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU,
     keras.layers.ELU, keras.layers.Softmax,
 )  # fmt: skip
+# What stands between a layer and its activation without mixing the filters, or doing anything while nothing is trained.
+_LET_THROUGH = (
+    keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D, keras.layers.SpatialDropout3D,
+    keras.layers.GaussianNoise, keras.layers.GaussianDropout, keras.layers.AlphaDropout, keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+    keras.layers.MaxPooling1D, keras.layers.MaxPooling2D, keras.layers.MaxPooling3D,
+    keras.layers.AveragePooling1D, keras.layers.AveragePooling2D, keras.layers.AveragePooling3D,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """The activation that applies to a layer: the operation after which it has been applied, and what came before it."""
+
+    operation: Any                      # the layer itself where it applies its own, or none applies
+    name: str                           # "linear" where none applies
+    normalisation: Any = None           # the batch normalisation between them, if it comes right after the layer
+    direct: bool = True                 # whether nothing else has changed the values in between, but for pooling
 
 
 def graph_of(model: Any) -> Any:
@@ -41,19 +62,38 @@ def nodes_of(graph: Any) -> list[Any]:
     return [node for depth in sorted(graph._nodes_by_depth, reverse=True) for node in graph._nodes_by_depth[depth]]
 
 
-def applied_activation(graph: Any, layer: Any, node: Any) -> tuple[Any, str]:
-    """The operation after which the layer's activation has been applied, and that activation's name."""
+def applied_activation(graph: Any, layer: Any, node: Any) -> Applied:
+    """The activation that applies to a layer's output: its own, or the one that follows in the graph.
+
+    Normalisations, dropout and pooling may stand in between, as long as nothing else uses what comes out of the
+    layer or of them.  What is not followed by an activation is "linear", and so is what is added to something first.
+    """
     own = own_activation(layer)
     if own:
-        return layer, own
-    following = _only_consumer(graph, node) if len(node.output_tensors) == 1 else None
-    if following is not None and isinstance(following.operation, _NORMALISATIONS):
-        following = _only_consumer(graph, following)
-    if following is not None:
+        return Applied(layer, own)
+    normalisation, direct, place = None, True, node
+    while True:
+        following = _only_consumer(graph, place) if len(place.output_tensors) == 1 else None
+        if following is None:
+            return Applied(layer, "linear")
         name = activation_name(following.operation)
         if name:
-            return following.operation, name
-    return layer, "linear"
+            return Applied(following.operation, name, normalisation, direct)
+        if isinstance(following.operation, _NORMALISATIONS):
+            first = place is node and isinstance(following.operation, keras.layers.BatchNormalization)
+            normalisation, direct = (following.operation, True) if first else (normalisation, False)
+        elif not isinstance(following.operation, _LET_THROUGH):
+            return Applied(layer, "linear")
+        place = following
+
+
+def passing_of(operation: Any, name: str) -> Passing:
+    """Where the activation of this name, which `operation` applies, passes a gradient on."""
+    own = getattr(operation, "activation", None)
+    applying = own if isinstance(own, keras.Layer) else operation       # Dense(8, activation=keras.layers.ELU(0.5))
+    ceiling, alpha = getattr(applying, "max_value", None), getattr(applying, "alpha", 1.0)
+    known = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
+    return passing(name, alpha=float(alpha) if known else 1.0, ceiling=ceiling if isinstance(ceiling, (int, float)) else None)
 
 
 def own_activation(layer: Any) -> str:

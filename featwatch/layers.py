@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from featwatch.graphs import applied_activation, graph_of, nodes_of, operations_of, own_activation
+from featwatch.activations import Passing
+from featwatch.graphs import applied_activation, graph_of, nodes_of, operations_of, own_activation, passing_of
 
 LayerChoice = str | Sequence[str] | Callable[[Any], bool] | None
 
@@ -36,6 +37,9 @@ class Site:
     inside: bool = False            # whether it is within code of the user's own, where no graph leads: read by interception
     tensors: int = 1                # that it gives; of several the first is read
     number: int = 0                 # > 0 where several layers at one place have this name
+    normalisation: Any = None       # the batch normalisation right after the layer, where its activation comes after that
+    direct: bool = True             # whether nothing but that, dropout and pooling stands between the layer and its activation
+    passing: Passing = Passing()    # where the activation passes a gradient on
 
     @property
     def name(self) -> str:
@@ -143,8 +147,11 @@ def _of_graph(graph: Any, path: tuple[str, ...], inside: bool, refused: dict[str
         if reason:
             refused["/".join((*path, operation.name))] = reason
         else:
-            tapped, activation = applied_activation(graph, operation, nodes[0])
-            yield Site(operation, path, tapped, activation, len(nodes), inside, len(nodes[0].output_tensors))
+            found = applied_activation(graph, operation, nodes[0])
+            yield Site(
+                operation, path, found.operation, found.name, len(nodes), inside, len(nodes[0].output_tensors),
+                normalisation=found.normalisation, direct=found.direct, passing=passing_of(found.operation, found.name),
+            )  # fmt: skip
         if _is_composite(operation):
             yield from _inside(operation, (*path, operation.name), refused)
 
@@ -156,7 +163,8 @@ def _inside(layer: Any, path: tuple[str, ...], refused: dict[str, str]) -> Itera
         if nested is not None:
             yield from _of_graph(nested, (*path, sub.name), True, refused)
             continue
-        yield Site(sub, path, sub, own_activation(sub) or "linear", inside=True)
+        activation = own_activation(sub) or "linear"
+        yield Site(sub, path, sub, activation, inside=True, passing=passing_of(sub, activation))
         if _is_composite(sub):
             yield from _inside(sub, (*path, sub.name), refused)
 

@@ -29,15 +29,19 @@ from featwatch.records import (
     GridMap,
     Histograms,
     Journal,
+    Kernels,
     LayerAlignment,
     LayerHealth,
     LayerInfo,
     LayerSeparation,
+    Maps,
     Predictions,
     ProbeRecord,
     Record,
     SampleEvents,
     Session,
+    Similarity,
+    Specificity,
 )
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
@@ -192,6 +196,22 @@ class Run:
     def health(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> LayerHealth:
         """What each of the layer's filters does."""
         return self._record(LayerHealth, layer, epoch, step)
+
+    def similarity(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Similarity:
+        """Which of the layer's filters say what others say already."""
+        return self._record(Similarity, layer, epoch, step)
+
+    def specificity(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Specificity:
+        """Which classes each of the layer's filters answers to."""
+        return self._record(Specificity, layer, epoch, step)
+
+    def kernels(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Kernels:
+        """The layer's kernels as pictures."""
+        return self._record(Kernels, layer, epoch, step)
+
+    def maps(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Maps:
+        """What the layer makes of some samples, channel by channel."""
+        return self._record(Maps, layer, epoch, step)
 
     def histograms(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Histograms:
         """Histograms of each filter's activations."""

@@ -25,12 +25,12 @@ from featwatch.predictions import loss_of, predictions
 from featwatch.preparation import Prepared
 from featwatch.probe import Probe
 from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
-from featwatch.recorders.pipeline import Memories, Outcome, Task, analyse
+from featwatch.recorders.pipeline import LayerTask, Memories, Outcome, Task, analyse, remembered
 from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
 from featwatch.sketch import distance_error
 from featwatch.taps import Reading, TapPass
 from featwatch.tasks import across_task, layer_tasks
-from featwatch.weights import filter_bias, filter_weights
+from featwatch.weights import filter_bias, filter_weights, inputs_per_filter, kernel_of, normalisation_of
 from featwatch.wire import AXES, place_of
 from featwatch.writers import Writer
 
@@ -84,6 +84,7 @@ class Recording:
         self._spent = Costs()                           # in this recording, for its log
         self._writer = writer
         self._analyst: Analyst = InlineAnalyst(self._deliver)
+        self._memory: Memories = {}                     # of the recorders that analyse in this process
         self._desk = AlertDesk((), ())
         self.histories = {axis: SampleHistory(probe.labels) for axis in AXES}   # what the next `fit`'s events continue from
         self._started = time.time()
@@ -103,7 +104,10 @@ class Recording:
         self._started = setting.started
         if self._background:
             self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
-        self._analyst.memory.update(setting.memory)
+        here = {recorder.produces.kind for recorder in self._plan.recorders if not recorder.in_worker}
+        for layer, known in setting.memory.items():
+            self._memory[layer] = {kind: memory for kind, memory in known.items() if kind in here}
+            self._analyst.memory[layer] = {kind: memory for kind, memory in known.items() if kind not in here}
         self.histories.update(setting.histories)
         names = [site.name for site in readable]
         self._desk = AlertDesk(self._detectors, names, opened=setting.alerts, trouble=self._trouble)
@@ -141,16 +145,15 @@ class Recording:
         with self._booked("predictions"):
             self._predict(epoch, step, reading)
         snapshots = {
-            site.name: self._layer_snapshot(epoch, step, site, taps, reading.layers[site.name])
+            site.name: self._layer_snapshot(epoch, step, site, recorders, taps, reading.layers[site.name])
             for site in self._plan.sites
             if site.name in reading.layers
         }
         tasks: list[Task] = []
         for task in layer_tasks(self._plan, recorders, snapshots):
-            here = replace(task, recorders=tuple(recorder for recorder in task.recorders if not recorder.in_worker))
-            self._deliver(here, analyse(here), blocked=True)
+            self._analyse_here(replace(task, recorders=tuple(recorder for recorder in task.recorders if not recorder.in_worker)))
             later = tuple(self._for_worker[recorder] for recorder in task.recorders if recorder.in_worker)
-            tasks += [replace(task, recorders=later)] if later else []
+            tasks += [replace(task, snapshot=_light(task.snapshot, later), recorders=later)] if later else []
         across = across_task(self._plan, recorders, snapshots)
         tasks += [replace(across, recorders=tuple(self._for_worker[recorder] for recorder in across.recorders))] if across else []
         if tasks:
@@ -158,6 +161,13 @@ class Recording:
         for recorder in recorders:
             if isinstance(recorder, ExplainingRecorder):
                 self._explain(recorder, epoch, step, snapshots)
+
+    def _analyse_here(self, task: LayerTask) -> None:
+        task = task.continued(self._memory)
+        outcomes = analyse(task)
+        for layer, kept in remembered(task, outcomes).items():
+            self._memory[layer] = {**self._memory.get(layer, {}), **kept}
+        self._deliver(task, outcomes, blocked=True)
 
     def _submit(self, position: float, tasks: list[Task]) -> None:
         began = time.perf_counter()
@@ -279,9 +289,12 @@ class Recording:
     @property
     def memory(self) -> Memories:
         """What the next `fit`'s analysis continues from."""
-        return dict(self._analyst.memory)
+        worker = dict(self._analyst.memory)
+        return {layer: {**worker.get(layer, {}), **self._memory.get(layer, {})} for layer in {*worker, *self._memory}}
 
-    def _layer_snapshot(self, epoch: int, step: int, site: Site, taps: TapPass, reduced: Mapping[str, Any]) -> LayerSnapshot:
+    def _layer_snapshot(
+        self, epoch: int, step: int, site: Site, recorders: Sequence[Recorder], taps: TapPass, reduced: Mapping[str, Any]
+    ) -> LayerSnapshot:
         return LayerSnapshot(
             epoch=epoch,
             step=step,
@@ -290,6 +303,11 @@ class Recording:
             reductions=reduced,
             weights=filter_weights(site.layer),
             bias=filter_bias(site.layer),
+            kernel=kernel_of(site.layer) if any(one.wants_kernel for one in self._plan.of_site(site, recorders)) else None,
+            normalisation=normalisation_of(site.normalisation),
+            direct=site.direct,
+            inputs_per_filter=inputs_per_filter(site.layer),
+            passing=site.passing,
             distance_error=distance_error(reduced),
             input_minimum=float(reduced["input_minimum"].min()) if "input_minimum" in reduced else -math.inf,
             input_maximum=float(reduced["input_maximum"].max()) if "input_maximum" in reduced else math.inf,
@@ -357,6 +375,11 @@ class Recording:
             entries, self._entries = tuple(self._entries), []
         if entries:
             self._write(kind(epoch=epoch, entries=entries))
+
+
+def _light(snapshot: LayerSnapshot, recorders: Sequence[Recorder]) -> LayerSnapshot:
+    """The snapshot with no more than these recorders want."""
+    return snapshot if any(recorder.wants_kernel for recorder in recorders) else replace(snapshot, kernel=None)
 
 
 def _stripped(recorder: Recorder) -> Recorder:

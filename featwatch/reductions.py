@@ -14,10 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from featwatch.activations import Passing
 from featwatch.sketch import SKETCH_SEED, Sketch
 
 # Values of a filter up to which its histogram takes all of them; of more it takes a sample of at least that many.
 EXACT_VALUES = 100_000
+# The same for how its filters vary together: the time for that goes with the square of their number.
+EXACT_MOMENTS = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,7 @@ class About:
     sketch: Sketch
     samples: int                        # in the probe
     seed: int = SKETCH_SEED
+    passing: Passing = Passing()        # where the layer's activation passes a gradient on
 
 
 def features(values: tf.Tensor, about: About) -> tf.Tensor:
@@ -117,23 +121,37 @@ def largest(values: tf.Tensor, about: About) -> tf.Tensor:
     return tf.where(known, line * (length * filters) + place, -1)
 
 
-def sampled_values(values: tf.Tensor, about: About) -> tf.Tensor:
-    """(batch, kept, filters): the values at some positions, at all of them where the probe has `EXACT_VALUES` at most.
+def responsive(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, filters): the share of positions at which the layer's activation passes a gradient on."""
+    passing, maps = about.passing, _positions(values)
+    if passing == Passing(low=0.0):
+        return active(values, about)            # one and the same, computed once
+    if passing.everywhere:
+        return tf.ones((tf.shape(maps)[0], maps.shape[2]))
+    passes = (maps > passing.low) & (maps < passing.high)
+    if passing.gap:
+        passes &= (maps > 0) | (maps < -passing.gap)
+    return tf.reduce_mean(tf.where(passes, 1.0, 0.0), axis=1)
 
-    Which ones is random but fixed; each row of a batch takes its own, so that together they are spread
-    evenly over the map.
-    """
-    flat = _positions(values)
-    positions = flat.shape[1]
-    if about.samples * positions <= EXACT_VALUES:
-        return flat
-    kept = -(-EXACT_VALUES // about.samples)
-    order = np.random.default_rng((about.seed, positions)).permutation(positions)
-    rows = flat.shape[0] or 1       # where the batch's size is not known while tracing, all rows take the same
-    taken = order[np.arange(rows * kept).reshape(rows, kept) % positions]
-    if rows == 1:
-        return tf.gather(flat, taken[0], axis=1)
-    return tf.gather(flat, taken, axis=1, batch_dims=1)
+
+def sampled_values(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, kept, filters): the values at some positions, at all of them where the probe has `EXACT_VALUES` at most."""
+    return _some(values, about, EXACT_VALUES)
+
+
+def moment_values(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, kept, filters): the values at fewer positions, at all of them where the probe has `EXACT_MOMENTS` at most."""
+    return _some(values, about, EXACT_MOMENTS)
+
+
+def input_channel_peak(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, channels): the largest magnitude that entered the layer in each channel."""
+    return tf.reduce_max(tf.abs(_positions(values)), axis=1)
+
+
+def input_channel_mean(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, channels): the mean of what entered the layer in each channel."""
+    return tf.reduce_mean(_positions(values), axis=1)
 
 
 def input_minimum(values: tf.Tensor, about: About) -> tf.Tensor:
@@ -144,6 +162,25 @@ def input_minimum(values: tf.Tensor, about: About) -> tf.Tensor:
 def input_maximum(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch,): the largest value that entered the layer."""
     return tf.reduce_max(values, axis=range(1, values.shape.rank))
+
+
+def _some(values: tf.Tensor, about: About, enough: int) -> tf.Tensor:
+    """(batch, kept, filters): the values at so many positions that the probe has at least `enough` of each filter.
+
+    Which ones is random but fixed; each row of a batch takes its own, so that together they are spread
+    evenly over the map.
+    """
+    flat = _positions(values)
+    positions = flat.shape[1]
+    if about.samples * positions <= enough:
+        return flat
+    kept = min(-(-enough // about.samples), positions)
+    order = np.random.default_rng((about.seed, positions)).permutation(positions)
+    rows = flat.shape[0] or 1       # where the batch's size is not known while tracing, all rows take the same
+    taken = order[np.arange(rows * kept).reshape(rows, kept) % positions]
+    if rows == 1:
+        return tf.gather(flat, taken[0], axis=1)
+    return tf.gather(flat, taken, axis=1, batch_dims=1)
 
 
 def _positions(values: tf.Tensor) -> tf.Tensor:

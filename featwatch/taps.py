@@ -86,6 +86,7 @@ class TapPass:
         self._needs = {site: tuple(names) for site, names in needs.items()}
         self._samples = samples
         self._seed = seed
+        self._passing = {site.name: site.passing for site in self._needs}
         self._sketches: dict[str, Sketch] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._rungs = _GRAPH_RUNGS if graph_of(model) is not None else _CALL_RUNGS
@@ -175,7 +176,7 @@ class TapPass:
         return FOLDS[reduction](self._about(name)) if reduction in FOLDS else _Rows(reduction, self._samples)
 
     def _about(self, name: str) -> About:
-        return About(self._sketches[name], self._samples, self._seed)
+        return About(self._sketches[name], self._samples, self._seed, self._passing[name])
 
     def _build(self) -> Any:
         if self._rung.eager:

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from featwatch.folding import Normalisation
+
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
@@ -35,10 +37,59 @@ def filter_weights(layer: Any) -> np.ndarray | None:
     return values.reshape(-1, values.shape[-1]).T.copy()
 
 
+def kernel_of(layer: Any) -> np.ndarray | None:
+    """(…, inputs, filters) float32 of a convolution or dense layer: its kernel with the filters last; None for any other.
+
+    Of a depthwise convolution (…, 1, filters); of a separable one the depthwise kernel, (…, 1, inputs · multiplier),
+    which is what looks at the image.
+    """
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return kernel_of(layer.layer)
+    kernel = getattr(layer, "depthwise_kernel" if isinstance(layer, _SEPARABLE) else "kernel", None)
+    if not _is_tensor(kernel) or len(kernel.shape) < 2:
+        return None
+    values = as_numpy(kernel)
+    if isinstance(layer, (*_DEPTHWISE, *_SEPARABLE)):
+        return values.reshape(*values.shape[:-2], 1, -1)
+    return np.swapaxes(values, -2, -1) if isinstance(layer, _TRANSPOSED) else values
+
+
+def inputs_per_filter(layer: Any) -> int:
+    """How many channels of what enters the layer a filter looks at; 0 where that is not known.
+
+    A row of `filter_weights` is (positions · this), the channels fastest.  Of filters in equal groups each group
+    looks at as many channels of its own: of a grouped or depthwise convolution.  What a separable convolution's rows
+    look at is not what enters the layer.
+    """
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return inputs_per_filter(layer.layer)
+    kernel = getattr(layer, "kernel", None)
+    if isinstance(layer, _SEPARABLE) or not _is_tensor(kernel) or len(kernel.shape) < 2:
+        return 0
+    if isinstance(layer, _DEPTHWISE):
+        return 1
+    return int(kernel.shape[-1 if isinstance(layer, _TRANSPOSED) else -2])
+
+
 def filter_bias(layer: Any) -> np.ndarray | None:
     """(filters,) float32, or None where the layer has no bias."""
     bias = getattr(layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer, "bias", None)
     return as_numpy(bias) if _is_tensor(bias) and len(bias.shape) == 1 else None
+
+
+def normalisation_of(layer: Any) -> Normalisation | None:
+    """What a batch normalisation does to each filter, with its moving averages of the moment; None for no layer.
+
+    Ioffe & Szegedy 2015, *Batch Normalization*, algorithm 2.
+    """
+    if layer is None or not _is_tensor(getattr(layer, "moving_mean", None)):
+        return None
+    mean, variance = as_numpy(layer.moving_mean).astype(np.float64), as_numpy(layer.moving_variance).astype(np.float64)
+    gamma, beta = getattr(layer, "gamma", None), getattr(layer, "beta", None)
+    scale = as_numpy(gamma) if _is_tensor(gamma) else np.ones(len(mean), np.float32)
+    shift = as_numpy(beta) if _is_tensor(beta) else np.zeros(len(mean), np.float32)
+    factor = scale / np.sqrt(variance + layer.epsilon)
+    return Normalisation(factor, shift - mean * factor, scale, shift)
 
 
 def _is_tensor(value: Any) -> TypeGuard[Any]:

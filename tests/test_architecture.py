@@ -36,7 +36,7 @@ FLOORS = [  # the roof comes first
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
-    {"cost", "steps", "errors", "progress", "sketch", "phrases"},
+    {"cost", "steps", "errors", "progress", "sketch", "phrases", "activations", "folding"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -51,8 +51,8 @@ PLUGIN_FLOORS = [
 # Where less is allowed than the floors would allow.
 NARROWER = {
     "alerts": {"records", "errors"},
-    "analysis": {"records"},
-    "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch"},
+    "analysis": {"records", "activations", "folding"},
+    "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch", "activations", "folding"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
     "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames", "happenings", "phrases", "analysis"},

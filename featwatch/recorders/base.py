@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from featwatch.activations import Passing
 from featwatch.analysis.neighbours import Distances
+from featwatch.folding import Normalisation
 from featwatch.records import LayerInfo, Record
 
 
@@ -33,6 +35,11 @@ class LayerSnapshot:
     step: int = -1                              # optimiser updates done; −1 = the snapshot was made on a schedule of epochs
     weights: np.ndarray | None = None           # (filters, weights per filter) float32
     bias: np.ndarray | None = None              # (filters,) float32
+    kernel: np.ndarray | None = None            # (rows, columns, inputs, filters), …; for recorders that want it
+    inputs_per_filter: int = 0                  # channels, fastest in a row of `weights`, that a filter looks at; 0 = not known
+    normalisation: Normalisation | None = None  # the batch normalisation right after the layer, where the activation follows that
+    direct: bool = True                         # nothing but that, dropout and pooling between the layer and its activation
+    passing: Passing = Passing()                # where that activation passes a gradient on
     distance_error: float = 0.0                 # relative RMS error of distances between the kept features
     input_minimum: float = -math.inf            # bounds of what entered the layer over the probe;
     input_maximum: float = math.inf             # infinite = not known
@@ -77,6 +84,7 @@ class Recorder(ABC):
     remembers: tuple[str, ...] = ()             # reductions that it wants again as `previous_reductions` at the next epoch
     wants_before: ClassVar[tuple[str, ...]] = ()    # reductions that it wants of the layer before, as `before.reductions`
     input_range: ClassVar[bool] = False         # whether it wants `input_minimum` and `input_maximum`
+    wants_kernel: ClassVar[bool] = False        # whether it wants `kernel`
     in_worker: ClassVar[bool] = True            # False: so cheap that it runs where training runs, and survives its death
 
     layers: Any = None                          # its own choice of layers; None = the watch's

@@ -9,15 +9,26 @@ from __future__ import annotations
 from featwatch.records.alert import SEVERITIES, Alert
 from featwatch.records.base import Record, array, picture
 from featwatch.records.events import SampleEvents
-from featwatch.records.filters import CAUSES, FeatureImages, FilterExemplars, Histograms, LayerHealth
+from featwatch.records.filters import (
+    CAUSES,
+    FeatureImages,
+    FilterExemplars,
+    Histograms,
+    Kernels,
+    LayerHealth,
+    Maps,
+    Similarity,
+    Specificity,
+)
 from featwatch.records.layers import LayerAlignment
 from featwatch.records.samples import Clustering, Embedding, GridMap, LayerSeparation, Predictions
 from featwatch.records.session import Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
 
 __all__ = [
     "CAUSES", "KINDS", "SEVERITIES", "Alert", "Closing", "Clustering", "Embedding", "EpochLog", "FeatureImages",
-    "FilterExemplars", "GridMap", "Histograms", "Journal", "LayerAlignment", "LayerHealth", "LayerInfo", "LayerSeparation",
-    "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session", "array", "picture",
+    "FilterExemplars", "GridMap", "Histograms", "Journal", "Kernels", "LayerAlignment", "LayerHealth", "LayerInfo",
+    "LayerSeparation", "Maps", "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session", "Similarity", "Specificity",
+    "array", "picture",
 ]  # fmt: skip
 
 KINDS: dict[str, type[Record]] = {
@@ -26,5 +37,6 @@ KINDS: dict[str, type[Record]] = {
         Session, ProbeRecord, EpochLog, Journal, Closing,
         Predictions, Embedding, Clustering, LayerSeparation, LayerHealth,
         Histograms, FilterExemplars, FeatureImages, GridMap, LayerAlignment, SampleEvents,
+        Similarity, Specificity, Kernels, Maps,
     )
 }  # fmt: skip

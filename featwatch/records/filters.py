@@ -11,12 +11,12 @@ import numpy as np
 from featwatch.records.base import Record, array
 
 # Why a filter is dead, or "" for one that is alive.  Closed: a log may hold nothing else.
-CAUSES = ("", "no energy", "negative weights", "negative bias", "unexplained")
+CAUSES = ("", "no energy", "negative weights", "negative bias", "dead inputs", "zero scale", "saturated", "unexplained")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LayerHealth(Record):
-    """What each filter of a layer does over the probe set, and its weights (row H3).
+    """What each filter of a layer does over the probe set, and its weights (rows H3, H4, H11).
 
     Of a filter with NaN or infinity among its activations, what is said of them is NaN, and `dead` is
     False; likewise for weights.
@@ -35,10 +35,23 @@ class LayerHealth(Record):
     dead: np.ndarray = array("bool", "filters")
     cause: np.ndarray = array("str", "filters")                 # one of `CAUSES`
     group: np.ndarray = array("int32", "filters")               # redundant group; −1 = alone
+    # Whether the cause holds for whatever comes within the bounds of the layer's inputs; otherwise it is what the probe shows.
+    proven: np.ndarray = array("bool", "filters", optional=True)
+    # Share of samples × positions at which the activation passes on a gradient (`featwatch.activations`).
+    responsive_fraction: np.ndarray = array("float32", "filters", optional=True)
+    scale: np.ndarray = array("float32", "filters", optional=True)      # γ of the batch normalisation that follows; missing =
+    shift: np.ndarray = array("float32", "filters", optional=True)      # none does; and its β
+    roughness: np.ndarray = array("float32", "filters", optional=True)  # of kernels in space: Geary's C, 1 = noise, 0 = smooth
+    ever_alive: np.ndarray = array("bool", "filters", optional=True)    # now or in any record before
+    # Filters that since the record before have died, come back to life, or are alive for the first time.
+    died: np.ndarray = array("int32", "died", optional=True)
+    revived: np.ndarray = array("int32", "revived", optional=True)
+    awoke: np.ndarray = array("int32", "awoke", optional=True)
     activation: str = ""                                        # the activation whose test for "dead" was used
     test: str = ""                                              # that test, in words
     non_finite_activations: int = 0                             # filters with a NaN or infinity among their activations
     non_finite_weights: int = 0                                 # filters with one among their weights or in their bias
+    since: int = -1                                             # epoch, or step, of the record before; −1 = none
 
     @property
     def dead_count(self) -> int:
@@ -50,6 +63,7 @@ class LayerHealth(Record):
             "filters": float(len(self.dead)),
             "dead_count": float(self.dead_count),
             "active_fraction": float(np.mean(known)) if len(known) else math.nan,
+            "roughness": float(np.nanmedian(self.roughness)) if np.isfinite(self.roughness).any() else math.nan,
             "non_finite_activations": float(self.non_finite_activations),
             "non_finite_weights": float(self.non_finite_weights),
         }
@@ -83,6 +97,111 @@ class Histograms(Record):
     silent_agreement: float = math.nan                          # share of filters that are silent in both or in neither
     evenness: float = math.nan                                  # median over filters of (mean / largest) maximum over inputs
     enough_inputs: bool = True
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Similarity(Record):
+    """Which filters of a layer say what others say already, and how alike their weights are (row H5).
+
+    Weights are those that act: with the batch normalisation that follows folded in.  Activations are compared
+    over samples × positions of the probe, or a fixed part of them.
+    """
+
+    kind: ClassVar[str] = "similarity"
+    headlines: ClassVar[tuple[str, ...]] = ("removable_count",)
+
+    # Filters that are multiples of each other, up to a constant, stand in one group; −1 = alone.
+    group: np.ndarray = array("int32", "filters")
+    keep: np.ndarray = array("int32", "filters")                # the filter of the group that would stay; of others, itself
+    factor: np.ndarray = array("float32", "filters")            # activation ≈ factor · that of `keep` + offset
+    offset: np.ndarray = array("float32", "filters")
+    residual: np.ndarray = array("float32", "filters")          # what that leaves, RMS, relative to its deviation; NaN = alone
+    by: np.ndarray = array("str", "filters")                    # "weights", "activations", "both"; "" = alone
+    nearest: np.ndarray = array("int32", "filters")             # the other filter with the largest |correlation|; −1 = none
+    correlation: np.ndarray = array("float32", "filters")       # of the activations of both
+    # Of filters in no group: the few others whose weighted sum, with a constant, comes closest; −1 fills up.
+    terms: np.ndarray = array("int32", "filters", "few")
+    coefficients: np.ndarray = array("float32", "filters", "few")
+    unexplained: np.ndarray = array("float32", "filters")       # what that sum leaves, RMS, of the filter's own deviation
+    # What can go at once: each is reproduced, within the thresholds, by filters that stay.
+    removable: np.ndarray = array("bool", "filters")
+    weight_map: np.ndarray = array("float32", "filters", "plane", optional=True)    # PCA of the weights' directions
+    weight_layout: np.ndarray = array("float32", "filters", "plane", optional=True) # UMAP of them
+    explained: tuple[float, ...] = ()                           # share of the variance along each axis of `weight_map`
+    values: int = 0                                             # samples × positions that were compared
+    exact: bool = True                                          # whether those are all there are
+    note: str = ""
+
+    @property
+    def removable_count(self) -> int:
+        return int(np.count_nonzero(self.removable))
+
+    def numbers(self) -> dict[str, float]:
+        groups = len(np.unique(self.group[self.group >= 0]))
+        return {"groups": float(groups), "removable_count": float(self.removable_count), "filters": float(len(self.group))}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Specificity(Record):
+    """Which classes each filter answers to: its mean activation by class (row H6).
+
+    A filter is specific to a class when its mean over the samples of the class exceeds its mean over all
+    by more than 40 %.
+    """
+
+    kind: ClassVar[str] = "specificity"
+    headlines: ClassVar[tuple[str, ...]] = ("unimodal_share", "bimodal_share")
+
+    means: np.ndarray = array("float32", "classes", "filters")  # NaN for a class without samples
+    overall: np.ndarray = array("float32", "filters")           # mean over the labelled samples
+    samples: np.ndarray = array("int32", "classes")             # labelled so
+    modality: np.ndarray = array("int32", "filters")            # to how many classes it is: 1, 2; 0 = none or more; −1 = undefined
+    first: np.ndarray = array("int32", "filters")               # the class with the largest mean among them; −1 = none
+    second: np.ndarray = array("int32", "filters")
+    margin: float = 0.4                                         # by how much a mean must exceed the overall one, relative
+    note: str = ""
+
+    def share(self, modality: int) -> float:
+        """Of the filters for which it is defined, those with this modality; NaN where there are none."""
+        defined = self.modality[self.modality >= 0]
+        return float(np.mean(defined == modality)) if len(defined) else math.nan
+
+    def numbers(self) -> dict[str, float]:
+        return {
+            "unimodal_share": self.share(1), "bimodal_share": self.share(2), "nonspecific_share": self.share(0),
+            "undefined": float(np.count_nonzero(self.modality < 0)), "filters": float(len(self.modality)),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Kernels(Record):
+    """A layer's kernels as pictures: of each filter those of the input channels that carry most of its energy (row H7)."""
+
+    kind: ClassVar[str] = "kernels"
+
+    pixels: np.ndarray = array("uint8", "filters", "shown", "rows", "columns")      # weight = (pixel − 128) / 127 · `largest`
+    inputs: np.ndarray = array("int32", "filters", "shown")     # the input channel of each
+    largest: np.ndarray = array("float32", "filters")           # largest |weight| of the filter
+    covered: np.ndarray = array("float32", "filters")           # share of the filter's energy that is shown
+    channels: int = 0                                           # input channels in all
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Maps(Record):
+    """What a layer makes of some samples, channel by channel (row H8); of the first convolution its response too (H7)."""
+
+    kind: ClassVar[str] = "maps"
+
+    samples: np.ndarray = array("int32", "shown")               # indices into the probe
+    pixels: np.ndarray = array("uint8", "shown", "rows", "columns", "filters")      # 0 = `low`, 255 = `high` of the filter
+    low: np.ndarray = array("float32", "filters")
+    high: np.ndarray = array("float32", "filters")
+    # Before bias and activation: (pixel − 128) / 127 · `reach`.  Of the first convolution alone.
+    convolved: np.ndarray = array("uint8", "shown", "rows", "columns", "filters", optional=True)
+    reach: np.ndarray = array("float32", "filters", optional=True)
+    full_size: tuple[int, ...] = ()                             # rows and columns of the whole map
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

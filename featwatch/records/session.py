@@ -57,6 +57,12 @@ class LayerInfo:
     field_offset: tuple[int, ...] = ()
     field_input: tuple[int, ...] = ()   # spatial shape of that input
     field_kind: str = ""                # "exact", "superset", or why it is not known
+    # Counted from the graph: multiply-adds of the layer for one sample, and what one filter less would save, with its
+    # batch normalisation and the weights that its consumers have for it.  −1 = not known; the note says why, or what is left out.
+    multiply_adds: int = -1
+    filter_parameters: int = -1
+    filter_multiply_adds: int = -1
+    saving_note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
