@@ -155,7 +155,7 @@ class Specificity(Record):
     means: np.ndarray = array("float32", "classes", "filters")  # NaN for a class without samples
     overall: np.ndarray = array("float32", "filters")           # mean over the labelled samples
     samples: np.ndarray = array("int32", "classes")             # labelled so
-    modality: np.ndarray = array("int32", "filters")            # to how many classes it is: 1, 2; 0 = none or more; −1 = undefined
+    modality: np.ndarray = array("int32", "filters")            # to how many classes: 1, 2; 0 = none or more; −1 = undefined
     first: np.ndarray = array("int32", "filters")               # the class with the largest mean among them; −1 = none
     second: np.ndarray = array("int32", "filters")
     margin: float = 0.4                                         # by how much a mean must exceed the overall one, relative
