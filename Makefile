@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 INSTALLED := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make demo             train a small network on digits and watch it in TensorBoard (ARGS=--no-serve: end by itself)"
-	@echo "make test             everything: lint, types, unit tests, browser tests (PYTEST_ARGS=… goes to pytest)"
+	@echo "make test             everything: lint, types, unit tests, browser tests (PYTEST_ARGS=… goes to pytest, WORKERS=2 run it)"
 	@echo "make lint             ruff, mypy, svelte-check, vitest"
 	@echo "make setup            .venv with featwatch in it   (PYTHON=python3.12: with that Python)"
 	@echo "make page             rebuild the TensorBoard page, if its sources changed"
@@ -27,7 +28,7 @@ demo: page
 # In one recipe, so that pytest's summary is what comes last whatever `make -j` says.
 test: page
 	$(MAKE) lint
-	browser="$$($(BIN)/python build_tools/browser.py)" && FEATWATCH_CHROMIUM="$$browser" $(BIN)/python -m pytest -q $(PYTEST_ARGS)
+	browser="$$($(BIN)/python build_tools/browser.py)" && FEATWATCH_CHROMIUM="$$browser" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
