@@ -96,6 +96,10 @@ function layer(raw: Json): LayerInfo {
     field_stride: list(raw.field_stride).map((n) => whole(n)),
     field_offset: list(raw.field_offset).map((n) => whole(n)),
     field_kind: text(raw.field_kind),
+    multiply_adds: numberOr(raw.multiply_adds, -1),
+    filter_parameters: numberOr(raw.filter_parameters, -1),
+    filter_multiply_adds: numberOr(raw.filter_multiply_adds, -1),
+    saving_note: text(raw.saving_note),
   };
 }
 

@@ -52,6 +52,13 @@ export interface LayerInfo {
   field_stride: number[];
   field_offset: number[];
   field_kind: string;
+  /** Of the layer for one sample; −1 = not known. */
+  multiply_adds: number;
+  /** What one filter less would save, with what belongs to it in other layers; −1 = not known. */
+  filter_parameters: number;
+  filter_multiply_adds: number;
+  /** Why that is not known, or what is left out. */
+  saving_note: string;
 }
 
 export interface SessionInfo {

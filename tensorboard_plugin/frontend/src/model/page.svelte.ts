@@ -235,5 +235,6 @@ function unlisted(name: string): LayerInfo {
   return {
     name, type: "", shape: [], filters: 0, tapped: name, activation: "", parameters: 0, features: 0, sketch: 0, path: [], note: "",
     field_size: [], field_stride: [], field_offset: [], field_kind: "",
+    multiply_adds: -1, filter_parameters: -1, filter_multiply_adds: -1, saving_note: "",
   };
 }
