@@ -40,6 +40,7 @@ from featwatch.records import (
 from featwatch.writers import EventFileWriter, Writer
 from tests.synthetic_embeddings import Evolution, agreement
 from tests.synthetic_features import Features, Telling
+from tests.synthetic_filters import Deeds
 from tests.synthetic_histograms import Filters, histograms
 
 SKETCH = 1021           # features above this are said to be sketched
@@ -314,6 +315,7 @@ def write_log(
     histograms: bool = False,
     features: Features | None = None,
     embeddings: Evolution | None = None,
+    deeds: Deeds | None = None,
     first: int = 0,
     behind: int = 0,
     live: float = 0.0,
@@ -335,6 +337,8 @@ def write_log(
         writer = Telling(story, features, writer, by_step)
     if embeddings:
         writer = Telling(story, embeddings, writer)
+    if deeds:
+        writer = Telling(story, deeds, writer)
     try:
         writer.write(story.session(first, clock()))
         writer.write(story.probe(first))
@@ -364,6 +368,7 @@ def main() -> None:
     parser.add_argument("--histograms", action="store_true")
     parser.add_argument("--features", action="store_const", const=Features(), help="and alerts, cost, attributes")
     parser.add_argument("--embeddings", action="store_const", const=Evolution(stages=9), help="and grids, alignment, events")
+    parser.add_argument("--deeds", action="store_const", const=Deeds(), help="and what filters do")
     parser.add_argument("--no-journal", dest="journal", action="store_false")
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS", help="append an epoch every so often")
     options = vars(parser.parse_args())
