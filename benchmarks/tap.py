@@ -2,8 +2,10 @@
 
     python -m benchmarks.tap --job wbc --repeats 5
 
-One process; the bare pass and the others take turns.  Wall time and CPU time are given: on a machine that
-does something else besides, the latter is what to look at.  Writes benchmarks/results/tap-JOB.json.
+"Tapped" runs the model as the watch does, under jit where it can be: nothing is read of a layer, or each filter's maximum
+alone.  "Filters" are the recorders of what single filters do.  One process; the bare pass and the others take turns.
+Wall time and CPU time are given: on a machine that does something else besides, the latter is what to look at.  Writes
+benchmarks/results/tap-JOB.json.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.cost import RESULTS, _machine
+
+OF_FILTERS = ("filter_health", "activation_histograms", "filter_similarity", "class_specificity")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +54,7 @@ def _ways(job_name: str, images: int) -> tuple[dict[str, Callable[[], Any]], str
     from benchmarks.jobs import JOBS
     from featwatch.preparation import prepare
     from featwatch.recorders import default_recorders
+    from featwatch.taps import TapPass
 
     job = JOBS[job_name]()
     probe = fw.Probe(job.x_probe, job.y_probe, size=min(images, len(job.x_probe)))
@@ -64,7 +69,13 @@ def _ways(job_name: str, images: int) -> tuple[dict[str, Callable[[], Any]], str
             forward(batch).numpy()
 
     ways: dict[str, Callable[[], Any]] = {"bare forward pass": bare}
-    chosen = {"all recorders": recorders, **{recorder.name: [recorder] for recorder in recorders if recorder.reductions}}
+    for name, read in (("tapped, nothing read", ()), ("tapped, maxima", ("maximum",))):
+        tapped = TapPass(job.model, dict.fromkeys(passes.plan.sites, read), len(probe))
+        tapped.prepare(next(iter(probe.batches()))[0])
+        ways[name] = lambda tapped=tapped: tapped.read(probe.batches())     # type: ignore[misc]
+    filters = [recorder for recorder in recorders if recorder.name in OF_FILTERS]
+    single = {recorder.name: [recorder] for recorder in recorders if recorder.reductions}
+    chosen = {"all recorders": recorders, "filters": filters, **single}
     for name, some in chosen.items():
         taps = passes.of(some)
         taps.read(probe.batches())

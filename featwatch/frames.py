@@ -21,11 +21,14 @@ from featwatch.records import (
     LayerSeparation,
     Predictions,
     Record,
+    Similarity,
+    Specificity,
 )
 
 # What a user calls it -> the records that it is made of.
 FRAMES: dict[str, type[Record]] = {
-    "health": LayerHealth, "histograms": Histograms, "separation": LayerSeparation, "clusters": Clustering,
+    "health": LayerHealth, "histograms": Histograms, "similarity": Similarity, "specificity": Specificity,
+    "separation": LayerSeparation, "clusters": Clustering,
     "embeddings": Embedding, "predictions": Predictions, "epochs": EpochLog, "cost": EpochLog, "cka": LayerAlignment,
 }  # fmt: skip
 _PLAIN = {"int": np.int64, "float": np.float64, "bool": np.bool_, "str": object}
@@ -84,10 +87,10 @@ def _table(what: str, axis: str, record: Record) -> dict[str, np.ndarray]:
     place["epoch"] = record.epoch
     if record.per_layer:
         place["layer"] = record.layer
-    if what in ("health", "histograms"):
-        values = {field.name: np.asarray(getattr(record, field.name)) for field in _per_filter(type(record))}
-        count = len(next(iter(values.values())))
-        values = {"filter": np.arange(count), **{name: _objects(column) for name, column in values.items()}}
+    if what in ("health", "histograms", "similarity", "specificity"):
+        fields = _per_filter(type(record))
+        count = max(len(getattr(record, field.name)) for field in fields)
+        values = {"filter": np.arange(count)} | {field.name: _filled(getattr(record, field.name), count) for field in fields}
     elif isinstance(record, LayerAlignment):
         layers, count = record.layers.astype(object), record.matrix.size
         values = {"layer": np.repeat(layers, len(layers)), "other": np.tile(layers, len(layers)), "cka": record.matrix.ravel()}
@@ -123,5 +126,8 @@ def _scalars(cls: type[Record]) -> dict[str, str]:
     return {name: kind for name, kind in fields.items() if kind in _PLAIN and name not in ("epoch", "layer", "step")}
 
 
-def _objects(column: np.ndarray) -> np.ndarray:
-    return column.astype(object) if column.dtype.kind == "U" else column
+def _filled(values: np.ndarray, count: int) -> np.ndarray:
+    """(count,) a column of one value per filter; of a field that was left out NaN, or None where it is of no numbers."""
+    if values.dtype.kind == "U" or (len(values) < count and values.dtype.kind == "b"):
+        values = values.astype(object)
+    return values if len(values) == count else np.full(count, None if values.dtype.kind == "O" else np.nan)

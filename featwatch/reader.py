@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import operator
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 
-from featwatch import frames, gallery, happenings, journal, wire
+from featwatch import frames, happenings, journal, wire
+from featwatch.accessors import NO_SNAPSHOT, NotRecorded, RunRecords
 from featwatch.analysis.regions import Regions, regions_of
 from featwatch.eventfiles import event_files, exists, is_directory, join, list_directory
 from featwatch.happenings import Event
-from featwatch.logindex import LogIndex, NotThere
+from featwatch.logindex import LogIndex
 from featwatch.phrases import closest, ranges
-from featwatch.records import (
-    KINDS,
-    Alert,
-    Closing,
-    Clustering,
-    Embedding,
-    EpochLog,
-    FeatureImages,
-    FilterExemplars,
-    GridMap,
-    Histograms,
-    Journal,
-    Kernels,
-    LayerAlignment,
-    LayerHealth,
-    LayerInfo,
-    LayerSeparation,
-    Maps,
-    Predictions,
-    ProbeRecord,
-    Record,
-    SampleEvents,
-    Session,
-    Similarity,
-    Specificity,
-)
-
-_AnyRecord = TypeVar("_AnyRecord", bound=Record)
-_NO_SNAPSHOT = frozenset({Session.kind, ProbeRecord.kind, EpochLog.kind, Journal.kind, Closing.kind})
-
-
-class NotRecorded(KeyError):
-    """What was asked for is not in the log; the message says what there is."""
-
-    def __str__(self) -> str:       # KeyError shows the repr of its argument
-        return str(self.args[0])
+from featwatch.records import KINDS, Alert, Closing, Embedding, EpochLog, Journal, LayerHealth, ProbeRecord, Session
 
 
 def load(log_dir: str | os.PathLike[str]) -> Run:
@@ -85,7 +49,7 @@ def load(log_dir: str | os.PathLike[str]) -> Run:
     return Run(path, axes)
 
 
-class Run:
+class Run(RunRecords):
     """What one training recorded.  Made by `load`; arrays are read from the log when they are asked for.
 
     Records stand at epochs, or at optimiser steps where they were made on a schedule of steps; whoever asks
@@ -93,10 +57,6 @@ class Run:
     started over) are not shown.  Every accessor raises a KeyError that says what there is, and WireError (a
     ValueError) where the record is there but damaged.
     """
-
-    def __init__(self, log_dir: str, axes: Mapping[str, LogIndex]) -> None:
-        self.log_dir = log_dir
-        self._axes = axes
 
     def __repr__(self) -> str:
         steps = f", steps {ranges(self.steps)}" if self.steps else ""
@@ -113,23 +73,6 @@ class Run:
     def steps(self) -> list[int]:
         """The optimiser steps of which anything of the model was recorded, ascending: by schedules of steps alone."""
         return self._snapshots("steps")
-
-    @cached_property
-    def layers(self) -> list[str]:
-        """Names of the watched layers in graph order; last those that only records know."""
-        series = [one for index in self._axes.values() for one in index.series()]
-        return list(dict.fromkeys([*self.layer_infos, *(layer for kind, layer in series if kind not in _NO_SNAPSHOT and layer)]))
-
-    @cached_property
-    def layer_infos(self) -> dict[str, LayerInfo]:
-        """What is known of the watched layers, by name, in graph order."""
-        infos = [LayerInfo.of(entry) for session in self.sessions[-1:] for entry in session.layers]
-        return {info.name: info for info in infos if info is not None}
-
-    @cached_property
-    def sessions(self) -> list[Session]:
-        """The sessions that left valid records, oldest first: more than one where training was resumed."""
-        return self._readable(Session)
 
     @property
     def session(self) -> Session:
@@ -175,71 +118,6 @@ class Run:
             first + (f"; {len(others):,} more for the same reason" if others else "") for first, *others in groups.values()
         ]
 
-    def recorded(self, kind: str, layer: str = "", axis: str = "epochs") -> list[int]:
-        """The epochs, or with `axis` "steps" the steps, of which there is a record of a kind, ascending."""
-        return self._on(axis).positions(kind, layer)
-
-    # The records
-
-    def embedding(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Embedding:
-        """The layout of the probe by this layer's features."""
-        return self._record(Embedding, layer, epoch, step)
-
-    def clusters(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Clustering:
-        """The clusters of that layout."""
-        return self._record(Clustering, layer, epoch, step)
-
-    def separation(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> LayerSeparation:
-        """How well this layer separates the classes."""
-        return self._record(LayerSeparation, layer, epoch, step)
-
-    def health(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> LayerHealth:
-        """What each of the layer's filters does."""
-        return self._record(LayerHealth, layer, epoch, step)
-
-    def similarity(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Similarity:
-        """Which of the layer's filters say what others say already."""
-        return self._record(Similarity, layer, epoch, step)
-
-    def specificity(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Specificity:
-        """Which classes each of the layer's filters answers to."""
-        return self._record(Specificity, layer, epoch, step)
-
-    def kernels(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Kernels:
-        """The layer's kernels as pictures."""
-        return self._record(Kernels, layer, epoch, step)
-
-    def maps(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Maps:
-        """What the layer makes of some samples, channel by channel."""
-        return self._record(Maps, layer, epoch, step)
-
-    def histograms(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Histograms:
-        """Histograms of each filter's activations."""
-        return self._record(Histograms, layer, epoch, step)
-
-    def exemplars(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FilterExemplars:
-        """The samples that activate each filter most."""
-        return self._record(FilterExemplars, layer, epoch, step)
-
-    def feature_images(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FeatureImages:
-        """Images that maximise filters: each filter's newest up to then, `refreshed` says of when it is."""
-        newest = self._record(FeatureImages, layer, epoch, step)
-        axis, position = wire.place_of(newest)
-        before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if one < position]
-        return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
-
-    def grid(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> GridMap:
-        """The samples of that layout on a regular grid."""
-        return self._record(GridMap, layer, epoch, step)
-
-    def cka(self, epoch: int | None = None, *, step: int | None = None) -> LayerAlignment:
-        """How alike the layers are, each with each, and with themselves at the epoch before."""
-        return self._record(LayerAlignment, "", epoch, step)
-
-    def predictions(self, epoch: int | None = None, *, step: int | None = None) -> Predictions:
-        """The model's scores for the probe."""
-        return self._record(Predictions, "", epoch, step)
-
     def regions(
         self, layer: str, epoch: int | None = None, *, step: int | None = None, mapped: float = 0.0, **options: Any
     ) -> Regions:
@@ -253,14 +131,6 @@ class Run:
         grid = self.grid(layer, epoch, step=step) if mapped else None
         places = self.embedding(layer, epoch, step=step)
         return regions_of(places, self.predictions(epoch, step=step), grid, mapped, **options)
-
-    def sample_events(self, epoch: int | None = None, *, step: int | None = None) -> SampleEvents:
-        """What became of single samples since the epoch before; `events` ranks those of all epochs."""
-        return self._record(SampleEvents, "", epoch, step)
-
-    def metrics(self, epoch: int | None = None, *, step: int | None = None) -> dict[str, float]:
-        """What Keras reported of an epoch, by name: loss, accuracy, val_loss, …"""
-        return dict(self._record(EpochLog, "", epoch, step).metrics)
 
     def numbers(self, kind: str, layer: str, name: str, axis: str = "epochs") -> tuple[np.ndarray, np.ndarray]:
         """(n,) int64 epochs and (n,) float64 values of one number, e.g. ("separation", "conv1", "knn_accuracy").
@@ -313,9 +183,9 @@ class Run:
     def to_frame(self, what: str, axis: str = "epochs") -> Any:
         """A pandas DataFrame of what was recorded, one row for each combination of its first columns.
 
-        `what` is one of "health", "histograms" (by epoch, layer and filter), "separation", "clusters", "embeddings"
-        (by epoch and layer), "cka" (by epoch and pair of layers), "predictions", "epochs" (by epoch), "cost" (by epoch
-        and recorder), "alerts" and "events", the most notable first.
+        `what` is one of "health", "histograms", "similarity", "specificity" (by epoch, layer and filter), "separation",
+        "clusters", "embeddings" (by epoch and layer), "cka" (by epoch and pair of layers), "predictions", "epochs" (by
+        epoch), "cost" (by epoch and recorder), "alerts" and "events", the most notable first.
         With `axis` "steps", what was recorded by step; the column `epoch` then says in which epoch that was.
         Records that cannot be read are left out; `problems` names them.
 
@@ -332,16 +202,12 @@ class Run:
         layers = [layer for layer in (self.layers if cls.per_layer else [""]) if (cls.kind, layer) in series]
         if not layers:
             raise self._not_recorded(cls, "", axis, None)
-        return frames.of_records(what, axis, (record for layer in layers for record in self._readable(cls, layer, axis)))
-
-    def _on(self, axis: str) -> LogIndex:
-        if axis not in self._axes:
-            raise ValueError(f"axis={axis!r}: expected 'epochs' or 'steps'")
-        return self._axes[axis]
+        records = (record for layer in layers for record in self._readable(cls, layer, axis))
+        return frames.of_records(what, axis, (self._grouped(one) if isinstance(one, LayerHealth) else one for one in records))
 
     def _snapshots(self, axis: str) -> list[int]:
         index = self._axes[axis]
-        snapshots = [series for series in index.series() if series[0] not in _NO_SNAPSHOT]
+        snapshots = [series for series in index.series() if series[0] not in NO_SNAPSHOT]
         return sorted({position for series in snapshots for position in index.positions(*series)})
 
     @cached_property
@@ -352,56 +218,6 @@ class Run:
     def _alerts(self) -> tuple[list[Alert], list[str]]:
         return journal.alerts(self._entries)
 
-    def _record(self, cls: type[_AnyRecord], layer: str, epoch: int | None, step: int | None = None) -> _AnyRecord:
-        if not isinstance(layer, str):
-            raise TypeError(f"layer={layer!r}: expected a layer's name, the epoch comes after it")
-        if (epoch is None) == (step is None):
-            raise TypeError(f"epoch={epoch!r}, step={step!r}: expected one of the two")
-        axis, given = ("steps", step) if epoch is None else ("epochs", epoch)
-        try:
-            position = operator.index(cast(int, given))
-        except TypeError:
-            raise TypeError(f"{self._axes[axis].unit}={given!r}: expected a whole number") from None
-        try:
-            return cast(_AnyRecord, self._axes[axis].read(cls.kind, layer, position))
-        except NotThere:
-            raise self._not_recorded(cls, layer, axis, position) from None
-
-    def _newest(self, cls: type[_AnyRecord]) -> _AnyRecord:
-        epochs = self._axes["epochs"].positions(cls.kind)
-        if not epochs:
-            raise NotRecorded(f"no {cls.kind!r} was recorded in {self.log_dir!r}")
-        return self._record(cls, "", epochs[-1])
-
-    def _readable(self, cls: type[_AnyRecord], layer: str = "", axis: str = "epochs") -> list[_AnyRecord]:
-        """The records that can be read, by epoch or step; `problems` names the others."""
-        return list(self._each(cls, layer, axis, self._axes[axis].positions(cls.kind, layer)))
-
-    def _each(self, cls: type[_AnyRecord], layer: str, axis: str, positions: Iterable[int]) -> Iterator[_AnyRecord]:
-        """The records at these places, those that can be read, one by one."""
-        for position in positions:
-            with contextlib.suppress(wire.WireError):
-                yield cast(_AnyRecord, self._axes[axis].read(cls.kind, layer, position))
-
-    def _not_recorded(self, cls: type[Record], layer: str, axis: str, position: int | None) -> NotRecorded:
-        index = self._axes[axis]
-        recorded = {of: index.positions(kind, of) for kind, of in index.series() if kind == cls.kind}
-        if not recorded:
-            other = self._axes["epochs" if axis == "steps" else "steps"]
-            elsewhere = {place for kind, of in other.series() if kind == cls.kind for place in other.positions(kind, of)}
-            if elsewhere:
-                said = f"no {cls.kind!r} was recorded by {index.unit}; it was at {other.axis} {ranges(sorted(elsewhere))}"
-                return NotRecorded(said)
-            kinds = dict.fromkeys(kind for kind, _ in index.series() if kind not in _NO_SNAPSHOT)
-            return NotRecorded(f"no {cls.kind!r} was recorded; there are {', '.join(kinds) or 'no snapshots yet'}")
-        if layer not in recorded and cls.per_layer:
-            if layer in self.layers:
-                return NotRecorded(f"no {cls.kind!r} was recorded of {layer!r}; it was of {', '.join(recorded)}")
-            return NotRecorded(f"no layer is called {layer!r}{closest(layer, recorded)}; recorded: {', '.join(recorded)}")
-        of = f" of {layer!r}" if layer else ""
-        if layer not in recorded:
-            return NotRecorded(f"{cls.kind!r} belongs to no layer, not to {layer!r}; pass \"\"")
-        return NotRecorded(f"no {cls.kind!r}{of} was recorded at {index.unit} {position}; recorded at {ranges(recorded[layer])}")
 
 
 def _holds_records(directory: str) -> bool:

@@ -24,7 +24,7 @@ FLOORS = [  # the roof comes first
     {"recording", "earlier"},
     {"preparation"},
     {"passes", "agreement", "reader", "log"},
-    {"tasks"},
+    {"tasks", "accessors"},
     {"background", "plan", "logindex", "arguments", "agenda"},
     {"worker"},
     {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},
@@ -55,13 +55,16 @@ NARROWER = {
     "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch", "activations", "folding"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
-    "reader": {"logindex", "eventfiles", "wire", "records", "journal", "gallery", "frames", "happenings", "phrases", "analysis"},
+    "reader": {
+        "accessors", "analysis", "eventfiles", "frames", "happenings", "journal", "logindex", "phrases", "records", "wire",
+    },
+    "accessors": {"logindex", "wire", "records", "gallery", "phrases"},
     "wire": {"records"},
     "journal": {"records"},
     "gallery": {"records"},
     "happenings": {"records"},
     "frames": {"records", "happenings"},
-}
+}  # fmt: skip
 THIRD_PARTY = {
     "alerts": {"numpy"},
     "records": {"numpy"},

@@ -30,6 +30,7 @@ PLAIN = {
     "str": TEXT,
     "bool": st.booleans(),
     "tuple[str, ...]": st.lists(TEXT, max_size=3).map(tuple),
+    "tuple[float, ...]": st.lists(FLOAT, max_size=3).map(tuple),
     "tuple[int, ...]": st.lists(st.integers(-(2**62), 2**62), max_size=3).map(tuple),
     "tuple[Mapping[str, Any], ...]": st.lists(st.dictionaries(TEXT, ANY, max_size=3), max_size=3).map(tuple),
     "Mapping[str, Any]": st.dictionaries(TEXT, ANY, max_size=3),
