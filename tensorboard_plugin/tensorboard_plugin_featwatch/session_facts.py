@@ -113,7 +113,7 @@ def _described_layer(layer: Mapping[str, Any]) -> dict[str, Any] | None:
         # What older logs do not know of has a default.
         default = field.default if field.default is not dataclasses.MISSING else None
         value = layer.get(field.name, list(default) if isinstance(default, tuple) else default)
-        if not _TYPES[field.type](value):
+        if not (_TYPES[field.type](value) or (value == -1 == default and type(value) is int)):      # −1 = not known
             return None
         described[field.name] = value
     return described
