@@ -9,8 +9,14 @@ import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./set
 
 /** A view is offered where any of these was recorded. */
 const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = {
-  layers: ["separation", "cka", "clusters"], samples: ["embedding"], filters: ["health", "histograms"], features: ["feature_images", "exemplars"],
+  layers: ["separation", "cka", "clusters"], samples: ["embedding"], filters: ["health", "histograms", "similarity", "specificity", "kernels", "maps"],
+  features: ["feature_images", "exemplars"],
 };
+
+/** Kinds of records of which there is one a layer. */
+const OF_LAYERS = new Set([
+  "embedding", "separation", "health", "clusters", "histograms", "similarity", "specificity", "kernels", "maps", "exemplars", "feature_images", "grid",
+]);
 
 export class Page {
   readonly frames = new Frames();
@@ -70,7 +76,7 @@ export class Page {
     const names = new Set(listed.map((layer) => layer.name));
     const extra = new Set<string>();
     for (const [kind, series] of Object.entries(this.run?.series ?? {})) {
-      if (!["embedding", "separation", "health", "clusters", "histograms", "exemplars", "feature_images", "grid"].includes(kind)) continue;
+      if (!OF_LAYERS.has(kind)) continue;
       for (const layer of Object.keys(series)) if (layer && !names.has(layer)) extra.add(layer);
     }
     return [...listed, ...[...extra].map(unlisted)];

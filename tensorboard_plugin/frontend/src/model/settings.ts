@@ -16,9 +16,15 @@ export const TOOLS = ["move", "rectangle", "circle", "lasso"] as const;
 /** "change": how much a layer has changed since the epoch before. */
 export const METRICS = ["knn_accuracy", "probe_accuracy", "silhouette", "change", "dead"] as const;
 
-export const FILTER_VIEWS = ["health", "histograms", "maxima"] as const;
+export const FILTER_VIEWS = ["health", "histograms", "maxima", "classes", "development"] as const;
 export const HISTOGRAM_ORDERS = ["index", "maximum", "active", "mean", "similarity"] as const;
 export const MAXIMA_ORDERS = ["total", "highest", "index"] as const;
+/** How filters' weights are laid out in the plane. */
+export const WEIGHT_MAPS = ["pca", "umap"] as const;
+/** Numbers of filters that are shown over the epochs. */
+export const DEVELOPED = ["active", "energy", "maximum", "mean", "negative", "bias", "scale", "shift", "responsive", "roughness"] as const;
+/** "change": the largest from the first epoch to the last in front; "group": doubles side by side. */
+export const DEVELOPMENT_ORDERS = ["index", "now", "change", "group"] as const;
 
 export const TILES = ["small", "medium", "large"] as const;
 export const ORDERS = ["index", "ratio", "similarity"] as const;
@@ -34,6 +40,9 @@ export type Metric = (typeof METRICS)[number];
 export type FilterView = (typeof FILTER_VIEWS)[number];
 export type HistogramOrder = (typeof HISTOGRAM_ORDERS)[number];
 export type MaximaOrder = (typeof MAXIMA_ORDERS)[number];
+export type WeightMap = (typeof WEIGHT_MAPS)[number];
+export type Developed = (typeof DEVELOPED)[number];
+export type DevelopmentOrder = (typeof DEVELOPMENT_ORDERS)[number];
 export type Tile = (typeof TILES)[number];
 export type Order = (typeof ORDERS)[number];
 
@@ -61,6 +70,9 @@ export interface Settings {
   filterView: FilterView;
   histogramOrder: HistogramOrder;
   maximaOrder: MaximaOrder;
+  weightMap: WeightMap;
+  developed: Developed;
+  developmentOrder: DevelopmentOrder;
   tile: Tile;
   order: Order;
 }
@@ -68,7 +80,8 @@ export interface Settings {
 export const DEFAULTS: Settings = {
   run: null, layer: null, epoch: null, axis: null, tab: "overview", colourBy: "true", column: null, sizeBy: "certainty",
   marks: "dots", imageSize: 1, regionStyle: "boundary", trails: "auto", tool: "move", toGrid: 0, metric: "knn_accuracy",
-  filterView: "health", histogramOrder: "index", maximaOrder: "total", tile: "medium", order: "index",
+  filterView: "health", histogramOrder: "index", maximaOrder: "total",
+  weightMap: "pca", developed: "active", developmentOrder: "index", tile: "medium", order: "index",
 };
 
 export const SMALLEST_IMAGE = 0.5;
@@ -112,6 +125,9 @@ export function parseSettings(stored: string | null): Settings {
     filterView: oneOf(FILTER_VIEWS, raw.filterView, DEFAULTS.filterView),
     histogramOrder: oneOf(HISTOGRAM_ORDERS, raw.histogramOrder, DEFAULTS.histogramOrder),
     maximaOrder: oneOf(MAXIMA_ORDERS, raw.maximaOrder, DEFAULTS.maximaOrder),
+    weightMap: oneOf(WEIGHT_MAPS, raw.weightMap, DEFAULTS.weightMap),
+    developed: oneOf(DEVELOPED, raw.developed, DEFAULTS.developed),
+    developmentOrder: oneOf(DEVELOPMENT_ORDERS, raw.developmentOrder, DEFAULTS.developmentOrder),
     tile: oneOf(TILES, raw.tile, DEFAULTS.tile),
     order: oneOf(ORDERS, raw.order, DEFAULTS.order),
   };
