@@ -68,7 +68,7 @@ def reads(operation: Any, given: Shape, read: Sequence[Shape], index: int) -> tu
         return perhaps
     if isinstance(operation, layers.Dense):
         return tuple(SAME for _ in shape[:-1]) + everything[-1:]
-    if _is_elementwise(operation):
+    if is_elementwise(operation):
         return tuple(Repeated() if one == 1 != other else SAME for one, other in zip(shape, given, strict=True))
     if isinstance(operation, layers.Concatenate):
         along = operation.axis - 1 if operation.axis > 0 else operation.axis % (len(shape) + 1) - 1
@@ -118,7 +118,8 @@ def _spatially(operation: Any, given: Shape, shape: Shape) -> tuple[Axis, ...] |
     return tuple(rules)
 
 
-def _is_elementwise(operation: Any) -> bool:
+def is_elementwise(operation: Any) -> bool:
+    """Whether each value that leaves the operation is made of the values at the same place, in inference."""
     if isinstance(operation, layers.Activation):
         return getattr(operation.activation, "__name__", "") not in _OVER_THE_LAST_AXIS
     if isinstance(operation, keras.Layer):

@@ -22,13 +22,13 @@ from featwatch.records.filters import (
 )
 from featwatch.records.layers import LayerAlignment
 from featwatch.records.samples import Clustering, Embedding, GridMap, LayerSeparation, Predictions
-from featwatch.records.session import Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
+from featwatch.records.session import AN_OUTPUT, Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
 
 __all__ = [
-    "CAUSES", "KINDS", "SEVERITIES", "Alert", "Closing", "Clustering", "Embedding", "EpochLog", "FeatureImages",
-    "FilterExemplars", "GridMap", "Histograms", "Journal", "Kernels", "LayerAlignment", "LayerHealth", "LayerInfo",
-    "LayerSeparation", "Maps", "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session", "Similarity", "Specificity",
-    "array", "picture",
+    "AN_OUTPUT", "CAUSES", "KINDS", "SEVERITIES", "Alert", "Closing", "Clustering", "Embedding", "EpochLog",
+    "FeatureImages", "FilterExemplars", "GridMap", "Histograms", "Journal", "Kernels", "LayerAlignment", "LayerHealth",
+    "LayerInfo", "LayerSeparation", "Maps", "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session", "Similarity",
+    "Specificity", "array", "picture",
 ]  # fmt: skip
 
 KINDS: dict[str, type[Record]] = {

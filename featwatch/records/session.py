@@ -35,6 +35,10 @@ class Session(Record):
     output: str = ""                    # the one that holds the class scores; "" = none does
 
 
+# What `LayerInfo.saving_note` says of a layer whose filters cannot go, because what they give the model gives.
+AN_OUTPUT = "an output of the model"
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerInfo:
     """A watched layer, as the page and `Run.layers` show it."""
@@ -63,6 +67,7 @@ class LayerInfo:
     filter_parameters: int = -1
     filter_multiply_adds: int = -1
     saving_note: str = ""
+    reads_input: bool = False           # whether the model's input enters it, but for rescaling, normalisation and padding
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
