@@ -27,6 +27,7 @@ _PUBLIC = {
     "LayerSimilarity": "featwatch.recorders",
     "FilterHealth": "featwatch.recorders",
     "ActivationHistograms": "featwatch.recorders",
+    "ClassSpecificity": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
 }
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load
     from featwatch.recorders import ActivationHistograms as ActivationHistograms
+    from featwatch.recorders import ClassSpecificity as ClassSpecificity
     from featwatch.recorders import Clusters as Clusters
     from featwatch.recorders import Embeddings as Embeddings
     from featwatch.recorders import Exemplars as Exemplars

@@ -80,6 +80,14 @@ def mean(values: tf.Tensor, about: About) -> tf.Tensor:
     return tf.reduce_mean(_positions(values), axis=1)
 
 
+def below_zero(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, filters): the mean over positions of what lies below zero, as a number ≥ 0."""
+    maps = _positions(values)
+    if about.passing.low >= 0:                  # the activation ends there: nothing to read
+        return tf.zeros((tf.shape(maps)[0], maps.shape[2]))
+    return tf.reduce_mean(tf.nn.relu(-maps), axis=1)
+
+
 def active(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, filters): the share of positions with a value above zero."""
     return tf.reduce_mean(tf.where(_positions(values) > 0, 1.0, 0.0), axis=1)    # a cast would take half as long again

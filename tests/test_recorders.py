@@ -34,6 +34,7 @@ def snapshot(samples: int = SAMPLES, *, seed: int = 0, activation: str = "relu",
         "maximum": values.max(axis=1),
         "minimum": values.min(axis=1),
         "mean": values.mean(axis=1),
+        "below_zero": np.zeros((samples, FILTERS), np.float32),
         "active": (values > 0).mean(axis=1, dtype=np.float32),
         "peak": values.argmax(axis=1).astype(np.int32),
     }
@@ -78,7 +79,7 @@ def test_the_default_recorders_are_fresh_ones_in_an_order_that_works():
     first, second = default_recorders(), default_recorders()
     assert [recorder.name for recorder in first] == [
         "filter_health", "separation", "layer_similarity", "embeddings", "clusters", "grid_mapping",
-        "activation_histograms", "exemplars", "feature_images",
+        "activation_histograms", "class_specificity", "exemplars", "feature_images",
     ]  # fmt: skip
     assert all(one is not other for one, other in zip(first, second, strict=True))
     for index, recorder in enumerate(first):
@@ -97,7 +98,7 @@ def test_the_record_survives_the_wire(recorder: Recorder):
 def test_arrays_have_the_declared_type_and_one_entry_per_sample_or_filter(recorder: Recorder):
     sizes = {"samples": SAMPLES, "filters": FILTERS, "plane": 2, "bins": 64, "edges": 65, "inputs": 32, "top": 9, "axes": 1}
     record = recorder.analyse(snapshot())
-    sizes |= {"clusters": getattr(record, "count", 0), "shown": 5}
+    sizes |= {"clusters": getattr(record, "count", 0), "shown": 5, "classes": 2}
     for field in dataclasses.fields(record):
         if (axes := field.metadata.get("axes")) and getattr(record, field.name).size:
             array, declared = getattr(record, field.name), field.metadata["dtype"]

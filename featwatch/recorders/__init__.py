@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from featwatch.recorders.activation_histograms import ActivationHistograms
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
+from featwatch.recorders.class_specificity import ClassSpecificity
 from featwatch.recorders.clusters import Clusters
 from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.exemplars import Exemplars
@@ -14,8 +15,8 @@ from featwatch.recorders.layer_similarity import LayerSimilarity
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "Clusters", "Embeddings", "Exemplars", "FeatureImages", "FilterHealth", "GridMapping",
-    "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
+    "ActivationHistograms", "ClassSpecificity", "Clusters", "Embeddings", "Exemplars", "FeatureImages", "FilterHealth",
+    "GridMapping", "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
 ]  # fmt: skip
 
 
@@ -23,5 +24,5 @@ def default_recorders() -> list[Recorder]:
     """Fresh recorders with their default options, each after what it builds on."""
     return [
         FilterHealth(), Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
-        Exemplars(), FeatureImages(),
+        ClassSpecificity(), Exemplars(), FeatureImages(),
     ]  # fmt: skip
