@@ -1,4 +1,4 @@
-"""What happened to samples and clusters over a training: the events that records tell of, the most notable first (row E13)."""
+"""What happened to samples, clusters and filters: the events that records tell of, the most notable first (rows E13, H4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.records import Clustering, Embedding, Record, SampleEvents
+from featwatch.records import Clustering, Embedding, LayerHealth, Record, SampleEvents
 
 # Kind of event -> how notable the largest of its kind is.  What every training does, learning and growing
 # surer, counts least; what none should do counts most; what a map of the samples shows lies in between.
@@ -17,34 +17,39 @@ WEIGHTS = {
     "forgotten": 1.0, "flip": 0.8, "learnt": 0.5, "jump": 0.5,
     "travelled": 0.8,
     "split": 0.9, "merge": 0.9, "born": 0.6, "gone": 0.6,
+    "died": 0.9, "revived": 0.7, "awoke": 0.5,
 }  # fmt: skip
 TOLD_BY: dict[str, tuple[str, ...]] = {         # kind of record -> the kinds of events that it tells of
     SampleEvents.kind: ("forgotten", "flip", "learnt", "jump"),
     Embedding.kind: ("travelled",),
     Clustering.kind: ("split", "merge", "born", "gone"),
+    LayerHealth.kind: ("died", "revived", "awoke"),
 }
 FLATNESS = 60           # the constant of reciprocal rank fusion
 MOST = 64               # events of one record; an honest one tells of no more
 MAX_IDENTITIES = 64     # of one event
 _KINDS = tuple(WEIGHTS)
-_ROW = np.dtype([("kind", "u1"), ("place", "i8"), ("size", "f4"), ("sample", "i4"), ("before", "i4"), ("after", "i4")])
+_WHO = ("sample", "before", "after", "filter")
+_ROW = np.dtype([("kind", "u1"), ("place", "i8"), ("size", "f4"), *((name, "i4") for name in _WHO)])
 _NO_ROWS = np.zeros(0, _ROW)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event, of a sample or of clusters."""
+    """One event, of a sample, of clusters or of a filter."""
 
-    kind: str                       # a sample's: forgotten, learnt, flip, jump, travelled; clusters': split, merge, born, gone
+    # A sample's: forgotten, learnt, flip, jump, travelled; clusters': split, merge, born, gone; a filter's: died, revived, awoke.
+    kind: str
     epoch: int                      # or the step, on that axis
     layer: str                      # "" = the model's predictions
-    size: float                     # change of probability; how far it travelled; samples; NaN = not known
+    size: float                     # change of probability; how far it travelled; samples; share of energy; NaN = not known
     rank: float                     # 0 to 1, comparable over the kinds
-    sample: int = -1                # −1 = an event of clusters
+    sample: int = -1                # −1 = an event of clusters or of a filter
     before: int = -1                # predicted class; −1 = the event is of no prediction
     after: int = -1
     out_of: tuple[int, ...] = ()    # identities of clusters
     into: tuple[int, ...] = ()
+    filter: int = -1                # −1 = of no filter
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +90,7 @@ def told(kind: str, layer: str, place: int, values: Mapping[str, Any]) -> Told:
             if None not in pair:
                 rows.append(valid)
                 clusters.append(pair)
-        elif valid and valid[3] >= 0:
+        elif valid and valid[6 if kind == LayerHealth.kind else 3] >= 0:
             rows.append(valid)
     counts = values.get("counts")
     counts = counts if isinstance(counts, Mapping) else {}
@@ -112,7 +117,7 @@ def ranked(series: Iterable[Told], kinds: Collection[str] = _KINDS, top: int | N
     place among the first, however many there are of another.  The root keeps what is slight from ranking high
     where its kind is rare.  So a rank changes only where something larger comes.  A size that is not known is
     0, or where none of the kind is known all are alike.  Of equal ones the later comes first, then that of the
-    earlier series, then of the smaller sample.
+    earlier series, then of the smaller sample or filter.
 
     >>> entries = [{"kind": "flip", "sample": sample, "size": sample / 9} for sample in (3, 7)]
     >>> entries += [{"kind": "forgotten", "sample": 5, "size": 0.01}]
@@ -127,7 +132,7 @@ def ranked(series: Iterable[Told], kinds: Collection[str] = _KINDS, top: int | N
     for kind in (kind for kind in _KINDS if kind in kinds):
         mine = np.flatnonzero(rows["kind"] == _KINDS.index(kind))
         size = np.nan_to_num(rows["size"][mine], nan=-1.0)
-        mine = mine[np.lexsort((rows["sample"][mine], of[mine], -rows["place"][mine], -size))][:top]
+        mine = mine[np.lexsort((rows["filter"][mine], rows["sample"][mine], of[mine], -rows["place"][mine], -size))][:top]
         chosen.append(mine)
         ranks.append(WEIGHTS[kind] * _relative(rows["size"][mine]) * (FLATNESS + 1) / (FLATNESS + 1 + np.arange(len(mine))))
     every, rank = np.concatenate([np.zeros(0, int), *chosen]), np.concatenate([np.zeros(0), *ranks])
@@ -171,16 +176,16 @@ def trail(records: Iterable[Embedding | None], samples: np.ndarray) -> np.ndarra
     return np.concatenate(points)
 
 
-def _row(entry: Mapping[str, Any], place: int) -> tuple[int, int, float, int, int, int] | None:
+def _row(entry: Mapping[str, Any], place: int) -> tuple[int, int, float, int, int, int, int] | None:
     """An entry as a row; None where a value is not what it should be."""
     size = entry.get("size")
     size = math.nan if size is None else size
-    whole = [entry.get("sample", -1), entry.get("before", -1), entry.get("after", -1)]
+    sample, before, after, filter_ = whole = [entry.get(name, -1) for name in _WHO]
     if isinstance(size, bool) or not isinstance(size, (int, float)) or not all(_whole(one, 2**31, -1) for one in whole):
         return None
     if not (math.isnan(size) or 0 <= size < 3e38):
         return None
-    return _KINDS.index(entry["kind"]), place, float(size), whole[0], whole[1], whole[2]
+    return _KINDS.index(entry["kind"]), place, float(size), sample, before, after, filter_
 
 
 def _identities(value: Any) -> tuple[int, ...] | None:
@@ -194,9 +199,9 @@ def _whole(value: Any, below: int, least: int = 0) -> bool:
 
 
 def _event(of: Told, row: int, rank: float) -> Event:
-    kind, place, size, sample, before, after = of.rows[row].item()
+    kind, place, size, sample, before, after, filter_ = of.rows[row].item()
     out_of, into = of.clusters[row] if of.clusters else ((), ())
-    return Event(_KINDS[kind], place, of.layer, size, rank, sample, before, after, out_of, into)
+    return Event(_KINDS[kind], place, of.layer, size, rank, sample, before, after, out_of, into, filter_)
 
 
 def counted(series: Iterable[Told]) -> Iterator[tuple[str, int, int]]:

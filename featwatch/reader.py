@@ -151,9 +151,10 @@ class Run(RunRecords):
         return np.array([position for position, _ in found], np.int64), np.array([value for _, value in found], np.float64)
 
     def events(self, kinds: str | Collection[str] | None = None, top: int | None = 100, axis: str = "epochs") -> list[Event]:
-        """What happened to samples and clusters, the most notable first: at most `top` events, or all for None.
+        """What happened to samples, clusters and filters, the most notable first: at most `top` events, or all for None.
 
-        `kinds`: some of "forgotten", "learnt", "flip", "jump", "travelled", "split", "merge", "born" and "gone", or all.
+        `kinds`: some of "forgotten", "learnt", "flip", "jump", "travelled" (of samples), "split", "merge", "born", "gone" (of
+        clusters), "died", "revived" and "awoke" (of filters: alive for the first time), or all.
         With `axis` "steps" those between records by step.  How ranks compare: `featwatch.happenings.ranked`.
 
         >>> [(event.epoch, event.sample) for event in run.events("forgotten", top=3)]       # doctest: +SKIP

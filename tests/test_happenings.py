@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import featwatch as fw
 from featwatch import happenings, wire
 from featwatch.happenings import FLATNESS, MOST, TOLD_BY, WEIGHTS, Event, Told, counted, ranked, told
-from featwatch.records import KINDS, Clustering, Embedding, ProbeRecord, Record, SampleEvents, Session
+from featwatch.records import KINDS, Clustering, Embedding, LayerHealth, ProbeRecord, Record, SampleEvents, Session
 from featwatch.writers import EventFileWriter
 from tests.event_logs import HandMadeLog
 from tests.small_logs import SAMPLES, session, train
@@ -33,8 +33,9 @@ def series(draw: st.DrawFn) -> Told:
     found = Told(draw(st.sampled_from(["", "a", "b"])))
     for place in range(draw(st.integers(0, 3))):
         entries = [
-            {"kind": event, "sample": draw(st.integers(0, 9)), "size": draw(SIZES), "from": [1], "into": [2]}
+            {"kind": event, "sample": who, "filter": who, "size": draw(SIZES), "from": [1], "into": [2]}
             for event in draw(st.lists(st.sampled_from(TOLD_BY[kind]), max_size=5))
+            for who in [draw(st.integers(0, 9))]
         ]
         found = found.then([told(kind, found.layer, place, {"entries": entries})])
     return found
@@ -97,7 +98,7 @@ def test_counts_are_summed_over_the_layers() -> None:
 
 def test_every_kind_has_a_weight_and_a_teller() -> None:
     assert sorted(kind for kinds in TOLD_BY.values() for kind in kinds) == sorted(WEIGHTS)
-    assert all(cls.told is not Record.told for cls in (Embedding, Clustering, SampleEvents))
+    assert all(cls.told is not Record.told for cls in (Embedding, Clustering, LayerHealth, SampleEvents))
     assert {kind for kind, cls in KINDS.items() if cls.told is not Record.told} == TOLD_BY.keys()
 
 
@@ -122,9 +123,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
+NAMES = ("sample", "size", "before", "after", "filter", "from", "into")
 ODD_ENTRY = st.fixed_dictionaries(
     {"kind": st.sampled_from(sorted(WEIGHTS)) | JSON},
-    optional={name: JSON | st.integers(-(2**40), 2**40) for name in ("sample", "size", "before", "after", "from", "into")},
+    optional={name: JSON | st.integers(-(2**40), 2**40) for name in NAMES},
 )
 
 
@@ -140,8 +142,9 @@ def test_odd_entries_are_left_out(kind: str, values: dict[str, Any]) -> None:
     for event in ranked([found]):
         assert event.kind in TOLD_BY[kind] and event.epoch == 3 and event.layer == "<b>"
         assert math.isnan(event.size) or event.size >= 0
-        assert (event.sample >= 0) == (kind != "clusters")
-        assert all(type(one) is int for one in (event.sample, event.before, event.after, *event.out_of, *event.into))
+        assert (event.sample >= 0 or kind in ("clusters", "health")) and (event.filter >= 0 or kind != "health")
+        whole = event.sample, event.before, event.after, event.filter
+        assert all(type(one) is int for one in (*whole, *event.out_of, *event.into))
     assert all(type(count) is int and 0 <= count < 2**31 for _, _, count in found.counts)
 
 
@@ -169,6 +172,41 @@ def test_what_is_no_event_of_clusters(change: dict[str, Any]) -> None:
     assert told("clusters", "a", 1, {"entries": [honest]}).left_out == 0
     found = told("clusters", "a", 1, {"entries": [{**honest, **change}]})
     assert (len(found.rows), found.clusters, found.left_out) == (0, (), 1)
+
+
+@pytest.mark.parametrize("change", [{"filter": None}, {"filter": -1}, {"filter": 2.0}, {"kind": "flip"}, {"size": -1}])
+def test_what_is_no_event_of_a_filter(change: dict[str, Any]) -> None:
+    honest = {"kind": "died", "filter": 3, "size": 0.5}
+    assert told("health", "a", 1, {"entries": [honest, {**honest, "size": None}]}).left_out == 0
+    found = told("health", "a", 1, {"entries": [{**honest, **change}]})
+    assert (len(found.rows), found.left_out) == (0, 1)
+
+
+def test_the_size_of_a_filter_s_event_is_its_share_of_the_layer_s_energy() -> None:
+    record = health(2, "conv1", died=[3, 1], revived=[0], energy=[1.0, 0.5, np.nan, 2.5])
+    events = ranked([told("health", "conv1", 2, record.told())])
+    assert [(event.kind, event.filter, event.size) for event in events] == [
+        ("died", 3, 0.625), ("revived", 0, 0.25), ("died", 1, 0.125),
+    ]  # fmt: skip
+    assert record.told()["counts"] == {"died": 2, "revived": 1} and health(2, "conv1").told() == {}
+    for energy in ([0, 0, 0, 0], [np.nan] * 4, [np.inf, 1, 1, 1]):
+        (event,) = ranked([told("health", "conv1", 2, health(2, "conv1", died=[0], energy=energy).told())])
+        assert math.isnan(event.size)
+    odd = health(2, "conv1", died=[4, -1])              # as a log may have it
+    assert [event.filter for event in ranked([told("health", "conv1", 2, odd.told())])] == [4]
+
+
+def test_of_many_filters_each_kind_has_its_largest() -> None:
+    energy = np.random.default_rng(0).permutation(200) + 1.0
+    record = health(1, "wide", died=range(100), revived=range(100, 110), awoke=range(110, 200), energy=energy)
+    entries = record.told()["entries"]
+    assert len(entries) == MOST and record.told()["counts"] == {"died": 100, "revived": 10, "awoke": 90}
+    told_of = {kind: {one["filter"] for one in entries if one["kind"] == kind} for kind in TOLD_BY["health"]}
+    assert told_of["revived"] == set(range(100, 110)) and min(len(told_of["died"]), len(told_of["awoke"])) >= 16
+    rest = [*range(100), *range(110, 200)]
+    left_out = set(rest) - told_of["died"] - told_of["awoke"]
+    for kind, of in (("died", range(100)), ("awoke", range(110, 200))):
+        assert max(energy[f] for f in left_out & set(of)) < min(energy[f] for f in told_of[kind])
 
 
 def test_a_record_tells_of_no_more_than_it_may() -> None:
@@ -205,6 +243,17 @@ def torn(epoch: int, layer: str) -> Clustering:
     return Clustering(epoch=epoch, layer=layer, labels=np.zeros(SAMPLES), count=1, last=epoch - 1, changes=(change,))
 
 
+def health(epoch: int, layer: str, energy: Any = (1.0, 2.0, 3.0, 4.0), **events: Any) -> LayerHealth:
+    """Filters of these energies, of which those in `died`, `revived` and `awoke` did."""
+    per_filter = np.asarray(energy, np.float32)
+    names = ("negative_fraction", "bias", "active_fraction", "max_activation", "min_activation", "mean_activation")
+    count = len(per_filter)
+    return LayerHealth(
+        epoch=epoch, layer=layer, energy=per_filter, **dict.fromkeys(names, np.zeros(count)), dead=np.zeros(count, bool),
+        cause=np.full(count, ""), group=np.full(count, -1), **{kind: np.array(who, np.int32) for kind, who in events.items()},
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> fw.Run:
     """Two trainings in one log: the second, from epoch 2 on, supersedes what the first says of it."""
@@ -215,7 +264,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> fw.Run:
         writer.write(record)
     writer.close()
     later = EventFileWriter(log_dir, 2)
-    for record in (session(2), flips(2, 1), moved(2, "dense", 0, points=50.0), moved(3, "conv1", 0)):
+    moves = moved(2, "dense", 0, points=50.0), moved(3, "conv1", 0)
+    for record in (session(2), flips(2, 1), *moves, health(3, "conv1", died=[2])):
         later.write(record)
     later.close()
     by_step = EventFileWriter(log_dir, 0, axis="steps")
@@ -228,10 +278,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> fw.Run:
 def test_the_run_s_events(run: fw.Run) -> None:
     events = run.events()
     assert [(event.kind, event.epoch, event.layer, event.sample) for event in events] == [
-        ("split", 1, "conv1", -1), ("flip", 1, "", 4), ("travelled", 3, "conv1", 0), ("travelled", 2, "dense", 0),
-        ("travelled", 1, "dense", 0), ("travelled", 1, "dense", 2), ("flip", 2, "", 1),
+        ("split", 1, "conv1", -1), ("died", 3, "conv1", -1), ("flip", 1, "", 4), ("travelled", 3, "conv1", 0),
+        ("travelled", 2, "dense", 0), ("travelled", 1, "dense", 0), ("travelled", 1, "dense", 2), ("flip", 2, "", 1),
     ]  # fmt: skip
     assert events[0] == Event("split", 1, "conv1", 2.0, WEIGHTS["split"], out_of=(0,), into=(0, 4))
+    assert events[1] == Event("died", 3, "conv1", np.float32(0.3), WEIGHTS["died"], filter=2)
     assert run.events(top=2) == events[:2]
     assert run.events("flip") == run.events(["flip"]) == [event for event in events if event.kind == "flip"]
     assert [(event.epoch, event.sample) for event in run.events(axis="steps")] == [(20, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from tensorboard_plugin_featwatch import catalogue, happened, trails
 import featwatch as fw
 from featwatch import wire
 from featwatch.happenings import TOLD_BY, WEIGHTS
-from featwatch.records import Clustering, Embedding, Record, SampleEvents, Session
+from featwatch.records import Clustering, Embedding, LayerHealth, Record, SampleEvents, Session
 from featwatch.writers import EventFileWriter
 from tests.event_logs import HandMadeLog, header
 from tests.memory_provider import MemoryProvider
@@ -45,6 +46,11 @@ def embedding(epoch: int, layer: str, *far: int, samples: int = SAMPLES, step: i
 def torn(epoch: int, layer: str, samples: int = 140) -> Clustering:
     change = {"kind": "split", "from": [2], "into": [2, 7], "samples": samples}
     return Clustering(epoch=epoch, layer=layer, labels=np.zeros(SAMPLES), count=1, last=epoch - 1, changes=(change,))
+
+
+def died(epoch: int, layer: str, *filters: int) -> LayerHealth:
+    made = STORY.health(NAMES.index(layer), epoch)
+    return dataclasses.replace(made, epoch=epoch, died=np.array(filters), energy=np.arange(1.0, 1.0 + len(made.energy)))
 
 
 @pytest.fixture
@@ -102,6 +108,15 @@ def test_the_events_are_what_the_documentation_says(client: Client, address: dic
     assert found.keys() == {("forgotten", 20, 5), ("travelled", 20, 0)}
 
 
+def test_the_events_of_filters(client: Client, provider: MemoryProvider) -> None:
+    provider.write(RUN, died(2, NAMES[1], 3, 0))
+    answer = client.get("events", run=RUN, generation=client.index()[RUN]["generation"]).json()
+    found = [one for one in answer["events"] if one["kind"] == "died"]
+    event = {"kind": "died", "epoch": 2, "layer": NAMES[1], "filter": 3, "size": 0.111111, "rank": WEIGHTS["died"]}
+    assert found[0] == event and found[1]["filter"] == 0 and found[1]["size"] == 0.0277778
+    assert answer["counts"]["died"] == [[2, 2]] and answer["problems"] == []
+
+
 def test_a_run_without_events(client: Client, provider: MemoryProvider) -> None:
     provider.write("bare/featwatch", STORY.session(0, 1.0))
     generation = client.index()["bare/featwatch"]["generation"]
@@ -112,18 +127,18 @@ def test_a_run_without_events(client: Client, provider: MemoryProvider) -> None:
 def test_the_reader_ranks_them_alike(tmp_path: Path) -> None:
     log_dir = tmp_path / "logs" / "run-1"
     writer = EventFileWriter(log_dir, 0)
-    told = [flips(1, 4, 2), flips(2, 3), torn(2, NAMES[0]), embedding(1, NAMES[2], 1, 0)]
+    told = [flips(1, 4, 2), flips(2, 3), torn(2, NAMES[0]), embedding(1, NAMES[2], 1, 0), died(2, NAMES[1], 3)]
     for record in (STORY.session(0, 1.0), STORY.probe(0), *told):
         writer.write(record)
     writer.close()
-    expected = [(e.kind, e.epoch, e.layer, e.sample) for e in fw.load(log_dir).events(top=None)]
+    expected = [(e.kind, e.epoch, e.layer, e.sample, e.filter) for e in fw.load(log_dir).events(top=None)]
     for loader in (python_loader, rust_loader):
         with loader(tmp_path / "logs") as provider:
             client = plugin_app(provider)
             ((name, run),) = client.index().items()
             address = {"run": name, "generation": run["generation"]}
             events = client.get("events", **address).json()["events"]
-            assert [(e["kind"], e["epoch"], e["layer"], e.get("sample", -1)) for e in events] == expected
+            assert [(e["kind"], e["epoch"], e["layer"], e.get("sample", -1), e.get("filter", -1)) for e in events] == expected
             assert client.get("events", **address).json()["counts"]["split"] == [[2, 1]]
             trail, _ = client.get("trails", **address, layer=NAMES[2], sample=[1, 4]).frame()
             np.testing.assert_array_equal(
@@ -168,9 +183,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
+ODD_NAMES = ("sample", "size", "before", "after", "filter", "from", "into")
 ODD = st.fixed_dictionaries(
     {"kind": st.sampled_from(sorted(WEIGHTS)) | JSON},
-    optional={name: JSON | st.integers(-(2**40), 2**40) for name in ("sample", "size", "before", "after", "from", "into")},
+    optional={name: JSON | st.integers(-(2**40), 2**40) for name in ODD_NAMES},
 )
 
 
@@ -192,7 +208,7 @@ def test_whatever_a_log_tells_the_answer_is_proper(kind: str, told: list[Any]) -
     for one in answer["events"]:
         assert one["kind"] in TOLD_BY[kind] and 0 <= one["rank"] <= 1 and one["layer"] == layer
         assert one["size"] is None or one["size"] >= 0
-        whole = [one["epoch"], *(one[name] for name in ("sample", "before", "after") if name in one)]
+        whole = [one["epoch"], *(one[name] for name in ("sample", "before", "after", "filter") if name in one)]
         assert all(type(value) is int and -1 <= value < 2**31 for value in [*whole, *one.get("from", []), *one.get("into", [])])
     for counted, pairs in answer["counts"].items():
         assert counted in TOLD_BY[kind] and all(type(value) is int for pair in pairs for value in pair)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from featwatch.records.base import Record, array
 
 # Why a filter is dead, or "" for one that is alive.  Closed: a log may hold nothing else.
 CAUSES = ("", "no energy", "negative weights", "negative bias", "dead inputs", "zero scale", "saturated", "unexplained")
+TOLD = 64               # events that a record of health tells of one by one …
+TOLD_OF_EACH = 16       # … among them so many of each kind, if there are
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -67,6 +70,24 @@ class LayerHealth(Record):
             "non_finite_activations": float(self.non_finite_activations),
             "non_finite_weights": float(self.non_finite_weights),
         }
+
+    def told(self) -> dict[str, Any]:
+        """The filters that died, came back to life or awoke; the size of an event: the filter's share of the layer's energy."""
+        who = {kind: filters for kind in ("died", "revived", "awoke") if len(filters := getattr(self, kind))}
+        if not who:
+            return {}
+        energy = np.where(np.isfinite(self.energy), self.energy, np.nan).astype(np.float64)
+        share = energy / (np.nansum(energy) or math.nan)
+        first, rest = [], []
+        for kind, filters in who.items():
+            # A log may name filters that there are not.
+            sizes = [float(share[f]) if 0 <= f < len(share) else math.nan for f in filters.tolist()]
+            entries = [{"kind": kind, "filter": f, "size": size} for f, size in zip(filters.tolist(), sizes, strict=True)]
+            entries.sort(key=_by_size)
+            first += entries[:TOLD_OF_EACH]
+            rest += entries[TOLD_OF_EACH:TOLD]
+        entries = first + sorted(rest, key=_by_size)[: TOLD - len(first)]
+        return {"entries": entries, "counts": {kind: len(filters) for kind, filters in who.items()}}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -259,3 +280,7 @@ class FeatureImages(Record):
         if not self.filtered_pixels.size:
             return np.zeros((0, *self.pixels.shape[1:]), np.float32)
         return self.low + self.filtered_pixels.astype(np.float32) / 255.0 * (self.high - self.low)
+
+
+def _by_size(entry: Mapping[str, Any]) -> float:
+    return 0.0 if math.isnan(entry["size"]) else -float(entry["size"])

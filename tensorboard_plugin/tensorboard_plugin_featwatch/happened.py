@@ -1,4 +1,4 @@
-"""What happened to samples and clusters, as plain JSON with the types that `http_api.md` promises."""
+"""What happened to samples, clusters and filters, as plain JSON with the types that `http_api.md` promises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from featwatch.happenings import TOLD_BY, Event, Told, counted, ranked
-from featwatch.records import Clustering, SampleEvents
+from featwatch.records import Clustering, LayerHealth, SampleEvents
 from tensorboard_plugin_featwatch.entries import clipped
 from tensorboard_plugin_featwatch.frames import finite
 
@@ -33,5 +33,7 @@ def _described(event: Event) -> dict[str, Any]:
     }  # fmt: skip
     if event.kind in TOLD_BY[Clustering.kind]:
         return described | {"from": list(event.out_of), "into": list(event.into)}
+    if event.kind in TOLD_BY[LayerHealth.kind]:
+        return described | {"filter": event.filter}
     described["sample"] = event.sample
     return described | {"before": event.before, "after": event.after} if event.kind in TOLD_BY[SampleEvents.kind] else described

@@ -115,7 +115,7 @@ class Queries:
         return Frame(encode_frame(records, damaged), complete and settled and not damaged and kind not in REWRITTEN)
 
     def events(self, source: Source, run: str, generation: str, axis: str = "epochs") -> Mapping[str, Any]:
-        """What happened to samples and clusters on an axis, the most notable first."""
+        """What happened to samples, clusters and filters on an axis, the most notable first."""
         entry = self._entry(source, run, generation)
         numbers = [found for series, found in self._numbers.of(source, entry, axis) if series.kind in TOLD_BY]
         problems = [problem for one in numbers for problem in one.problems]
