@@ -61,12 +61,12 @@ class LayerHealth(Record):
         return int(np.count_nonzero(self.dead))
 
     def numbers(self) -> dict[str, float]:
-        known = self.active_fraction[np.isfinite(self.active_fraction)]
+        active, rough = (_finite(values) for values in (self.active_fraction, self.roughness))
         return {
             "filters": float(len(self.dead)),
             "dead_count": float(self.dead_count),
-            "active_fraction": float(np.mean(known)) if len(known) else math.nan,
-            "roughness": float(np.nanmedian(self.roughness)) if np.isfinite(self.roughness).any() else math.nan,
+            "active_fraction": float(np.mean(active)) if len(active) else math.nan,
+            "roughness": float(np.median(rough)) if len(rough) else math.nan,
             "non_finite_activations": float(self.non_finite_activations),
             "non_finite_weights": float(self.non_finite_weights),
         }
@@ -280,6 +280,10 @@ class FeatureImages(Record):
         if not self.filtered_pixels.size:
             return np.zeros((0, *self.pixels.shape[1:]), np.float32)
         return self.low + self.filtered_pixels.astype(np.float32) / 255.0 * (self.high - self.low)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)].astype(np.float64)
 
 
 def _by_size(entry: Mapping[str, Any]) -> float:
