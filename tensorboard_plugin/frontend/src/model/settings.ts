@@ -16,7 +16,7 @@ export const TOOLS = ["move", "rectangle", "circle", "lasso"] as const;
 /** "change": how much a layer has changed since the epoch before. */
 export const METRICS = ["knn_accuracy", "probe_accuracy", "silhouette", "change", "dead"] as const;
 
-export const FILTER_VIEWS = ["health", "histograms", "maxima", "classes", "development"] as const;
+export const FILTER_VIEWS = ["health", "histograms", "maxima", "classes", "kernels", "maps", "development"] as const;
 export const HISTOGRAM_ORDERS = ["index", "maximum", "active", "mean", "similarity"] as const;
 export const MAXIMA_ORDERS = ["total", "highest", "index"] as const;
 /** How filters' weights are laid out in the plane. */
@@ -25,6 +25,12 @@ export const WEIGHT_MAPS = ["pca", "umap"] as const;
 export const DEVELOPED = ["active", "energy", "maximum", "mean", "negative", "bias", "scale", "shift", "responsive", "roughness"] as const;
 /** "change": the largest from the first epoch to the last in front; "group": doubles side by side. */
 export const DEVELOPMENT_ORDERS = ["index", "now", "change", "group"] as const;
+
+/** What full colour stands for in pictures of kernels: the largest weight of the layer, or of the filter. */
+export const KERNEL_SCALES = ["layer", "filter"] as const;
+export const KERNEL_ORDERS = ["index", "energy", "roughness"] as const;
+/** Kernels alone, or what they make of a sample beside them. */
+export const KERNELS_ON = ["kernels", "sample"] as const;
 
 export const TILES = ["small", "medium", "large"] as const;
 export const ORDERS = ["index", "ratio", "similarity"] as const;
@@ -43,6 +49,9 @@ export type MaximaOrder = (typeof MAXIMA_ORDERS)[number];
 export type WeightMap = (typeof WEIGHT_MAPS)[number];
 export type Developed = (typeof DEVELOPED)[number];
 export type DevelopmentOrder = (typeof DEVELOPMENT_ORDERS)[number];
+export type KernelScale = (typeof KERNEL_SCALES)[number];
+export type KernelOrder = (typeof KERNEL_ORDERS)[number];
+export type KernelsOn = (typeof KERNELS_ON)[number];
 export type Tile = (typeof TILES)[number];
 export type Order = (typeof ORDERS)[number];
 
@@ -73,6 +82,9 @@ export interface Settings {
   weightMap: WeightMap;
   developed: Developed;
   developmentOrder: DevelopmentOrder;
+  kernelScale: KernelScale;
+  kernelOrder: KernelOrder;
+  kernelsOn: KernelsOn;
   tile: Tile;
   order: Order;
 }
@@ -81,7 +93,8 @@ export const DEFAULTS: Settings = {
   run: null, layer: null, epoch: null, axis: null, tab: "overview", colourBy: "true", column: null, sizeBy: "certainty",
   marks: "dots", imageSize: 1, regionStyle: "boundary", trails: "auto", tool: "move", toGrid: 0, metric: "knn_accuracy",
   filterView: "health", histogramOrder: "index", maximaOrder: "total",
-  weightMap: "pca", developed: "active", developmentOrder: "index", tile: "medium", order: "index",
+  weightMap: "pca", developed: "active", developmentOrder: "index",
+  kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", tile: "medium", order: "index",
 };
 
 export const SMALLEST_IMAGE = 0.5;
@@ -128,6 +141,9 @@ export function parseSettings(stored: string | null): Settings {
     weightMap: oneOf(WEIGHT_MAPS, raw.weightMap, DEFAULTS.weightMap),
     developed: oneOf(DEVELOPED, raw.developed, DEFAULTS.developed),
     developmentOrder: oneOf(DEVELOPMENT_ORDERS, raw.developmentOrder, DEFAULTS.developmentOrder),
+    kernelScale: oneOf(KERNEL_SCALES, raw.kernelScale, DEFAULTS.kernelScale),
+    kernelOrder: oneOf(KERNEL_ORDERS, raw.kernelOrder, DEFAULTS.kernelOrder),
+    kernelsOn: oneOf(KERNELS_ON, raw.kernelsOn, DEFAULTS.kernelsOn),
     tile: oneOf(TILES, raw.tile, DEFAULTS.tile),
     order: oneOf(ORDERS, raw.order, DEFAULTS.order),
   };
