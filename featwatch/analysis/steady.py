@@ -12,8 +12,9 @@ from featwatch.analysis.quality import neighbours_kept
 
 # How far a sample may move in the plane, in median distances to the farthest of the nearest neighbours, for each such distance
 # that its features moved.  The smallest that keeps the neighbourhoods is taken, from one step below that of the epoch before:
-# where it jumps from epoch to epoch, so do the movements.  Measured on 16 epochs of a digits net, dense layer: Spearman's ρ of
-# movements in features and in the plane is 0.68 where any may follow any, by factors of 2, and 0.76 as it is.
+# where it jumps from epoch to epoch, so do the movements.  Measured on 600 samples, 16 epochs of a digits net: Spearman's ρ of
+# movements in features and in the plane is 0.51 (dense layer) and 0.34 (softmax) where any may follow any, 0.55 and 0.45 as it
+# is; of a convolution 0.84 either way.
 FREEDOMS = tuple(0.05 * 2 ** (step / 2) for step in range(13))
 KEEP = 0.96             # share of the neighbours kept by a layout that is free to move which the steady one must keep
 # So many times the neighbours of the old layout a new one must keep to take its place, where half of the samples have left
