@@ -138,6 +138,7 @@ def _is_whole(value: Any) -> bool:
 _TYPES: dict[Any, Callable[[Any], bool]] = {
     "str": _is_text,
     "int": _is_count,
+    "bool": lambda value: isinstance(value, bool),
     "tuple[str, ...]": _is_list(_is_text),
     "tuple[int, ...]": _is_list(_is_whole),
     "tuple[int | None, ...]": _is_list(lambda size: size is None or _is_count(size)),
