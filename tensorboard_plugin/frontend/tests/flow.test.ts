@@ -3,7 +3,7 @@ import { normaliseEvents, type EventKind } from "../src/api/events";
 import type { FrameRecord, NumericArray, RunEntry } from "../src/api/types";
 import { normaliseRun } from "../src/api/normalise";
 import { clustersOf, noiseOf } from "../src/model/clusters";
-import { chosenEvents, jumpTo, kindsOf, perEpoch, sizeInWords } from "../src/model/eventList";
+import { chosenEvents, jumpTo, kindsOf, perEpoch, sizeInWords, subjectOf, subjectsInWords } from "../src/model/eventList";
 import { countsOf, flowOf, MOST_BANDS, NOISE, SMALL } from "../src/model/flow";
 import { Page } from "../src/model/page.svelte";
 
@@ -109,6 +109,15 @@ describe("the list of events", () => {
     expect(chosenEvents(answer.events, new Set<EventKind>(["split"]))).toHaveLength(1);
   });
 
+  it("names whom its kinds are about", () => {
+    expect([subjectOf("flip"), subjectOf("gone"), subjectOf("awoke")]).toEqual(["samples", "clusters", "filters"]);
+    expect(subjectsInWords(["flip"])).toBe("single samples");
+    expect(subjectsInWords(["died", "flip"])).toBe("samples and filters");
+    expect(subjectsInWords(["died", "split", "flip"])).toBe("samples, clusters and filters");
+    const [small, large] = normaliseEvents({ events: [{ kind: "died", epoch: 1, filter: 1, size: 0.0123 }, { kind: "died", epoch: 1, filter: 2, size: 0.31 }] }).events;
+    expect([sizeInWords(small!), sizeInWords(large!)]).toEqual(["1.2 %", "31 %"]);
+  });
+
   it("says sizes in the unit of the kind", () => {
     expect(answer.events.map(sizeInWords)).toEqual(["90 %", "140 samples", "4.25 ×"]);
   });
@@ -133,6 +142,13 @@ describe("the list of events", () => {
       expect([page.tab, page.epoch, page.layer, page.samples, page.playing]).toEqual(["samples", 2, "conv2", [2], false]);
       jumpTo(page, answer.events[0]!);
       expect([page.epoch, page.layer, page.samples]).toEqual([1, "conv2", [4]]);
+    });
+
+    it("to the filter of the layer, at the epoch at which it died", () => {
+      page.runs = [{ ...entry, series: { ...entry.series, health: { conv1: 0, conv2: 0 } } }];
+      page.samples = [5];
+      jumpTo(page, normaliseEvents({ events: [{ kind: "died", epoch: 1, layer: "conv1", filter: 3, size: 0.04 }] }).events[0]!);
+      expect([page.tab, page.epoch, page.layer, page.filters, page.samples]).toEqual(["filters", 1, "conv1", [3], [5]]);
     });
 
     it("to the clusters, coloured as such, alone", () => {

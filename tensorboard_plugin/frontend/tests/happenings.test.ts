@@ -10,17 +10,20 @@ describe("events of a log", () => {
       events: [
         { kind: "forgotten", epoch: 7, layer: "", sample: 17, size: 0.83, rank: 0.97, before: 3, after: 5 },
         { kind: "split", epoch: 4, layer: "conv2", size: 140, rank: 0.4, from: [2], into: [2, 7] },
+        { kind: "died", epoch: 6, layer: "conv2", filter: 3, size: 0.04, rank: 0.6 },
       ],
       counts: { forgotten: [[7, 12], [8, 3]] },
     });
-    expect(events[0]).toEqual({ kind: "forgotten", epoch: 7, layer: "", sample: 17, size: 0.83, rank: 0.97, before: 3, after: 5, from: [], into: [] });
+    expect(events[0]).toEqual({ kind: "forgotten", epoch: 7, layer: "", sample: 17, filter: -1, size: 0.83, rank: 0.97, before: 3, after: 5, from: [], into: [] });
     expect(events[1]).toMatchObject({ kind: "split", sample: -1, from: [2], into: [2, 7] });
+    expect(events[2]).toMatchObject({ kind: "died", sample: -1, filter: 3, size: 0.04 });
     expect(counts).toEqual({ forgotten: [[7, 12], [8, 3]] });
   });
 
   it("of a hostile log are brought into shape or left out, and are bounded", () => {
     const odd = [
       null, 5, {}, { kind: "constructor", epoch: 1, sample: 1 }, { kind: "flip", epoch: 1 }, { kind: "flip", epoch: -1, sample: 1 },
+      { kind: "died", epoch: 1, sample: 1 }, { kind: "awoke", epoch: 1, filter: "3" }, { kind: "revived", epoch: -1, filter: 3 },
       { kind: "flip", epoch: "1", sample: 1 }, { kind: "jump", epoch: 1, sample: 1, size: "x", rank: 7, layer: { toString: 1 }, before: null, from: "x" },
       { kind: "born", epoch: 1, into: Array(1000).fill(1), from: [-1, "2", 1e99] },
     ];

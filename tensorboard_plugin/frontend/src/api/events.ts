@@ -1,11 +1,12 @@
-// What happened to samples and clusters (`/events`), brought into the shape that the views rely on.
+// What happened to samples, clusters and filters (`/events`), brought into the shape that the views rely on.
 
 import { get, onAxis, session, url, type Address } from "./http";
 import { list, numberOr, object, text, whole, type Json } from "./plain";
 
 export const SAMPLE_EVENTS = ["forgotten", "learnt", "flip", "jump", "travelled"] as const;
 export const CLUSTER_EVENTS = ["split", "merge", "born", "gone"] as const;
-export const EVENT_KINDS = [...SAMPLE_EVENTS, ...CLUSTER_EVENTS] as const;
+export const FILTER_EVENTS = ["died", "revived", "awoke"] as const;
+export const EVENT_KINDS = [...SAMPLE_EVENTS, ...CLUSTER_EVENTS, ...FILTER_EVENTS] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
 export interface Happening {
@@ -13,9 +14,11 @@ export interface Happening {
   epoch: number;
   /** "" where it belongs to none. */
   layer: string;
-  /** −1 where it is about clusters. */
+  /** −1 where it is not about one. */
   sample: number;
-  /** What it counts depends on the kind: a change of probability, a distance, samples. */
+  /** Of the layer; −1 where it is not about one. */
+  filter: number;
+  /** What it counts depends on the kind: a change of probability, a distance, samples, a share of energy. */
   size: number;
   /** 0 … 1, comparable between kinds. */
   rank: number;
@@ -52,11 +55,13 @@ export function normaliseEvents(raw: unknown): Happenings {
 function happening(raw: Json): Happening | null {
   const kind = EVENT_KINDS.find((known) => known === raw.kind);
   const sample = whole(raw.sample, -1);
+  const filter = whole(raw.filter, -1);
   const ofSample = (SAMPLE_EVENTS as readonly string[]).includes(kind ?? "");
+  const ofFilter = (FILTER_EVENTS as readonly string[]).includes(kind ?? "");
   const epoch = whole(raw.epoch, -1);
-  if (!kind || epoch < 0 || (ofSample && sample < 0)) return null;
+  if (!kind || epoch < 0 || (ofSample && sample < 0) || (ofFilter && filter < 0)) return null;
   return {
-    kind, epoch, layer: text(raw.layer), sample: ofSample ? sample : -1,
+    kind, epoch, layer: text(raw.layer), sample: ofSample ? sample : -1, filter: ofFilter ? filter : -1,
     size: numberOr(raw.size, NaN), rank: Math.min(1, Math.max(0, numberOr(raw.rank, 0))),
     before: whole(raw.before, -1), after: whole(raw.after, -1), from: identities(raw.from), into: identities(raw.into),
   };

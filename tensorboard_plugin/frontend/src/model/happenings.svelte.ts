@@ -1,4 +1,4 @@
-// What happened to samples and clusters of the run that is shown: fetched where a view wants it, one copy for all views.
+// What happened to samples, clusters and filters of the run that is shown: fetched where a view wants it, one copy for all views.
 
 import { fetchEvents, type EventKind, type Happening, type Happenings } from "../api/events";
 import { HttpError } from "../api/http";
@@ -21,11 +21,15 @@ export class HappeningsOf {
   }
 
   private run: string = $derived(`${this.page.run?.run}\n${this.page.run?.generation}\n${this.page.run?.axis}`);
-  /** Whether this log can hold any: an older one has no record of them, nor clusters that keep their identity. */
+  /** Whether this log can hold any: an older one has no record of them, nor clusters that keep their identity, nor filters whose roughness is told. */
   recorded: boolean = $derived.by(() => {
     void this.page.numbersVersion;
     const { run, numbers } = this.page;
-    return has(run, "events") || Object.keys(run?.series.clusters ?? {}).some((layer) => (numbers.series("clusters", layer, "next_identity").values.at(-1) ?? 0) > 0);
+    return (
+      has(run, "events") ||
+      Object.keys(run?.series.clusters ?? {}).some((layer) => (numbers.series("clusters", layer, "next_identity").values.at(-1) ?? 0) > 0) ||
+      Object.keys(run?.series.health ?? {}).some((layer) => numbers.names("health", layer).includes("roughness"))
+    );
   });
   answer: Happenings = $derived(this.found?.run === this.run ? this.found.answer : NONE);
   /** Whether anything has come of this run yet. */
@@ -57,6 +61,11 @@ export class HappeningsOf {
   ofSample(sample: number): Happening[] {
     return this.answer.events.filter((event) => event.sample === sample).sort((a, b) => a.epoch - b.epoch);
   }
+
+  /** Those of one filter, in the order of epochs. */
+  ofFilter(layer: string, filter: number): Happening[] {
+    return this.answer.events.filter((event) => event.filter === filter && event.layer === layer).sort((a, b) => a.epoch - b.epoch);
+  }
 }
 
 const known = new WeakMap<Page, HappeningsOf>();
@@ -79,4 +88,7 @@ export const EVENT_NAMES: Record<EventKind, [name: string, meaning: string]> = {
   merge: ["merge", "clusters became one"],
   born: ["born", "a cluster that was none before"],
   gone: ["gone", "a cluster dissolved"],
+  died: ["died", "a filter that did something gives nothing any more on the whole probe"],
+  revived: ["revived", "a filter that was dead is back"],
+  awoke: ["awoke", "a filter that had been dead since the beginning is alive for the first time"],
 };
