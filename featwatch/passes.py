@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from featwatch.economy import Economy, economies, economy_of
+from featwatch.errors import in_words
 from featwatch.explain.fields import field_of
 from featwatch.graphs import graph_of
 from featwatch.layers import Site
@@ -31,6 +33,8 @@ class TapPasses:
         self._probe = probe
         self._traced: dict[frozenset[tuple[str, tuple[str, ...]]], TapPass] = {}
         self._infos: dict[str, LayerInfo] = {}
+        self._counted: dict[int, Economy] | None = None     # layer -> what it costs; None = not counted yet
+        self._uncounted = ""                                # why that failed
         self._states: dict[Recorder, dict[str, Any]] = {}
 
     def are_of(self, model: Any, plan: Plan) -> bool:
@@ -54,9 +58,9 @@ class TapPasses:
         return self._traced[key]
 
     def info(self, site: Site, taps: TapPass) -> LayerInfo:
-        """The description of a site that `taps` reads, its receptive field included."""
+        """The description of a site that `taps` reads, its receptive field and its costs included."""
         if site.name not in self._infos:
-            field = field_of(self._model(), site)
+            field, economy = field_of(self._model(), site), self._economy(site)
             self._infos[site.name] = replace(
                 taps.info(site),
                 field_size=field.size,
@@ -64,8 +68,26 @@ class TapPasses:
                 field_offset=field.offset,
                 field_input=field.input,
                 field_kind=field.kind,
+                multiply_adds=economy.multiply_adds,
+                filter_parameters=economy.filter_parameters,
+                filter_multiply_adds=economy.filter_multiply_adds,
+                saving_note=economy.note,
+                reads_input=economy.reads_input,
             )
         return self._infos[site.name]
+
+    def _economy(self, site: Site) -> Economy:
+        model = self._model()
+        if self._counted is None:
+            self._counted = {}
+            try:
+                batch = next(iter(self._probe.batches()))[0]
+                self._counted = economies(model, tuple(getattr(batch, "shape", (None,)))[1:])
+            except Exception as error:      # of a graph that is made otherwise than those that are known
+                self._uncounted = f"counting failed: {in_words(error)}"
+        if self._uncounted:
+            return Economy(note=self._uncounted)
+        return economy_of(site.layer, self._counted, graph_of(model) is not None and not site.inside)
 
     def state_of(self, recorder: Recorder) -> dict[str, Any]:
         """What a recorder that explains the model keeps from look to look."""

@@ -24,9 +24,9 @@ FLOORS = [  # the roof comes first
     {"recording", "earlier"},
     {"preparation"},
     {"passes", "agreement", "reader", "log"},
-    {"tasks", "accessors"},
-    {"background", "plan", "logindex", "arguments", "agenda"},
-    {"worker"},
+    {"tasks", "accessors", "economy"},
+    {"background", "plan", "logindex", "arguments", "agenda", "channels"},
+    {"worker", "weighing"},
     {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},
     {"explain"},
     {"running", "folds"},
@@ -75,8 +75,8 @@ THIRD_PARTY = {
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
-    "agreement", "demo", "explain", "folds", "graphs", "layers", "plan", "recording", "reductions", "running",
-    "survey", "taps", "watch", "weights", "writers",
+    "agreement", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "recording", "reductions",
+    "running", "survey", "taps", "watch", "weighing", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {
     "cli",  # the command `snapshot` loads a model
