@@ -28,13 +28,13 @@ class LayerHealth(Record):
     kind: ClassVar[str] = "health"
     headlines: ClassVar[tuple[str, ...]] = ("dead_count",)
 
-    energy: np.ndarray = array("float32", "filters")            # sum of squared weights
+    energy: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)            # sum of squared weights
     negative_fraction: np.ndarray = array("float32", "filters") # share of weights < 0
-    bias: np.ndarray = array("float32", "filters")              # NaN where the layer has none
+    bias: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)              # NaN where the layer has none
     active_fraction: np.ndarray = array("float32", "filters")   # share of samples × positions with a value > 0
-    max_activation: np.ndarray = array("float32", "filters")
-    min_activation: np.ndarray = array("float32", "filters")
-    mean_activation: np.ndarray = array("float32", "filters")
+    max_activation: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)
+    min_activation: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)
+    mean_activation: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)
     dead: np.ndarray = array("bool", "filters")
     cause: np.ndarray = array("str", "filters")                 # one of `CAUSES`
     group: np.ndarray = array("int32", "filters")               # redundant group; −1 = alone
@@ -42,9 +42,9 @@ class LayerHealth(Record):
     proven: np.ndarray = array("bool", "filters", optional=True)
     # Share of samples × positions at which the activation passes on a gradient (`featwatch.activations`).
     responsive_fraction: np.ndarray = array("float32", "filters", optional=True)
-    scale: np.ndarray = array("float32", "filters", optional=True)      # γ of the batch normalisation that follows; missing =
-    shift: np.ndarray = array("float32", "filters", optional=True)      # none does; and its β
-    roughness: np.ndarray = array("float32", "filters", optional=True)  # of kernels in space: Geary's C, 1 = noise, 0 = smooth
+    scale: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)      # γ of the batch normalisation that follows; missing =
+    shift: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)      # none does; and its β
+    roughness: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)  # of kernels in space: Geary's C, 1 = noise, 0 = smooth
     ever_alive: np.ndarray = array("bool", "filters", optional=True)    # now or in any record before
     # Filters that since the record before have died, come back to life, or are alive for the first time.
     died: np.ndarray = array("int32", "died", optional=True)
@@ -140,14 +140,16 @@ class Similarity(Record):
     by: np.ndarray = array("str", "filters")                    # "weights", "activations", "both"; "" = alone
     nearest: np.ndarray = array("int32", "filters")             # the other filter with the largest |correlation|; −1 = none
     correlation: np.ndarray = array("float32", "filters")       # of the activations of both
-    # Of filters in no group: the few others whose weighted sum, with a constant, comes closest; −1 fills up.
+    # Of filters in no group, or kept for theirs: the few others whose weighted sum, with a constant, comes closest; −1 fills up.
     terms: np.ndarray = array("int32", "filters", "few")
     coefficients: np.ndarray = array("float32", "filters", "few")
-    unexplained: np.ndarray = array("float32", "filters")       # what that sum leaves, RMS, of the filter's own deviation
+    # What that sum leaves, RMS, relative to the filter's deviation; of doubles `residual`; NaN where there are too few rows.
+    unexplained: np.ndarray = array("float32", "filters")
     # What can go at once: each is reproduced, within the thresholds, by filters that stay.
     removable: np.ndarray = array("bool", "filters")
     weight_map: np.ndarray = array("float32", "filters", "plane", optional=True)    # PCA of the weights' directions
     weight_layout: np.ndarray = array("float32", "filters", "plane", optional=True) # UMAP of them
+    layout_age: int = 0                                         # so many records before this one `weight_layout` was made
     explained: tuple[float, ...] = ()                           # share of the variance along each axis of `weight_map`
     values: int = 0                                             # samples × positions that were compared
     exact: bool = True                                          # whether those are all there are
