@@ -3,7 +3,7 @@ import { Lru } from "../src/api/lru";
 import { normaliseRun } from "../src/api/normalise";
 import { poll } from "../src/api/poll";
 import { boundsOf, fit, keepBounds } from "../src/charts/bounds";
-import { sortRows, type FilterRow } from "../src/model/filters";
+import { sortRows, type FilterKey, type FilterRow } from "../src/model/filters";
 import { ago, percent, seconds, short } from "../src/model/format";
 
 describe("the cache", () => {
@@ -58,10 +58,12 @@ describe("the window of an embedding", () => {
 
 describe("the table of filters", () => {
   const row = (index: number, energy: number, cause = ""): FilterRow => ({
-    index, energy, cause, negative: 0, bias: NaN, active: 0, maximum: 0, minimum: 0, mean: 0, dead: cause !== "", group: -1,
+    index, energy, cause, negative: 0, bias: NaN, scale: NaN, shift: NaN, active: 0, responsive: NaN, maximum: 0, minimum: 0, mean: 0, roughness: NaN,
+    dead: cause !== "", proven: false, everAlive: true, group: -1, keep: index, factor: NaN, offset: NaN, residual: NaN, by: "", nearest: -1,
+    likeness: NaN, terms: [], unexplained: NaN, removable: false,
   });
   const rows = [row(0, 2), row(1, NaN), row(2, 1, "no energy"), row(3, 2)];
-  const order = (key: keyof FilterRow, down: boolean) => sortRows(rows, key, down).map((entry) => entry.index);
+  const order = (key: FilterKey, down: boolean) => sortRows(rows, key, down).map((entry) => entry.index);
   it("sorts either way, unknown last, ties by number", () => {
     expect(order("energy", false)).toEqual([2, 0, 3, 1]);
     expect(order("energy", true)).toEqual([0, 3, 2, 1]);
