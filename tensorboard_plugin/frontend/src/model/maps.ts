@@ -68,7 +68,7 @@ export function placeOf(sheet: Pick<MapSheet, "samples">, hovered: number | null
 /** Hues of channels: equal steps round the circle, neighbours far apart, so that channels beside each other differ. */
 export function channelHue(filter: number, filters: number): Rgb {
   const step = strideOf(filters);
-  return oklch(0.74, 0.17, (360 * ((filter * step) % filters)) / filters + 25);
+  return oklch(0.7, 0.26, (360 * ((filter * step) % filters)) / filters + 25);
 }
 
 /** The whole number nearest to the golden section of `n` that has no divisor in common with it: its multiples pass through all. */
@@ -80,33 +80,60 @@ function strideOf(n: number): number {
 
 const divisor = (a: number, b: number): number => (b ? divisor(b, a % b) : a);
 
+/** Share of a pixel's light that colour should be, where hues are strong, and by how much they are strengthened at most. */
+const COLOURFUL = 0.6;
+const MOST_STRENGTHENED = 8;
+
 /**
  * All channels in one picture, (rows × columns) words of RGBA: the sum over channels of hue × activation, each between its
- * filter's lowest and highest, in linear light, as bright as lets hardly any pixel saturate.  Flat channels say nothing and are left out.
+ * filter's lowest and highest, in linear light.  Channels that answer alike give grey; of many channels little but grey would be
+ * left, so all hues of the picture are strengthened alike.  As bright as lets hardly any pixel saturate.  Flat channels are left out.
  */
 export function combined(sheet: MapSheet, place: number): Uint32Array<ArrayBuffer> {
   const { rows, columns, filters, pixels } = sheet;
   const size = rows * columns;
-  const hues = Array.from({ length: filters }, (_, filter) => (isFlat(sheet, filter) ? null : channelHue(filter, filters).map(toLinear)));
   const sums = new Float32Array(3 * size);
+  const total = [0, 0, 0];
   const start = place * size * filters;
   for (let filter = 0; filter < filters; filter++) {
-    const hue = hues[filter];
-    if (!hue) continue;
+    if (isFlat(sheet, filter)) continue;
+    const [r, g, b] = channelHue(filter, filters).map(toLinear) as [number, number, number];
+    total[0]! += r;
+    total[1]! += g;
+    total[2]! += b;
     for (let i = 0, at = start + filter; i < size; i++, at += filters) {
       const value = pixels[at]! / 255;
       if (!value) continue;
-      sums[3 * i]! += value * hue[0]!;
-      sums[3 * i + 1]! += value * hue[1]!;
-      sums[3 * i + 2]! += value * hue[2]!;
+      sums[3 * i]! += value * r;
+      sums[3 * i + 1]! += value * g;
+      sums[3 * i + 2]! += value * b;
     }
   }
-  const brightest = Float32Array.from({ length: size }, (_, i) => Math.max(sums[3 * i]!, sums[3 * i + 1]!, sums[3 * i + 2]!)).sort();
-  const full = brightest[Math.min(size - 1, Math.floor(0.99 * size))]! || brightest[size - 1]! || 1;
-  return Uint32Array.from({ length: size }, (_, i) => {
-    const [r, g, b] = [0, 1, 2].map((c) => toByte(sums[3 * i + c]! / full)) as [number, number, number];
-    return word([r, g, b]);
-  });
+  // What all channels answer to is grey, whichever hues there are.
+  for (let i = 0; i < sums.length; i++) sums[i]! /= total[i % 3]! || 1;
+  strengthen(sums);
+  const light = Float32Array.from({ length: size }, (_, i) => Math.max(sums[3 * i]!, sums[3 * i + 1]!, sums[3 * i + 2]!));
+  const full = quantile(light, 0.99) || quantile(light, 1) || 1;
+  return Uint32Array.from({ length: size }, (_, i) => word([toByte(sums[3 * i]! / full), toByte(sums[3 * i + 1]! / full), toByte(sums[3 * i + 2]! / full)]));
+}
+
+/** Draws all colours (three a pixel, linear) away from grey by one factor, in place. */
+function strengthen(sums: Float32Array): void {
+  const coloured: number[] = [];
+  for (let i = 0; i < sums.length; i += 3) {
+    const most = Math.max(sums[i]!, sums[i + 1]!, sums[i + 2]!);
+    if (most > 0) coloured.push(1 - Math.min(sums[i]!, sums[i + 1]!, sums[i + 2]!) / most);
+  }
+  const factor = Math.min(MOST_STRENGTHENED, Math.max(1, COLOURFUL / (quantile(coloured, 0.9) || 1)));
+  for (let i = 0; i < sums.length; i += 3) {
+    const grey = (sums[i]! + sums[i + 1]! + sums[i + 2]!) / 3;
+    for (let c = i; c < i + 3; c++) sums[c] = Math.max(0, grey + factor * (sums[c]! - grey));
+  }
+}
+
+function quantile(values: ArrayLike<number>, share: number): number {
+  const sorted = Float64Array.from(values).sort();
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
 }
 
 const toLinear = (byte: number): number => (byte / 255 <= 0.04045 ? byte / 255 / 12.92 : ((byte / 255 + 0.055) / 1.055) ** 2.4);
