@@ -26,6 +26,7 @@ _PUBLIC = {
     "Separation": "featwatch.recorders",
     "LayerSimilarity": "featwatch.recorders",
     "FilterHealth": "featwatch.recorders",
+    "FilterSimilarity": "featwatch.recorders",
     "ActivationHistograms": "featwatch.recorders",
     "ClassSpecificity": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import Exemplars as Exemplars
     from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
+    from featwatch.recorders import FilterSimilarity as FilterSimilarity
     from featwatch.recorders import GridMapping as GridMapping
     from featwatch.recorders import LayerSimilarity as LayerSimilarity
     from featwatch.recorders import Separation as Separation

@@ -47,6 +47,13 @@ def snapshot(samples: int = SAMPLES, *, seed: int = 0, activation: str = "relu",
         "histogram_left_out": histogram.left_out,
         "histogram_positions": np.array(2),
     }
+    flat = values.reshape(-1, FILTERS).astype(np.float64)
+    reductions |= {
+        "moment_mean": flat.mean(axis=0),
+        "moment_covariance": np.cov(flat.T, bias=True),
+        "moment_rows": np.array(len(flat)),
+        "moment_positions": np.array(2),
+    }
     info = LayerInfo(
         name="block/conv", type="Conv1D", shape=(2, FILTERS), filters=FILTERS, tapped="block/conv", activation=activation,
         parameters=32, features=16, sketch=16,
@@ -78,7 +85,8 @@ every_recorder = pytest.mark.parametrize("recorder", ANALYSTS, ids=lambda record
 def test_the_default_recorders_are_fresh_ones_in_an_order_that_works():
     first, second = default_recorders(), default_recorders()
     assert [recorder.name for recorder in first] == [
-        "filter_health", "separation", "layer_similarity", "embeddings", "clusters", "grid_mapping",
+        "filter_health", "filter_similarity",
+        "separation", "layer_similarity", "embeddings", "clusters", "grid_mapping",
         "activation_histograms", "class_specificity", "exemplars", "feature_images",
     ]  # fmt: skip
     assert all(one is not other for one, other in zip(first, second, strict=True))
@@ -98,7 +106,7 @@ def test_the_record_survives_the_wire(recorder: Recorder):
 def test_arrays_have_the_declared_type_and_one_entry_per_sample_or_filter(recorder: Recorder):
     sizes = {"samples": SAMPLES, "filters": FILTERS, "plane": 2, "bins": 64, "edges": 65, "inputs": 32, "top": 9, "axes": 1}
     record = recorder.analyse(snapshot())
-    sizes |= {"clusters": getattr(record, "count", 0), "shown": 5, "classes": 2}
+    sizes |= {"few": 3, "clusters": getattr(record, "count", 0), "shown": 5, "classes": 2}
     for field in dataclasses.fields(record):
         if (axes := field.metadata.get("axes")) and getattr(record, field.name).size:
             array, declared = getattr(record, field.name), field.metadata["dtype"]

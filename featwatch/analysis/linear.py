@@ -22,7 +22,7 @@ def pca(task: Task) -> np.ndarray:
     values = values - values.mean(axis=0)
     axes = min(2, width, count)
     gram = values.T @ values if width <= count else values @ values.T
-    spread, vectors = _largest(gram, axes)
+    spread, vectors = largest_eigenvectors(gram, axes)
     if width > count:
         vectors = values.T @ vectors / np.sqrt(np.maximum(spread, np.finfo(np.float64).tiny))
     vectors = vectors[:, ::-1]
@@ -34,7 +34,7 @@ def pca(task: Task) -> np.ndarray:
     return points.astype(np.float32)
 
 
-def _largest(gram: np.ndarray, many: int) -> tuple[np.ndarray, np.ndarray]:
+def largest_eigenvectors(gram: np.ndarray, many: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest eigenvalues (many,), ascending, and their vectors (size, many), of a symmetric matrix."""
     from scipy.linalg import eigh
     from scipy.sparse.linalg import ArpackError, eigsh

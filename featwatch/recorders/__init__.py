@@ -10,12 +10,14 @@ from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.exemplars import Exemplars
 from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
+from featwatch.recorders.filter_similarity import FilterSimilarity
 from featwatch.recorders.grid_mapping import GridMapping
 from featwatch.recorders.layer_similarity import LayerSimilarity
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "ClassSpecificity", "Clusters", "Embeddings", "Exemplars", "FeatureImages", "FilterHealth",
+    "ActivationHistograms", "ClassSpecificity", "Clusters", "Embeddings", "Exemplars", "FeatureImages",
+    "FilterHealth", "FilterSimilarity",
     "GridMapping", "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
 ]  # fmt: skip
 
@@ -23,6 +25,7 @@ __all__ = [
 def default_recorders() -> list[Recorder]:
     """Fresh recorders with their default options, each after what it builds on."""
     return [
-        FilterHealth(), Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
+        FilterHealth(), FilterSimilarity(),
+        Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
         ClassSpecificity(), Exemplars(), FeatureImages(),
     ]  # fmt: skip
