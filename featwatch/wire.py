@@ -3,7 +3,8 @@
 Blob 0 is a JSON header, the others are the record's arrays (little-endian, C order) or PNG files in
 the header's order.  The header carries the format's version, a CRC-32 of itself and, for every blob,
 its dtype, shape and CRC-32, so that a damaged, foreign or newer record is refused with a reason
-instead of being shown wrong.  Writer, reader and plugin share this file; it needs NumPy only.
+instead of being shown wrong.  An array that gets smaller by it is packed (`featwatch.packing`), and two that
+are alike to the byte share a blob.  Writer, reader and plugin share this file; it needs NumPy only.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from featwatch.packing import packed, rounded, unpacked
 from featwatch.records import KINDS, Record
 
 PLUGIN = "featwatch"
-FORMAT = 1
+FORMAT = 2                          # 2: blobs may be packed or shared; a record without such a one is still written in 1
 RUN_DIRECTORY = "featwatch"         # below the user's log_dir: never a directory that another writer uses
 NUMBERS = "numbers/"                # prefix of the tags that hold a record's numbers as JSON text
 AXES = ("epochs", "steps")          # a record stands on one of them
 STEPS_DIRECTORY = "steps"           # below `RUN_DIRECTORY`: the records that were made on a schedule of steps
 MAX_POSITION = 1 << 53              # no honest epoch or step is larger, and browsers count no further
 MAX_ELEMENTS = 1 << 28              # no honest array is larger; a header that says so is damaged
+MAX_UNPACKED = 1 << 24              # bytes that the packed arrays of a record may hold: a log must not be a bomb
 _TOLD = "#told"                     # among the numbers: the events that the record tells of
 _SEAL = "#crc32"                    # last key of stored JSON: CRC-32, in hexadecimal, of the text with zeros in its place
 
@@ -58,6 +61,12 @@ class BlobInfo:
     shape: tuple[int, ...]
     table: tuple[str, ...] | None   # strings that the stored codes index
     crc32: int
+    packed: bool = False            # `crc32` is of the blob as stored
+
+    @property
+    def size(self) -> int:
+        """Bytes that the array, or the picture, has when it is not packed."""
+        return self.shape[0] if self.dtype == "png" else math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,8 @@ def encode(record: Record) -> list[bytes]:
     fields: dict[str, Any] = {}
     entries: list[dict[str, Any]] = []
     blobs: list[bytes] = []
+    room = MAX_UNPACKED
+    shared: dict[bytes, int] = {}
     shapes = {field: np.shape(getattr(record, field.name)) for field in dataclasses.fields(record)}
     there = {field: shape for field, shape in shapes.items() if all(shape) or not field.metadata.get("optional")}
     _check_axes((field.name, shape, field.metadata) for field, shape in there.items())
@@ -106,7 +117,13 @@ def encode(record: Record) -> list[bytes]:
         if field.metadata.get("optional") and not np.size(value):
             continue
         if "dtype" in field.metadata:
-            entry, blob = _encode_array(field.name, np.asarray(value), field.metadata)
+            entry, stored = _encode_array(field.name, np.asarray(value), field.metadata)
+            blob = packed(stored) if stored.nbytes <= room else None
+            if blob is None:
+                blob = stored.tobytes()
+            else:
+                entry["packed"] = True
+                room -= stored.nbytes
         elif field.metadata.get("picture"):
             if not value:
                 continue
@@ -115,9 +132,14 @@ def encode(record: Record) -> list[bytes]:
             fields[field.name] = _jsonable(value)
             continue
         entries.append({**entry, "crc32": zlib.crc32(blob)})
-        blobs.append(blob)
+        if entry.get("packed") and blob in shared:
+            entries[-1]["blob"] = shared[blob]
+        else:
+            blobs.append(blob)
+            shared[blob] = len(blobs)
     header = {
-        "format": FORMAT, "kind": record.kind, "epoch": operator.index(record.epoch), "layer": record.layer,
+        "format": FORMAT if any("packed" in entry for entry in entries) else 1,
+        "kind": record.kind, "epoch": operator.index(record.epoch), "layer": record.layer,
         "fields": fields, "blobs": entries,
     }  # fmt: skip
     return [_sealed(header), *blobs]
@@ -129,6 +151,16 @@ def decode(blobs: Sequence[bytes]) -> Record:
     Raises WireError for damaged or unknown records, NewerFormat for a newer format.
     """
     header = read_header(blobs[0] if blobs else b"")
+    return record_of(header, contents(header, blobs))
+
+
+def contents(header: Header, blobs: Sequence[bytes]) -> list[bytes]:
+    """What is in each of the header's blobs, unpacked.  Raises WireError."""
+    return [checked_blob(info, blobs) for info in header.blobs]
+
+
+def record_of(header: Header, contents: Sequence[bytes]) -> Record:
+    """The record of a header and its `contents`.  Raises WireError."""
     cls = KINDS.get(header.kind)
     if cls is None:
         raise WireError(f"unknown kind of record {header.kind!r}")
@@ -137,8 +169,7 @@ def decode(blobs: Sequence[bytes]) -> Record:
     for name, value in header.fields.items():
         if name in known and not known[name].metadata:
             values[name] = _typed(name, value, known[name].type)
-    for info in header.blobs:
-        blob = checked_blob(info, blobs)
+    for info, blob in zip(header.blobs, contents, strict=True):
         declared = known.get(info.name)
         if declared is None:
             continue
@@ -173,21 +204,32 @@ def read_header(blob: bytes) -> Header:
     entries = raw.get("blobs")
     if not isinstance(entries, list):
         raise WireError("the header lists no blobs")
-    return Header(kind, epoch, layer, fields, tuple(_blob_info(index, entry) for index, entry in enumerate(entries, 1)))
+    infos: list[BlobInfo] = []
+    own = 0
+    for entry in entries:
+        infos.append(_blob_info(own + 1, entry))
+        own += infos[-1].blob == own + 1
+    if sum(info.size for info in infos if info.packed) > MAX_UNPACKED:
+        raise WireError("its packed arrays are larger than any honest ones")
+    return Header(kind, epoch, layer, fields, tuple(infos))
 
 
 def checked_blob(info: BlobInfo, blobs: Sequence[bytes]) -> bytes:
-    """The blob that `info` is about, after its size and checksum were found right.  Raises WireError."""
+    """What is in the blob that `info` is about, after its size and checksum were found right.  Raises WireError."""
     if info.blob >= len(blobs):
         raise WireError(f"the blob of {info.name!r} is missing")
     blob = blobs[info.blob]
-    expected = info.shape[0] if info.dtype == "png" else math.prod(info.shape) * np.dtype(info.dtype).itemsize
-    if len(blob) != expected:
-        raise WireError(f"the blob of {info.name!r} has {len(blob)} bytes, not {expected}")
+    if len(blob) != info.size and not info.packed:
+        raise WireError(f"the blob of {info.name!r} has {len(blob)} bytes, not {info.size}")
     if zlib.crc32(blob) != info.crc32:
         raise WireError(f"the blob of {info.name!r} is damaged (checksum)")
     if info.dtype == "png" and not blob.startswith(b"\x89PNG\r\n\x1a\n"):
         raise WireError(f"the blob of {info.name!r} is no PNG file")
+    if info.packed:
+        try:
+            return unpacked(blob, np.dtype(info.dtype).itemsize, math.prod(info.shape))
+        except ValueError as error:
+            raise WireError(f"the blob of {info.name!r} cannot be unpacked ({error})") from None
     return blob
 
 
@@ -241,7 +283,7 @@ def _check_axes(fields: Iterable[tuple[str, tuple[int, ...], Mapping[str, Any]]]
                 raise ValueError(f"{name!r} has {size} {axis} and {other!r} has {expected}")
 
 
-def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str, Any], bytes]:
+def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str, Any], np.ndarray]:
     declared, axes = metadata["dtype"], metadata["axes"]
     if value.ndim != len(axes):
         raise ValueError(f"{name} has shape {value.shape}; its axes are {axes}")
@@ -256,7 +298,7 @@ def _encode_array(name: str, value: np.ndarray, metadata: Any) -> tuple[dict[str
         stored = np.ascontiguousarray(value).astype(_STORED[declared], casting="unsafe")
     if declared != "str" and stored.dtype.kind in "iu" and not np.array_equal(stored.astype(declared), value):
         raise ValueError(f"{name} holds values that {declared} cannot hold")
-    return entry, stored.tobytes()
+    return entry, rounded(stored, metadata["bits"]) if metadata.get("bits") else stored
 
 
 def _decode_array(info: BlobInfo, blob: bytes, metadata: Any) -> np.ndarray:
@@ -284,9 +326,14 @@ def _blob_info(index: int, entry: Any) -> BlobInfo:
     # Each axis too: an empty array may have another axis of any length.
     if max(shape, default=0) > MAX_ELEMENTS or math.prod(shape) > MAX_ELEMENTS or (dtype == "png" and len(shape) != 1):
         raise WireError(f"the blob of {name!r} has the impossible shape {shape}")
+    is_packed, blob = entry.get("packed", False), entry.get("blob", index)
+    known = isinstance(is_packed, bool) and _is_int(blob) and 1 <= blob <= index
+    # One that is not packed has a blob of its own: otherwise a small log could hold any number of large arrays.
+    if not known or (is_packed and dtype == "png") or (blob < index and not is_packed):
+        raise WireError(f"the blob of {name!r} is not stored in a way that is known")
     if table is not None and not (isinstance(table, list) and all(isinstance(text, str) for text in table)):
         raise WireError(f"the table of {name!r} is not a list of strings")
-    return BlobInfo(name, index, dtype, tuple(shape), None if table is None else tuple(table), crc32)
+    return BlobInfo(name, blob, dtype, tuple(shape), None if table is None else tuple(table), crc32, is_packed)
 
 
 def _is_int(value: Any) -> TypeGuard[int]:

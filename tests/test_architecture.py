@@ -36,7 +36,7 @@ FLOORS = [  # the roof comes first
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
-    {"cost", "steps", "errors", "progress", "sketch", "phrases", "activations", "folding"},
+    {"cost", "steps", "errors", "progress", "sketch", "phrases", "activations", "folding", "packing"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -59,7 +59,7 @@ NARROWER = {
         "accessors", "analysis", "eventfiles", "frames", "happenings", "journal", "logindex", "phrases", "records", "wire",
     },
     "accessors": {"logindex", "wire", "records", "gallery", "phrases"},
-    "wire": {"records"},
+    "wire": {"records", "packing"},
     "journal": {"records"},
     "gallery": {"records"},
     "happenings": {"records"},

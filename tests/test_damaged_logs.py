@@ -140,7 +140,7 @@ def rewritten(path: Path, change: Callable[[dict[str, object]], object]) -> None
 @pytest.mark.parametrize(
     ("changes", "error", "says"),
     [
-        ({"format": 2}, wire.NewerFormat, "written in format 2 by a newer featwatch; this one reads up to 1"),
+        ({"format": 3}, wire.NewerFormat, "written in format 3 by a newer featwatch; this one reads up to 2"),
         ({"kind": "health"}, wire.WireError, "lacks a field"),
         ({"kind": "epoch"}, wire.WireError, "names another kind, layer or place"),
         ({"layer": "d"}, wire.WireError, "names another kind, layer or place"),

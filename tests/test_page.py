@@ -26,6 +26,7 @@ FIT = """
 import sys, time
 import keras
 import featwatch as fw
+from featwatch import wire
 from featwatch.demo import digits, small_net
 
 class Slow(keras.callbacks.Callback):
@@ -69,7 +70,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     write_log(logs / "plain", layers=4, epochs=6, samples=300, filters=40, names=("stem", "conv2", "dense", "scores"))
     write_log(logs / "<img src=x onerror=alert(1)>", epochs=3, samples=50, layers=2, names=(HOSTILE, "conv"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("featwatch.wire.FORMAT", 2)
+        patch.setattr("featwatch.wire.FORMAT", wire.FORMAT + 1)
         write_log(logs / "newer", epochs=1, samples=10, layers=1)
     write_log(logs / "unlabelled", epochs=2, samples=2, layers=2, labelled=False, thumbnails=False)
     with tensorboards({"one": [f"--logdir={logs}", "--path_prefix=/proxied/tb"]}, notes) as boards:

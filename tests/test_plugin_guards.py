@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tensorboard.errors import NotFoundError, PermissionDeniedError
-from tensorboard_plugin_featwatch import catalogue
+from tensorboard_plugin_featwatch import catalogue, queries
 from tensorboard_plugin_featwatch.blobs import SizedCache
 from tensorboard_plugin_featwatch.queries import NotRecorded, StaleGeneration
 
@@ -104,6 +104,16 @@ def test_no_sprite_without_a_probe_without_thumbnails_or_with_too_few(asked: Ask
     del provider.series[RUN]["probe"]
     with pytest.raises(NotRecorded, match="no thumbnails"):
         sprite(asked)
+
+
+def test_an_answer_holds_no_more_than_it_may(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packed arrays are small in a log, whatever they hold."""
+    size = STORY.points(0, 1).astype("f4").nbytes
+    monkeypatch.setattr(queries, "MAX_FRAME", size)
+    records, damaged, final = asked.frame("embedding", 1, FIRST, SECOND)
+    assert set(records) == {FIRST} and [one["layer"] for one in damaged] == [SECOND] and not final
+    assert "ask for fewer layers" in damaged[0]["reason"]
+    assert set(asked.frame("embedding", 1, SECOND)[0]) == {SECOND}
 
 
 def test_the_newest_probe_is_the_one_that_was_written_last(asked: Asked, provider: MemoryProvider) -> None:

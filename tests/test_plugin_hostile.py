@@ -6,6 +6,7 @@ Whatever such a log says, every answer is one that `http_api.md` allows, and the
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _evil(log: HandMadeLog) -> None:
         header("embedding", "elsewhere", 5, blobs=[points]),
         header("embedding", "odd", 4, blobs=[points]),
         b"null",
-        header("embedding", "odd", 8, version=2),
+        header("embedding", "odd", 8, version=wire.FORMAT + 1),
         header("embedding", "odd", 9, fields={"trustworthiness": "high"}, blobs=[points]),
         b'{"format":1e999}',
         header("embedding", "odd", 11, blobs=[entry("points", "|O", [1], b"x")]),
@@ -79,6 +80,12 @@ def _evil(log: HandMadeLog) -> None:
     ]  # fmt: skip
     for epoch, text in enumerate(odd):
         log.blobs("embedding/odd", epoch, [text, POINTS])
+    # What inflates to more than it may, or to anything else than is stated.
+    bomb = zlib.compress(bytes(64 << 20), 9)
+    bombs = [[6, 2], [2**25, 2], [2**10, 2], [0, 2]]
+    for epoch, shape in enumerate(bombs):
+        stated = entry("points", "<f4", shape, bomb, packed=True)
+        log.blobs("embedding/bombs", epoch, [header("embedding", "bombs", epoch, blobs=[stated]), bomb])
     codes = np.array([0, 9, 0, 0], "<u2").tobytes()
     stated = header("health", "codes", blobs=[entry("cause", "<u2", [4], codes, table=["", MARKUP])])
     log.blobs("health/codes", 0, [stated, codes])
@@ -94,7 +101,7 @@ def _evil(log: HandMadeLog) -> None:
     log.blobs(f"{MARKUP}", 0, [b"x"])
     log.blobs("embedding", 0, [header("embedding")])
     log.blobs("probe/layer", 0, [header("probe", "layer")])
-    log.blobs("clusters/newer", 0, [header("clusters", "newer")], content=b'{"format":2}')
+    log.blobs("clusters/newer", 0, [header("clusters", "newer")], content=b'{"format":%d}' % (wire.FORMAT + 1))
     log.blobs("separation/ok", 0, [header("separation", "ok", fields={"knn_accuracy": float("inf")})], content=b"[[[")
     log.blobs(f"separation/{MARKUP}", 0, [header("separation", MARKUP, fields={"knn_accuracy": 0.5})], content=b"{}")
     # Numbers.
@@ -195,6 +202,9 @@ def test_damaged_records_are_named_with_the_reason(evil: dict[str, Any]) -> None
     for epoch, part in expected.items():
         assert part in reasons["shapes", epoch]
     np.testing.assert_array_equal(evil["embedding 5"][0]["shapes"]["arrays"]["points"]["values"].ravel(), np.arange(12))
+    expected = {0: "does not hold 48 bytes", 1: "larger than any honest", 2: "does not hold 8,192", 3: "an empty array is not"}
+    for epoch, part in expected.items():
+        assert part in reasons["bombs", epoch]
     odd = {epoch: reason for (layer, epoch), reason in reasons.items() if layer == "odd"}
     assert sorted(odd) == list(range(12))
     assert evil["embedding 12"][0]["odd"]["fields"] == {"method": "\ud800", "neighbors": None}

@@ -177,9 +177,12 @@ def test_records_equal_what_was_written(asked: Asked) -> None:
     assert sorted(records) == sorted(layers) and not damaged
     for layer, name in enumerate(layers):
         expected = STORY.health(layer, 2)
-        for array in ("energy", "dead", "cause", "group"):
-            np.testing.assert_array_equal(records[name]["arrays"][array]["values"], np.asarray(getattr(expected, array)).astype(
-                {"energy": "f4", "dead": "u1"}.get(array, object)))  # fmt: skip
+        names = ("energy", "active_fraction", "dead", "cause", "group")
+        arrays = {array: records[name]["arrays"][array]["values"] for array in names}
+        np.testing.assert_allclose(arrays.pop("energy"), expected.energy, rtol=2.0**-13)
+        for array, values in arrays.items():
+            np.testing.assert_array_equal(values, np.asarray(getattr(expected, array)).astype(
+                {"active_fraction": "f4", "dead": "u1"}.get(array, object)))  # fmt: skip
         assert records[name]["fields"]["test"] == expected.test
     records, _, _ = asked.frame("embedding", 1, layers[0])
     np.testing.assert_array_equal(records[layers[0]]["arrays"]["points"]["values"], STORY.points(0, 1))

@@ -22,12 +22,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 
-def array(dtype: str, *axes: str, optional: bool = False) -> Any:
+def array(dtype: str, *axes: str, optional: bool = False, bits: int = 0) -> Any:
     """Declare an array field: its dtype ("float32", "int32", "bool", "str", …) and its axes by name.
 
+    With `bits`, a float32 is stored with so many significant bits (`featwatch.packing.rounded`), otherwise exactly.
     An optional one may be left out; it is then an array without axes' sizes to agree with, all of them 0.
     """
-    metadata = {"dtype": dtype, "axes": axes, "optional": optional}
+    metadata = {"dtype": dtype, "axes": axes, "optional": optional, "bits": bits}
     if not optional:
         return field(metadata=metadata)
     empty = np.zeros((0,) * len(axes), "U1" if dtype == "str" else dtype)

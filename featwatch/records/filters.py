@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from featwatch.packing import rounded
 from featwatch.records.base import Record, array
 
 # Why a filter is dead, or "" for one that is alive.  Closed: a log may hold nothing else.
 CAUSES = ("", "no energy", "negative weights", "negative bias", "dead inputs", "zero scale", "saturated", "unexplained")
+SHOWN_BITS = 13         # significant bits that a log keeps of what is only shown, of every filter at every epoch
 TOLD = 64               # events that a record of health tells of one by one …
 TOLD_OF_EACH = 16       # … among them so many of each kind, if there are
 
@@ -23,28 +25,34 @@ class LayerHealth(Record):
 
     Of a filter with NaN or infinity among its activations, what is said of them is NaN, and `dead` is
     False; likewise for weights.
+
+    A log keeps what is said of activations and weights to 1 in 8,192, in half the bytes; shares and whatever was
+    decided are exact, and so are `numbers()`.
     """
 
     kind: ClassVar[str] = "health"
     headlines: ClassVar[tuple[str, ...]] = ("dead_count",)
 
-    energy: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)            # sum of squared weights
-    negative_fraction: np.ndarray = array("float32", "filters") # share of weights < 0
-    bias: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)              # NaN where the layer has none
-    active_fraction: np.ndarray = array("float32", "filters")   # share of samples × positions with a value > 0
+    energy: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)   # sum of squared weights
+    negative_fraction: np.ndarray = array("float32", "filters")         # share of weights < 0
+    bias: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)     # NaN where the layer has none
+    active_fraction: np.ndarray = array("float32", "filters")           # share of samples × positions with a value > 0
     max_activation: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)
     min_activation: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)
     mean_activation: np.ndarray = array("float32", "filters", bits=SHOWN_BITS)
     dead: np.ndarray = array("bool", "filters")
-    cause: np.ndarray = array("str", "filters")                 # one of `CAUSES`
-    group: np.ndarray = array("int32", "filters")               # redundant group; −1 = alone
+    cause: np.ndarray = array("str", "filters")                         # one of `CAUSES`
+    # Redundant group; −1 = alone.  Always −1 in a log, where `Similarity` knows it; `Run.health` puts it in.
+    group: np.ndarray = array("int32", "filters")
     # Whether the cause holds for whatever comes within the bounds of the layer's inputs; otherwise it is what the probe shows.
     proven: np.ndarray = array("bool", "filters", optional=True)
     # Share of samples × positions at which the activation passes on a gradient (`featwatch.activations`).
     responsive_fraction: np.ndarray = array("float32", "filters", optional=True)
-    scale: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)      # γ of the batch normalisation that follows; missing =
-    shift: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)      # none does; and its β
-    roughness: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)  # of kernels in space: Geary's C, 1 = noise, 0 = smooth
+    # γ of the batch normalisation that follows, and its β; missing = none does.
+    scale: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)
+    shift: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)
+    # Of kernels in space: Geary's C, 1 = noise, 0 = smooth.
+    roughness: np.ndarray = array("float32", "filters", optional=True, bits=SHOWN_BITS)
     ever_alive: np.ndarray = array("bool", "filters", optional=True)    # now or in any record before
     # Filters that since the record before have died, come back to life, or are alive for the first time.
     died: np.ndarray = array("int32", "died", optional=True)
@@ -76,7 +84,8 @@ class LayerHealth(Record):
         who = {kind: filters for kind in ("died", "revived", "awoke") if len(filters := getattr(self, kind))}
         if not who:
             return {}
-        energy = np.where(np.isfinite(self.energy), self.energy, np.nan).astype(np.float64)
+        energy = rounded(self.energy, SHOWN_BITS).astype(np.float64)        # as in the log: its reader tells the same
+        energy[~np.isfinite(energy)] = math.nan
         share = energy / (np.nansum(energy) or math.nan)
         first, rest = [], []
         for kind, filters in who.items():

@@ -25,6 +25,7 @@ from tensorboard_plugin_featwatch.source import Source
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 PORTION = 64                    # embeddings that are held at a time for trails
+MAX_FRAME = 512 << 20           # bytes of arrays in one answer; packed ones take far less in the log
 # Kinds whose record of an epoch may be written again while that epoch is the newest.
 REWRITTEN = frozenset({"session", "probe", "epoch", "journal", "closing"})
 
@@ -102,9 +103,14 @@ class Queries:
             raise NotRecorded(f"no {kind} of these layers is recorded at {axis.removesuffix('s')} {epoch}")
         records: list[StoredRecord] = []
         damaged: list[Damaged] = []
+        room = MAX_FRAME
         for series, blobs in zip(wanted, self._fetch(source, entry, [(series, epoch) for series in wanted]), strict=True):
             try:
-                records.append(_stored(series, epoch, blobs))
+                stored = _stored(series, epoch, blobs)
+                room -= sum(len(content) for _, content in stored.arrays)
+                if room < 0:
+                    raise wire.WireError("the records before it fill the answer; ask for fewer layers")
+                records.append(stored)
             except wire.WireError as error:
                 damaged.append(Damaged(series.layer, str(error)))
         # Epochs of a series only grow: what has a later one will not get this one any more.
@@ -240,22 +246,28 @@ class Queries:
 
 def _checked_record(series: Series, epoch: int, blobs: Fetched) -> Record:
     """The decoded record, if it is the one that was asked for.  Raises WireError."""
+    return _checked(series, epoch, blobs)[0]
+
+
+def _checked(series: Series, epoch: int, blobs: Fetched) -> tuple[Record, wire.Header, list[bytes]]:
+    """The decoded record, if it is the one that was asked for, its header and its arrays.  Raises WireError."""
     if isinstance(blobs, wire.WireError):
         raise blobs
-    record = wire.decode(blobs)
+    header = wire.read_header(blobs[0] if blobs else b"")
+    contents = wire.contents(header, blobs)
+    record = wire.record_of(header, contents)
     if (record.kind, record.layer, wire.place_of(record)) != (series.kind, series.layer, (series.axis, epoch)):
         raise wire.WireError("the header belongs to another record")
-    return record
+    return record, header, contents
 
 
 def _stored(series: Series, epoch: int, blobs: Fetched) -> StoredRecord:
-    """The record as stored, after everything in it was found right.  Raises WireError."""
-    record = _checked_record(series, epoch, blobs)
-    stored = cast("tuple[bytes, ...]", blobs)
-    header = wire.read_header(stored[0])
+    """The record as stored, its arrays unpacked, after everything in it was found right.  Raises WireError."""
+    record, header, contents = _checked(series, epoch, blobs)
     declared = {field.name for field in dataclasses.fields(record)}
     fields = {name: value for name, value in header.fields.items() if name in declared}
-    arrays = tuple((info, stored[info.blob]) for info in header.blobs if info.name in declared and info.dtype != "png")
+    pairs = zip(header.blobs, contents, strict=True)
+    arrays = tuple((info, content) for info, content in pairs if info.name in declared and info.dtype != "png")
     return StoredRecord(series.kind, series.layer, epoch, fields, arrays)
 
 
