@@ -81,7 +81,7 @@ def test_evidence_and_severity_follow_the_set_of_dead_filters():
     ("cause", "cure"),
     [
         ("negative bias", "learning rate"), ("negative weights", "initialisation"),
-        ("no energy", "weight decay"), ("unexplained", "prune"),
+        ("no energy", "weight decay"), ("unexplained", "Prune"),
     ],  # fmt: skip
 )
 def test_what_to_do_depends_on_the_cause(cause, cure):
@@ -309,7 +309,8 @@ def test_faults_that_were_planted_are_found_and_nothing_else(digits, tmp_path: P
     second.set_weights([kernel, bias])
     run = watched(model, digits, tmp_path)
     found = {(alert.kind, alert.layer): alert for alert in run.alerts}
-    assert set(found) == {("dead filters", "second"), ("dead filters", "same"), ("redundant layer", "same")}
+    others = {key: alert for key, alert in found.items() if key[0] != "nearly dead filters"}    # some are on their way
+    assert set(others) == {("dead filters", "second"), ("dead filters", "same"), ("redundant layer", "same")}
     dead = found["dead filters", "second"]
     assert {3, 7} <= set(dead.filters) and dead.evidence["causes"]["negative bias"] == 2
     assert (dead.severity, dead.since, dead.open) == ("advice", 0, True)

@@ -13,23 +13,33 @@ from featwatch.alerts.collapse import Collapse
 from featwatch.alerts.dead_filters import DeadFilters
 from featwatch.alerts.desk import AlertDesk
 from featwatch.alerts.detector import Detector, Finding
+from featwatch.alerts.linear_activation import LinearActivation
+from featwatch.alerts.nearly_dead import NearlyDeadFilters
+from featwatch.alerts.negligible_energy import NegligibleEnergy
+from featwatch.alerts.noisy_kernels import NoisyKernels
 from featwatch.alerts.not_finite import NotFinite
 from featwatch.alerts.one_class import OneClass
+from featwatch.alerts.redundant_filters import RedundantFilters
 from featwatch.alerts.redundant_layers import RedundantLayers
+from featwatch.alerts.saturated_units import SaturatedUnits
 from featwatch.alerts.telling import Teller
 from featwatch.alerts.unreliable_layout import UnreliableLayout
 from featwatch.alerts.words import in_a_line
 from featwatch.records import Alert
 
 __all__ = [
-    "Alert", "AlertDesk", "Collapse", "DeadFilters", "Detector", "Finding", "NotFinite", "OneClass", "RedundantLayers", "Teller",
-    "UnreliableLayout", "checked_alerts", "default_detectors", "in_a_line",
+    "Alert", "AlertDesk", "Collapse", "DeadFilters", "Detector", "Finding", "LinearActivation", "NearlyDeadFilters",
+    "NegligibleEnergy", "NoisyKernels", "NotFinite", "OneClass", "RedundantFilters", "RedundantLayers", "SaturatedUnits",
+    "Teller", "UnreliableLayout", "checked_alerts", "default_detectors", "in_a_line",
 ]  # fmt: skip
 
 
 def default_detectors() -> list[Detector]:
     """The detectors of a `Watch` that is given none, fresh ones."""
-    return [NotFinite(), Collapse(), OneClass(), DeadFilters(), RedundantLayers(), UnreliableLayout()]
+    return [
+        NotFinite(), Collapse(), OneClass(), DeadFilters(), NearlyDeadFilters(), SaturatedUnits(), LinearActivation(),
+        NegligibleEnergy(), RedundantFilters(), NoisyKernels(), RedundantLayers(), UnreliableLayout(),
+    ]  # fmt: skip
 
 
 def checked_alerts(alerts: Any) -> list[Detector]:

@@ -1,30 +1,35 @@
-"""`DeadFilters`: filters that give nothing, check after check (row A1)."""
+"""`DeadFilters`: filters that give nothing, check after check (rows A1, H4)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from featwatch.alerts.arguments import a_share, checks_in_a_row
-from featwatch.alerts.detector import Detector, Finding
-from featwatch.alerts.persistence import Streaks
+from featwatch.alerts.arguments import a_share
+from featwatch.alerts.detector import Finding
+from featwatch.alerts.filterwise import FilterDetector
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
-from featwatch.records import Alert, LayerHealth, ProbeRecord, Record
+from featwatch.records import LayerHealth, Record
 
 CURES = {
+    "no energy": "Their weights do nothing: weaken the weight decay or regularisation.",
+    "zero scale": "Their batch normalisation scales them by nearly 0: weaken what regularises its scale.",
+    "dead inputs": "Nothing comes in by any channel that they look at: see to the layers before.",
     "negative bias": "Their biases were pushed far below 0: lower the learning rate, or use a leaky activation.",
-    "negative weights": "No input can lift them any more: use another initialisation, a lower learning rate, a leaky activation.",
-    "no energy": "Their weights are 0: weaken the weight decay or regularisation, or prune them.",
-    "unexplained": "They take no part in what the model does: prune them; if more die, lower the learning rate.",
+    "negative weights": "No input lifts them any more: use another initialisation, a lower learning rate, a leaky activation.",
+    "saturated": "No gradient passes where they stand: use smaller initial weights, a lower learning rate, or normalise before "
+    "the activation.",
+    "unexplained": "They take no part in what the model does; if more die, lower the learning rate.",
 }
 NOTHING_PASSES = "Nothing that enters this layer comes out: start over with a lower learning rate or another initialisation."
+NO_EFFECT = "it changes no output"
+CONSTANT = "it changes no output once their constants are added to the biases of what reads them"
 
 
-class DeadFilters(Detector):
-    """A layer's filters that have been dead in each of the last checks, with the cause of death where it is proven.
+class DeadFilters(FilterDetector):
+    """A layer's filters that have been dead in each of the last checks, with the causes of death.
 
     Advice up to a share of the layer, for dead filters can be pruned without loss; a warning beyond;
     critical where the whole layer is dead.
@@ -37,65 +42,42 @@ class DeadFilters(Detector):
     kind = "dead filters"
 
     def __init__(self, *, checks: int = DEFAULTS.dead_checks, share: float = DEFAULTS.dead_share) -> None:
-        self.checks = checks_in_a_row(checks)
         self.share = a_share("share", share)
-        self.start((), ())
+        super().__init__(checks)
 
-    def start(self, layers: Sequence[str], opened: Sequence[Alert]) -> None:
-        self._opened = {alert.layer: alert for alert in opened}
-        self._dead: dict[str, Streaks] = {}         # by layer
-        self._alive: dict[str, Streaks] = {}
-        self._named: dict[str, np.ndarray] = {}     # layer -> indices of the filters that its alert names
-        self._samples = -1                      # of the probe; −1 = not known
-
-    def update(self, record: Record) -> Iterable[Finding]:
-        if isinstance(record, ProbeRecord):
-            self._samples = len(record)
+    def judge(self, record: Record) -> tuple[np.ndarray, np.ndarray] | None:
         # One sample gives every unit of a dense layer one value only; and NaN is another detector's matter.
-        if not isinstance(record, LayerHealth) or record.non_finite_activations or self._samples in (0, 1):
-            return
-        layer = record.layer
-        if layer not in self._dead or len(self._dead[layer]) != len(record.dead):   # a new one, or pruned meanwhile
-            self._begin(record)
-        self._dead[layer].update(record.epoch, record.dead)
-        self._alive[layer].update(record.epoch, ~record.dead)
-        lasting = self._dead[layer].lasting(self.checks)
-        if len(lasting):
-            self._named[layer] = lasting
-            yield self._finding(record, lasting)
-        # What is back for a check is neither gone nor there for long.
-        elif (self._alive[layer].checks[self._named[layer]] >= self.checks).all():
-            yield Finding(epoch=record.epoch, layer=layer, wrong=False)
+        if not isinstance(record, LayerHealth) or record.non_finite_activations or self.samples in (0, 1):
+            return None
+        return record.dead, np.ones_like(record.dead)
 
-    def _begin(self, record: LayerHealth) -> None:
-        filters = len(record.dead)
-        self._dead[record.layer], self._alive[record.layer] = Streaks(filters), Streaks(filters)
-        alert = self._opened.pop(record.layer, None)
-        numbers = () if alert is None else [number for number in alert.filters if 0 <= number < filters]
-        self._named[record.layer] = known = np.array(numbers, np.int64)
-        if alert is not None:
-            self._dead[record.layer].go_on(known, self.checks - 1, alert.since)
-
-    def _finding(self, record: LayerHealth, lasting: np.ndarray) -> Finding:
-        count, filters = len(lasting), len(record.dead)
-        causes = Counter(record.cause[lasting].tolist())
-        all_of_them = count == filters
-        if all_of_them:
-            who, severity, cure = f"all {filters} filters", "critical", NOTHING_PASSES
+    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
+        assert isinstance(record, LayerHealth)
+        count, of_all = len(filters), len(record.dead)
+        causes = Counter(record.cause[filters].tolist())
+        off = (record.max_activation[filters] == 0) & (record.min_activation[filters] == 0)
+        saving = {} if count == of_all else self.savings.evidence(record.layer, count)
+        if count == of_all:
+            who, severity, cure = f"all {of_all} filters", "critical", NOTHING_PASSES
         else:
-            who = f"{count} of {filters} filters ({some(lasting)})"
-            severity = "warning" if count > self.share * filters else "advice"
+            who = f"{count} of {of_all} filters ({some(filters)})"
+            severity = "warning" if count > self.share * of_all else "advice"
             cure = CURES.get(causes.most_common(1)[0][0], CURES["unexplained"])
+            cure = f"{cure} {self.savings.advice(record.layer, count, NO_EFFECT if off.all() else CONSTANT)}"
         what = "rise above 0 for no sample" if "above 0" in record.test else "are the same for every sample"
+        proven = {"proven": int(record.proven[filters].sum())} if len(record.proven) == of_all else {}
         return Finding(
             epoch=record.epoch,
             layer=record.layer,
             wrong=True,
             severity=severity,
-            filters=tuple(lasting),
+            filters=tuple(filters),
             text=f"{who} {what} of the probe",
             suggestion=cure,
-            evidence={"dead": count, "filters": filters, "share": count / filters, "causes": causes, "test": record.test},
+            evidence={
+                "dead": count, "filters": of_all, "share": count / of_all, "causes": causes, **proven, "test": record.test,
+                **saving,
+            },
             view="filters",
-            since=int(self._dead[record.layer].since[lasting].min()),
-        )
+            since=since,
+        )  # fmt: skip

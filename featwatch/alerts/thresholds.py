@@ -16,6 +16,39 @@ class Thresholds:
     # DeadRelu fires when more than 50 % of a layer is dead.  Below, the alert is advice: they can be pruned.
     dead_share: float = 0.5
 
+    # Share of samples × positions below which a rectifier is as good as dead: SageMaker Debugger's DeadRelu and the
+    # project's notes on pruning (APoZ of 0.99, Hu et al. 2016, *Network Trimming*).
+    nearly_dead_active: float = 0.01
+    nearly_dead_checks: int = 2
+    # A filter's weight norm, or batch-norm scale, relative to the layer's median: what is below adds less than a tenth of
+    # what others add to a sum.  Norms of random and trained kernels of one layer lie within a factor of 3 of each other.
+    energy_ratio: float = 0.1
+    energy_checks: int = 2
+    # Of fewer filters a median says little: of two it is their mean.
+    energy_filters: int = 4
+    # Filters called redundant are so by `FilterSimilarity`'s thresholds; early in training filters still part.
+    redundant_filter_checks: int = 3
+    # Share of samples × positions with a gradient (`featwatch.activations`) below which a unit is a switch.
+    saturated_responsive: float = 0.01
+    saturated_checks: int = 2
+    # Nine in ten living filters: one that bends makes the layer as a whole bend, but a tenth do little.
+    linear_filters: float = 0.9
+    linear_piece: float = 0.99
+    # A tangent misses tanh by 2 % of the range where values lie within ±0.24, a sigmoid within 0.5 ± 0.12.
+    linear_bend: float = 0.02
+    # Freshly initialised layers may work in the middle of a smooth function until their weights have grown.
+    linear_checks: int = 3
+    # Geary's C of noise is 1 with a standard deviation of 0.2 for a kernel of 5 × 5 of one channel; a median of so many
+    # filters of smooth kernels lies far below.  Kernels of 3 × 3 are edges and dots: what is neighbouring differs most.
+    noisy_roughness: float = 0.9
+    noisy_width: int = 5
+    noisy_filters: int = 8
+    noisy_epochs: int = 5
+    noisy_checks: int = 2
+    # The model has settled where its accuracy on the probe rose by less than this within so many checks.
+    noisy_progress: float = 0.01
+    noisy_plateau: int = 3
+
     # What is not finite never becomes so again by training on: once is enough.
     not_finite_checks: int = 1
 

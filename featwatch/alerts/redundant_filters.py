@@ -1,0 +1,98 @@
+"""`RedundantFilters`: filters that say what others of their layer say already (rows A1, A2, H5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from featwatch.alerts.detector import Finding
+from featwatch.alerts.filterwise import LISTED, FilterDetector
+from featwatch.alerts.thresholds import DEFAULTS
+from featwatch.alerts.words import some
+from featwatch.records import Alert, LayerHealth, Record, Similarity
+
+EFFECT = "it changes outputs no more than that, once the weights for them are added to those for the filters that stay"
+
+
+class RedundantFilters(FilterDetector):
+    """A layer's filters that are multiples of others, or weighted sums of few, in each of the last checks.
+
+    Which ones can go at once the record says (`Similarity.removable`); its thresholds are those of the recorder
+    `FilterSimilarity`.  Which filter of a group stays may change from check to check.  Dead ones are not counted.
+
+    Arguments:
+        checks: in a row in which a filter must be redundant.
+    """
+
+    kind = "redundant filters"
+
+    def __init__(self, *, checks: int = DEFAULTS.redundant_filter_checks) -> None:
+        super().__init__(checks)
+
+    def start(self, layers: Sequence[str], opened: Sequence[Alert]) -> None:
+        super().start(layers, opened)
+        self._dead: dict[str, np.ndarray] = {}      # by layer, of its last record
+
+    def judge(self, record: Record) -> tuple[np.ndarray, np.ndarray] | None:
+        if isinstance(record, LayerHealth):
+            self._dead[record.layer] = record.dead
+        if not isinstance(record, Similarity) or self.savings.is_output(record.layer):
+            return None
+        dead = self._dead.get(record.layer, np.zeros(0, bool))
+        alive = ~dead if len(dead) == len(record.group) else np.ones(len(record.group), bool)
+        return (record.group >= 0) | record.removable, record.removable & alive
+
+    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
+        assert isinstance(record, Similarity)
+        count, of_all = len(filters), len(record.group)
+        groups, sums = _groups(record, filters), _sums(record, filters)
+        doubles = int(np.count_nonzero(record.group[filters] >= 0))
+        kinds = [f"{number_of} {how}" for number_of, how in ((doubles, "as multiples"), (count - doubles, "as sums of a few")) if number_of]
+        left = np.where(record.group[filters] >= 0, record.residual[filters], record.unexplained[filters])
+        worst = float(left[np.isfinite(left)].max(initial=0.0))
+        return Finding(
+            epoch=record.epoch,
+            layer=record.layer,
+            wrong=True,
+            severity="advice",
+            filters=tuple(filters),
+            text=f"{count} of {of_all} filters ({some(filters)}) say what others say, {' and '.join(kinds)}, "
+            f"to within {worst:.2%} of their deviation",
+            suggestion=self.savings.advice(record.layer, count, EFFECT),
+            evidence={
+                "redundant": count, "filters": of_all, "share": count / of_all, "groups": groups, "sums": sums,
+                "largest_residual": worst, "values": record.values, **self.savings.evidence(record.layer, count),
+            },
+            view="filters",
+            since=since,
+        )  # fmt: skip
+
+
+def _groups(record: Similarity, filters: np.ndarray) -> list[dict[str, Any]]:
+    """The groups that these filters are in, with the filter that stays of each; `LISTED` at most."""
+    numbers = np.unique(record.group[filters])
+    return [
+        {
+            "stays": int(record.keep[members[0]]),
+            "go": members.tolist(),
+            "factors": record.factor[members].tolist(),
+            "residual": float(record.residual[members].max()),
+            "by": sorted(set(record.by[members].tolist())),
+        }
+        for members in (filters[record.group[filters] == number] for number in numbers[numbers >= 0][:LISTED])
+    ]
+
+
+def _sums(record: Similarity, filters: np.ndarray) -> list[dict[str, Any]]:
+    """The filters among them that are sums of others, with those; `LISTED` at most."""
+    return [
+        {
+            "goes": int(number),
+            "terms": record.terms[number][record.terms[number] >= 0].tolist(),
+            "coefficients": record.coefficients[number][record.terms[number] >= 0].tolist(),
+            "residual": float(record.unexplained[number]),
+        }
+        for number in filters[record.group[filters] < 0][:LISTED]
+    ]
