@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { normaliseRun } from "../src/api/normalise";
 import type { Alert, FrameRecord, RunEntry } from "../src/api/types";
-import { alertMarks, alertsByLayer, checks, jump, openAlerts, resolvedAlerts } from "../src/model/alerts";
+import { alertMarks, alertsByLayer, checks, jump, openAlerts, prunable, resolvedAlerts } from "../src/model/alerts";
 import { costOf } from "../src/model/cost";
 import { handleKey } from "../src/model/keys";
 import { Page } from "../src/model/page.svelte";
 
 const alert = (more: Partial<Alert>): Alert => ({
   id: "a", kind: "dead filters", severity: "warning", layer: "conv1", filters: [], since: 1, raised: 3, updated: 4, resolved: -1,
-  text: "t", suggestion: "", evidence: {}, view: "filters", ...more,
+  text: "t", suggestion: "", evidence: {}, savings: null, view: "filters", ...more,
 });
 
 describe("alerts", () => {
@@ -20,6 +20,44 @@ describe("alerts", () => {
   it("come in order of consequence, what is over apart", () => {
     expect(openAlerts(some).map(({ id }) => id)).toEqual(["bad", "w1", "w2", "advice"]);
     expect(resolvedAlerts(some).map(({ id }) => id)).toEqual(["over"]);
+  });
+
+  it("that are alike are in the order of what they waste, after what is not about waste", () => {
+    const saves = (id: string, ofParameters: number | null, ofMultiplyAdds: number | null) =>
+      alert({ id, severity: "advice", savings: { parameters: 1, multiplyAdds: 1, ofParameters, ofMultiplyAdds, leavesOut: "" } });
+    const order = openAlerts([saves("little", 0.01, null), saves("much", 0.02, 0.3), saves("unknown", null, null), alert({ id: "noisy", severity: "advice" }), alert({ id: "bad" })]);
+    expect(order.map(({ id }) => id)).toEqual(["bad", "noisy", "much", "little", "unknown"]);
+  });
+
+  it("say together what pruning would save, each filter once, of the layers that were counted", () => {
+    const savings = { parameters: 1, multiplyAdds: 1, ofParameters: null, ofMultiplyAdds: null, leavesOut: "" };
+    const layer = (name: string, more: object) => ({ name, parameters: 100, multiply_adds: 1000, filter_parameters: 10, filter_multiply_adds: 50, ...more });
+    const { layers } = normaliseRun({ session: { layers: [layer("conv1", {}), layer("conv2", {}), layer("out", { filter_parameters: -1 })] } }).session!;
+    const open = [
+      alert({ id: "1", filters: [0, 1], savings }), alert({ id: "2", filters: [1, 2], savings }), alert({ id: "3", layer: "conv2", filters: [7], savings }),
+      alert({ id: "4", filters: [9], savings, resolved: 3 }), alert({ id: "5", filters: [8] }), alert({ id: "6", layer: "out", filters: [1], savings }),
+    ];
+    expect(prunable(open, layers)).toEqual({ filters: 4, parameters: 40, multiplyAdds: 200, ofParameters: 40 / 300, ofMultiplyAdds: 200 / 3000 });
+    expect(prunable(open.slice(3), layers)).toBeNull();
+    const uncounted = normaliseRun({ session: { layers: [layer("conv1", {}), layer("odd", { multiply_adds: -1 })] } }).session!.layers;
+    expect(prunable(open, uncounted)).toMatchObject({ filters: 3, ofParameters: 30 / 200, ofMultiplyAdds: 150 / 1000 });
+  });
+
+  it("give their evidence in words, and what they would save apart from it", () => {
+    const evidence = {
+      dead: 3, share: 0.375, causes: { "dead inputs": 1, "negative bias": 2 }, groups: [[1, 4], [2, 6, 7]], energy: 0.0123456, missing: null,
+      parameters: 1000, multiply_adds: 70560, share_of_parameters: 0.12, share_of_multiply_adds: 0.031,
+    };
+    const [found] = normaliseRun({ alerts: [{ text: "t", evidence }] }).alerts;
+    expect(found!.evidence).toEqual({ dead: "3", share: "37.5 %", causes: "2 negative bias, 1 dead inputs", groups: "(1, 4), (2, 6, 7)", energy: "0.0123", missing: "not known" });
+    expect(found!.savings).toEqual({ parameters: 1000, multiplyAdds: 70560, ofParameters: 0.12, ofMultiplyAdds: 0.031, leavesOut: "" });
+    const doubles = [{ stays: 3, go: [5, 7], factors: [1.234, -0.5], residual: 0.012, by: ["both"] }, { stays: "x" }];
+    const sums = [{ goes: 9, terms: [3, 7], coefficients: [0.5, -2], residual: 0.018 }];
+    const [telling] = normaliseRun({ alerts: [{ text: "t", evidence: { groups: doubles, sums, parameters: 9, saving_note: "its output is added to others'" } }] }).alerts;
+    expect(telling!.evidence).toEqual({ groups: "5 = 1.23 × 3, 7 = −0.5 × 3, to within 1.2 %\nstays x", sums: "9 = 0.5 × 3 − 2 × 7, to within 1.8 %" });
+    expect(telling!.savings).toMatchObject({ parameters: 9, multiplyAdds: null, leavesOut: "its output is added to others'" });
+    const [unknown] = normaliseRun({ alerts: [{ text: "t", evidence: { parameters: -1, multiply_adds: "many" } }] }).alerts;
+    expect(unknown!.savings).toBeNull();
   });
 
   it("are counted by layer, with the worst", () => {

@@ -4,7 +4,7 @@ import { normaliseRun } from "../src/api/normalise";
 import { poll } from "../src/api/poll";
 import { boundsOf, fit, keepBounds } from "../src/charts/bounds";
 import { sortRows, type FilterKey, type FilterRow } from "../src/model/filters";
-import { ago, percent, seconds, short } from "../src/model/format";
+import { ago, amount, percent, seconds, short } from "../src/model/format";
 
 describe("the cache", () => {
   it("forgets what was used longest ago, and never what was just put in", () => {
@@ -95,5 +95,6 @@ describe("numbers as text", () => {
   });
   it("has units", () => {
     expect([percent(0.615), seconds(0.0421), seconds(75), ago(3), ago(90)]).toEqual(["62 %", "42 ms", "1 min 15 s", "just now", "2 min ago"]);
+    expect([0, 7056, 9999.6, 12_345, 999_600, 1_234_567, 3.858e9, null, NaN].map(amount)).toEqual(["0", "7,056", "10,000", "12 k", "1.0 M", "1.2 M", "3.9 G", "–", "–"]);
   });
 });

@@ -101,6 +101,18 @@ export type Plain = string | number | boolean | null;
 export const SEVERITIES = ["critical", "warning", "advice"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
+/** What would be saved by doing what an alert suggests; null = not known. */
+export interface Savings {
+  parameters: number | null;
+  /** For one sample. */
+  multiplyAdds: number | null;
+  /** Shares of the whole model's. */
+  ofParameters: number | null;
+  ofMultiplyAdds: number | null;
+  /** Why it is at least so much; "" where it is all. */
+  leavesOut: string;
+}
+
 /** Something that has been wrong for several checks in a row. */
 export interface Alert {
   id: string;
@@ -119,6 +131,8 @@ export interface Alert {
   text: string;
   suggestion: string;
   evidence: Record<string, string>;
+  /** null where nothing would be saved, or nobody counted. */
+  savings: Savings | null;
   /** The page's view that shows it. */
   view: string;
 }

@@ -1,6 +1,6 @@
 // What is wrong, in order of consequence, and how to get to where it shows.
 
-import { SEVERITIES, type Alert, type Severity } from "../api/types";
+import { SEVERITIES, type Alert, type LayerInfo, type Severity } from "../api/types";
 import type { Page } from "./page.svelte";
 import type { Tab } from "./settings";
 
@@ -8,13 +8,46 @@ export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", 
 
 const rank = (alert: Alert): number => SEVERITIES.indexOf(alert.severity);
 
-/** Those that hold, the worst first; the order of the log among equals. */
+/** The larger share of the model that is wasted; infinite for what is not about waste, so that what is wrong comes before it. */
+const waste = ({ savings }: Alert): number => (savings ? Math.max(savings.ofMultiplyAdds ?? 0, savings.ofParameters ?? 0) : Infinity);
+
+/** Those that hold, the worst first, then what wastes most; the order of the log among equals. */
 export const openAlerts = (alerts: readonly Alert[]): Alert[] =>
-  alerts.filter((alert) => alert.resolved < 0).sort((a, b) => rank(a) - rank(b));
+  alerts.filter((alert) => alert.resolved < 0).sort((a, b) => rank(a) - rank(b) || (waste(a) === waste(b) ? 0 : waste(b) - waste(a)));
 
 /** Those that are over, the last resolved first. */
 export const resolvedAlerts = (alerts: readonly Alert[]): Alert[] =>
   alerts.filter((alert) => alert.resolved >= 0).sort((a, b) => b.resolved - a.resolved);
+
+/** What all that could be pruned costs together: at most, for filters of neighbouring layers share weights. */
+export interface Prunable {
+  filters: number;
+  parameters: number;
+  multiplyAdds: number;
+  /** Shares of what all watched layers have, as far as they were counted. */
+  ofParameters: number;
+  ofMultiplyAdds: number;
+}
+
+/** Filters that open alerts with savings name, each once, and what they cost; null where there are none, or nobody counted. */
+export function prunable(alerts: readonly Alert[], layers: readonly LayerInfo[]): Prunable | null {
+  const named = new Map<string, Set<number>>();
+  for (const { resolved, savings, layer, filters } of alerts) {
+    if (resolved < 0 && savings) named.set(layer, new Set([...(named.get(layer) ?? []), ...filters]));
+  }
+  const found: Prunable = { filters: 0, parameters: 0, multiplyAdds: 0, ofParameters: NaN, ofMultiplyAdds: NaN };
+  for (const layer of layers) {
+    const n = named.get(layer.name)?.size ?? 0;
+    if (!n || layer.filter_parameters < 0 || layer.filter_multiply_adds < 0) continue;
+    found.filters += n;
+    found.parameters += n * layer.filter_parameters;
+    found.multiplyAdds += n * layer.filter_multiply_adds;
+  }
+  if (!found.filters) return null;
+  const all = (cost: (layer: LayerInfo) => number) => layers.reduce((sum, layer) => sum + Math.max(0, cost(layer)), 0);
+  const share = (part: number, whole: number) => (whole > 0 ? Math.min(1, part / whole) : NaN);
+  return { ...found, ofParameters: share(found.parameters, all((layer) => layer.parameters)), ofMultiplyAdds: share(found.multiplyAdds, all((layer) => layer.multiply_adds)) };
+}
 
 /** What holds of a layer: how many, and how bad. */
 export interface LayerAlerts {
@@ -81,7 +114,9 @@ export function jumpBy(page: Page, delta: 1 | -1): void {
 /** What is looked for, as far as what was recorded tells. */
 export function checks(has: (kind: string) => boolean): string[] {
   return [
-    has("health") ? "dead filters" : "",
+    has("health") ? "filters that are dead, nearly dead, saturated or of no energy" : "",
+    has("similarity") ? "filters that say what others say" : "",
+    has("health") ? "layers that act linearly, noisy kernels" : "",
     has("health") ? "NaN and infinity in activations and weights" : "",
     has("separation") ? "collapse of separation" : "",
     has("separation") ? "redundant layers" : "",

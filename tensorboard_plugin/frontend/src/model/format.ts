@@ -49,4 +49,13 @@ export function ago(elapsed: number): string {
   return `${Math.round(elapsed / 86400)} days ago`;
 }
 
+/** A large count in the unit that suits it: "7,056", "226 k", "1.2 M". */
+export function amount(value: Maybe): string {
+  if (!known(value)) return DASH;
+  if (Math.abs(value) < 1e4) return grouped(Math.round(value));
+  const unit = [1e9, 1e6, 1e3].find((one) => Math.abs(value) >= 0.9995 * one)!;
+  const scaled = value / unit;
+  return `${scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${{ 1e9: "G", 1e6: "M", 1e3: "k" }[unit]}`;
+}
+
 export const plural = (n: number, one: string, many = `${one}s`): string => `${grouped(n)} ${n === 1 ? one : many}`;
