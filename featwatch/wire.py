@@ -10,18 +10,20 @@ are alike to the byte share a blob.  Writer, reader and plugin share this file; 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import operator
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from featwatch.packing import packed, rounded, unpacked
 from featwatch.records import KINDS, Record
+from featwatch.sealed import NewerFormat as NewerFormat
+from featwatch.sealed import WireError as WireError
+from featwatch.sealed import is_int, is_int64, jsonable, sealed, typed, unsealed
 
 PLUGIN = "featwatch"
 FORMAT = 2                          # 2: blobs may be packed or shared; a record without such a one is still written in 1
@@ -33,7 +35,6 @@ MAX_POSITION = 1 << 53              # no honest epoch or step is larger, and bro
 MAX_ELEMENTS = 1 << 28              # no honest array is larger; a header that says so is damaged
 MAX_UNPACKED = 1 << 24              # bytes that the packed arrays of a record may hold: a log must not be a bomb
 _TOLD = "#told"                     # among the numbers: the events that the record tells of
-_SEAL = "#crc32"                    # last key of stored JSON: CRC-32, in hexadecimal, of the text with zeros in its place
 
 # dtype as declared -> as stored
 _STORED = {
@@ -41,14 +42,6 @@ _STORED = {
     "bool": "|u1", "str": "<u2",
 }  # fmt: skip
 _READABLE = frozenset(_STORED.values())
-
-
-class WireError(ValueError):
-    """A stored record cannot be read; the message says why, for a person."""
-
-
-class NewerFormat(WireError):
-    """The record was written by a newer featwatch."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,12 @@ class Header:
     layer: str
     fields: dict[str, Any]
     blobs: tuple[BlobInfo, ...]
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """As `place_of` the record."""
+        step = self.fields.get("step", -1)
+        return ("steps", step) if is_int64(step) and step >= 0 else ("epochs", self.epoch)
 
 
 def tag_of(kind: str, layer: str = "") -> str:
@@ -129,7 +128,7 @@ def encode(record: Record) -> list[bytes]:
                 continue
             entry, blob = {"name": field.name, "dtype": "png", "shape": [len(value)]}, bytes(value)
         else:
-            fields[field.name] = _jsonable(value)
+            fields[field.name] = jsonable(value)
             continue
         entries.append({**entry, "crc32": zlib.crc32(blob)})
         if entry.get("packed") and blob in shared:
@@ -142,7 +141,7 @@ def encode(record: Record) -> list[bytes]:
         "kind": record.kind, "epoch": operator.index(record.epoch), "layer": record.layer,
         "fields": fields, "blobs": entries,
     }  # fmt: skip
-    return [_sealed(header), *blobs]
+    return [sealed(header), *blobs]
 
 
 def decode(blobs: Sequence[bytes]) -> Record:
@@ -168,8 +167,28 @@ def record_of(header: Header, contents: Sequence[bytes]) -> Record:
     values: dict[str, Any] = {}
     for name, value in header.fields.items():
         if name in known and not known[name].metadata:
-            values[name] = _typed(name, value, known[name].type)
-    for info, blob in zip(header.blobs, contents, strict=True):
+            values[name] = typed(name, value, known[name].type)
+    values |= _arrays(cls, header.blobs, contents)
+    try:
+        return cls(epoch=header.epoch, layer=header.layer, **values)
+    except TypeError as error:
+        raise WireError(f"a {header.kind!r} record lacks a field: {error}") from None
+
+
+def arrays_of(header: Header, blobs: Sequence[bytes], names: Collection[str]) -> dict[str, np.ndarray]:
+    """Of the record's arrays those with these names that it has; the others are not looked at.  Raises WireError."""
+    cls = KINDS.get(header.kind)
+    if cls is None:
+        raise WireError(f"unknown kind of record {header.kind!r}")
+    infos = [info for info in header.blobs if info.name in names]
+    return _arrays(cls, infos, [checked_blob(info, blobs) for info in infos])
+
+
+def _arrays(cls: type[Record], infos: Sequence[BlobInfo], contents: Sequence[bytes]) -> dict[str, Any]:
+    """Arrays and pictures by name, those that the record declares.  Raises WireError."""
+    known = {field.name: field for field in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for info, blob in zip(infos, contents, strict=True):
         declared = known.get(info.name)
         if declared is None:
             continue
@@ -185,21 +204,18 @@ def record_of(header: Header, contents: Sequence[bytes]) -> Record:
         _check_axes((name, np.shape(value), known[name].metadata) for name, value in values.items())
     except ValueError as error:
         raise WireError(str(error)) from None
-    try:
-        return cls(epoch=header.epoch, layer=header.layer, **values)
-    except TypeError as error:
-        raise WireError(f"a {header.kind!r} record lacks a field: {error}") from None
+    return values
 
 
 def read_header(blob: bytes) -> Header:
     """Check a header and return it.  Raises WireError or NewerFormat."""
-    raw = _unsealed("the header", blob)
-    if not _is_int(raw.get("format")) or raw["format"] < 1:
+    raw = unsealed("the header", blob)
+    if not is_int(raw.get("format")) or raw["format"] < 1:
         raise WireError("the header states no format")
     if raw["format"] > FORMAT:
         raise NewerFormat(f"written in format {raw['format']} by a newer featwatch; this one reads up to {FORMAT}")
     kind, layer, epoch, fields = raw.get("kind"), raw.get("layer"), raw.get("epoch"), raw.get("fields")
-    if not (isinstance(kind, str) and isinstance(layer, str) and _is_int64(epoch) and isinstance(fields, dict)):
+    if not (isinstance(kind, str) and isinstance(layer, str) and is_int64(epoch) and isinstance(fields, dict)):
         raise WireError("the header lacks kind, layer, epoch or fields")
     entries = raw.get("blobs")
     if not isinstance(entries, list):
@@ -236,8 +252,8 @@ def checked_blob(info: BlobInfo, blobs: Sequence[bytes]) -> bytes:
 def encode_numbers(record: Record) -> bytes:
     """The record's numbers as JSON text, and the events that it tells of; what is not finite becomes null."""
     told = record.told()
-    values = {name: _jsonable(value) for name, value in record.numbers().items()}
-    return _sealed({**values, _TOLD: _jsonable(told)} if told else values)
+    values = {name: jsonable(value) for name, value in record.numbers().items()}
+    return sealed({**values, _TOLD: jsonable(told)} if told else values)
 
 
 def decode_numbers(text: bytes) -> dict[str, float]:
@@ -247,30 +263,9 @@ def decode_numbers(text: bytes) -> dict[str, float]:
 
 def decode_numbers_and_told(text: bytes) -> tuple[dict[str, float], dict[str, Any]]:
     """Numbers by name, and what the record tells of as `Record.told` gave it, unchecked.  Raises WireError."""
-    values = _unsealed("the text of numbers", text)
+    values = unsealed("the text of numbers", text)
     told = values.pop(_TOLD, None)
-    return {name: _typed(name, value, "float") for name, value in values.items()}, told if isinstance(told, dict) else {}
-
-
-def _sealed(values: dict[str, Any]) -> bytes:
-    """JSON text that carries its own checksum."""
-    text = json.dumps({**values, _SEAL: "0" * 8}, allow_nan=False).encode()
-    return text[:-10] + b'%08x"}' % zlib.crc32(text)
-
-
-def _unsealed(what: str, text: bytes) -> dict[str, Any]:
-    """The object that `_sealed` was given; a text without a seal is taken as it is.  Raises WireError."""
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise WireError(f"{what} is not JSON") from None
-    if not isinstance(values, dict):
-        raise WireError(f"{what} is not a JSON object")
-    seal = values.pop(_SEAL, None)
-    unsealed = bytes(text[:-10]) + b'00000000"}'
-    if seal is not None and seal != f"{zlib.crc32(unsealed):08x}":
-        raise WireError(f"{what} is damaged (checksum)")
-    return values
+    return {name: typed(name, value, "float") for name, value in values.items()}, told if isinstance(told, dict) else {}
 
 
 def _check_axes(fields: Iterable[tuple[str, tuple[int, ...], Mapping[str, Any]]]) -> None:
@@ -317,60 +312,20 @@ def _blob_info(index: int, entry: Any) -> BlobInfo:
     if not isinstance(entry, dict):
         raise WireError("a blob's entry in the header is not an object")
     name, dtype, shape, crc32, table = (entry.get(key) for key in ("name", "dtype", "shape", "crc32", "table"))
-    if not isinstance(name, str) or not isinstance(dtype, str) or not _is_int(crc32):
+    if not isinstance(name, str) or not isinstance(dtype, str) or not is_int(crc32):
         raise WireError("a blob's entry in the header lacks name, dtype or crc32")
     if dtype != "png" and dtype not in _READABLE:
         raise WireError(f"the blob of {name!r} has the unknown dtype {dtype!r}")
-    if not isinstance(shape, list) or not all(_is_int(size) and size >= 0 for size in shape) or len(shape) > 8:
+    if not isinstance(shape, list) or not all(is_int(size) and size >= 0 for size in shape) or len(shape) > 8:
         raise WireError(f"the blob of {name!r} has no proper shape")
     # Each axis too: an empty array may have another axis of any length.
     if max(shape, default=0) > MAX_ELEMENTS or math.prod(shape) > MAX_ELEMENTS or (dtype == "png" and len(shape) != 1):
         raise WireError(f"the blob of {name!r} has the impossible shape {shape}")
     is_packed, blob = entry.get("packed", False), entry.get("blob", index)
-    known = isinstance(is_packed, bool) and _is_int(blob) and 1 <= blob <= index
+    known = isinstance(is_packed, bool) and is_int(blob) and 1 <= blob <= index
     # One that is not packed has a blob of its own: otherwise a small log could hold any number of large arrays.
     if not known or (is_packed and dtype == "png") or (blob < index and not is_packed):
         raise WireError(f"the blob of {name!r} is not stored in a way that is known")
     if table is not None and not (isinstance(table, list) and all(isinstance(text, str) for text in table)):
         raise WireError(f"the table of {name!r} is not a list of strings")
     return BlobInfo(name, blob, dtype, tuple(shape), None if table is None else tuple(table), crc32, is_packed)
-
-
-def _is_int(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_int64(value: Any) -> TypeGuard[int]:
-    return _is_int(value) and -(1 << 63) <= value < 1 << 63
-
-
-def _jsonable(value: Any) -> Any:
-    """Plain JSON of a field's value; floats that are not finite become null."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    raise ValueError(f"a {type(value).__name__} cannot be recorded")
-
-
-def _typed(name: str, value: Any, annotation: Any) -> Any:
-    """`value` as the field's type, or WireError.  Annotations are strings (`from __future__ import annotations`)."""
-    if annotation == "float" and value is None:
-        return math.nan
-    if annotation == "float" and (isinstance(value, float) or _is_int64(value)):
-        return float(value)
-    if annotation == "Any" or type(value).__name__ == annotation in ("int", "bool", "str"):
-        return value
-    if annotation.startswith("tuple[") and isinstance(value, list):
-        item = annotation.removeprefix("tuple[").removesuffix(", ...]")
-        return tuple(_typed(name, element, item) for element in value)
-    if annotation.startswith("Mapping[str, ") and isinstance(value, dict):
-        item = annotation.removeprefix("Mapping[str, ").removesuffix("]")
-        return {key: _typed(name, element, item) for key, element in value.items()}
-    raise WireError(f"{name!r} is not of type {annotation}")

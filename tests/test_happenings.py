@@ -17,6 +17,7 @@ import featwatch as fw
 from featwatch import happenings, wire
 from featwatch.happenings import FLATNESS, MOST, TOLD_BY, WEIGHTS, Event, Told, counted, ranked, told
 from featwatch.records import KINDS, Clustering, Embedding, LayerHealth, ProbeRecord, Record, SampleEvents, Session
+from featwatch.sealed import jsonable
 from featwatch.writers import EventFileWriter
 from tests.event_logs import HandMadeLog
 from tests.small_logs import SAMPLES, session, train
@@ -114,7 +115,7 @@ def test_the_example_in_the_docstring_runs() -> None:
 def test_what_a_record_tells_survives_beside_its_numbers(record: Any) -> None:
     _, back = wire.decode_numbers_and_told(wire.encode_numbers(record))
     plain = wire.decode(wire.encode(record)).told()
-    assert back == json.loads(json.dumps(wire._jsonable(plain)))
+    assert back == json.loads(json.dumps(jsonable(plain)))
     told(record.kind, record.layer, 0, back)
 
 
