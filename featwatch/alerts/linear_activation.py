@@ -10,7 +10,7 @@ from featwatch.alerts.arguments import a_share, checks_in_a_row
 from featwatch.alerts.detector import Detector, Finding
 from featwatch.alerts.filterwise import known
 from featwatch.alerts.savings import Savings
-from featwatch.alerts.straight import bend
+from featwatch.alerts.straight import bend, smooth
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.records import Alert, LayerHealth, Record
 
@@ -86,5 +86,4 @@ class LinearActivation(Detector):
             return responsive > self.piece
         if name in _EITHER_SIDE:
             return (active > self.piece) | (active < 1 - self.piece)
-        found = bend(name, record.min_activation, record.max_activation)
-        return None if np.isnan(found).all() else found <= self.bend
+        return bend(name, record.min_activation, record.max_activation) <= self.bend if smooth(name) else None

@@ -49,7 +49,8 @@ class RedundantFilters(FilterDetector):
         count, of_all = len(filters), len(record.group)
         groups, sums = _groups(record, filters), _sums(record, filters)
         doubles = int(np.count_nonzero(record.group[filters] >= 0))
-        kinds = [f"{number_of} {how}" for number_of, how in ((doubles, "as multiples"), (count - doubles, "as sums of a few")) if number_of]
+        told = ((doubles, "as multiples"), (count - doubles, "as sums of a few"))
+        kinds = [f"{number} {how}" for number, how in told if number]
         left = np.where(record.group[filters] >= 0, record.residual[filters], record.unexplained[filters])
         worst = float(left[np.isfinite(left)].max(initial=0.0))
         return Finding(

@@ -12,11 +12,11 @@ _STEP, _REACH = 0.002, 40.0
 
 
 def bend(activation: str, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """How far a smooth function departs from its tangent, by half of the filter's range: (filters,), NaN = not known.
+    """How far a smooth function departs from its tangent, by half of the filter's range: (filters,).
 
     The tangent is that in the middle of the inputs that give these values.  0 is straight; a hyperbolic tangent
-    between ±0.24, or a sigmoid between 0.38 and 0.62, has 0.02.  Functions that come back to 0 from below (GELU, SiLU)
-    are judged above 0 alone, where a value tells its input.
+    between ±0.24, or a sigmoid between 0.38 and 0.62, has 0.02.  NaN where the values are one and the same, or the function
+    is not `smooth`; infinite where one that comes back to 0 from below (GELU, SiLU) gives less than 0.
 
     Arguments:
         low, high: (filters,) of the values that leave the function.
@@ -26,12 +26,18 @@ def bend(activation: str, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         return unknown
     inputs, values, slopes = _table(activation)
     low, high = low.astype(np.float64), high.astype(np.float64)
-    judged = (low >= values[0]) & (high > low + 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+    judged = high > low + 1e-6 * np.maximum(np.abs(low), np.abs(high))
     first, last = _inverse(low, inputs, values), _inverse(high, inputs, values)
     middle = (first + last) / 2
     value, slope = (_at(middle, inputs, known) for known in (values, slopes))
     apart = np.maximum(np.abs(low - value - slope * (first - middle)), np.abs(high - value - slope * (last - middle)))
-    return np.divide(apart, (high - low) / 2, out=unknown, where=judged)
+    found = np.divide(apart, (high - low) / 2, out=unknown, where=judged)
+    return np.where(judged & (low < 0), np.inf, found) if activation in _FROM_ZERO else found
+
+
+def smooth(activation: str) -> bool:
+    """Whether the function of this name is known, and one that bends everywhere a little."""
+    return activation in _SMOOTH
 
 
 def _inverse(wanted: np.ndarray, inputs: np.ndarray, values: np.ndarray) -> np.ndarray:

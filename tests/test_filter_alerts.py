@@ -1,0 +1,416 @@
+"""What the detectors of filters call wrong, on records worked out by hand: kinds, evidence, savings, and when it is over."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featwatch.alerts import (
+    AlertDesk,
+    DeadFilters,
+    Detector,
+    LinearActivation,
+    NearlyDeadFilters,
+    NegligibleEnergy,
+    NoisyKernels,
+    RedundantFilters,
+    SaturatedUnits,
+)
+from featwatch.alerts.straight import bend
+from featwatch.records import AN_OUTPUT, Alert, LayerHealth, LayerInfo, Predictions, Record, Session, Similarity
+
+OFF = "dead: never above 0 for any probe sample"
+
+
+def health(epoch: int, *, layer: str = "conv", activation: str = "relu", filters: int = 8, **values: Any) -> LayerHealth:
+    """Living filters in which nothing is wrong, but for what is given of all of them or of each."""
+    usual: dict[str, Any] = {
+        "energy": 1.0, "negative_fraction": 0.5, "bias": 0.0, "active_fraction": 0.5, "max_activation": 2.0,
+        "min_activation": 0.0 if activation.startswith("relu") else -2.0, "mean_activation": 0.5, "dead": False, "cause": "",
+        "group": -1, "responsive_fraction": 0.5,
+    }  # fmt: skip
+    optional = {name: values.pop(name) for name in ("scale", "roughness") if name in values}
+    arrays = {name: np.resize(value, filters) for name, value in (usual | optional | values).items()}
+    return LayerHealth(epoch=epoch, layer=layer, activation=activation, test=OFF, **arrays)
+
+
+def similarity(epoch: int, groups: str, *, sums: Iterable[int] = (), stays: dict[int, int] | None = None) -> Similarity:
+    """Filters with one letter are doubles, "." is alone; the first of a group stays, unless `stays` says which."""
+    letters = sorted(set(groups) - {"."})
+    group = np.array([letters.index(mark) if mark in letters else -1 for mark in groups])
+    first = {number: (stays or {}).get(number, int(np.flatnonzero(group == number)[0])) for number in range(len(letters))}
+    keep = np.array([first[number] if number >= 0 else at for at, number in enumerate(group)])
+    count, alone = len(groups), group < 0
+    removable = keep != np.arange(count)
+    removable[list(sums)] = True
+    terms = np.full((count, 3), -1)
+    terms[list(sums), :2] = (0, 1)
+    return Similarity(
+        epoch=epoch, layer="conv", group=group.astype(np.int32), keep=keep.astype(np.int32),
+        factor=np.where(alone, np.nan, 2.0).astype(np.float32), offset=np.zeros(count, np.float32),
+        residual=np.where(alone, np.nan, 0.001).astype(np.float32), by=np.where(alone, "", "both"),
+        nearest=np.full(count, -1, np.int32), correlation=np.zeros(count, np.float32), terms=terms.astype(np.int32),
+        coefficients=np.where(terms < 0, 0, 0.5).astype(np.float32), unexplained=np.full(count, 0.01, np.float32),
+        removable=removable, values=1000,
+    )  # fmt: skip
+
+
+def session(note: str = "", **layer: Any) -> Session:
+    """A model of the layer "conv", of 8 filters of 10 parameters each, and another of 920 parameters."""
+    known: dict[str, Any] = {
+        "type": "Conv2D", "shape": (4, 4, 8), "filters": 8, "tapped": "conv", "activation": "relu", "parameters": 80,
+        "features": 128, "sketch": 128, "multiply_adds": 1000, "filter_parameters": 20, "filter_multiply_adds": 300,
+        "saving_note": note, "reads_input": True, "field_size": (5, 5),
+    } | layer  # fmt: skip
+    other = known | {"parameters": 920, "multiply_adds": 3000, "reads_input": False, "saving_note": ""}
+    infos = (LayerInfo(name="conv", **known), LayerInfo(name="next", **other))
+    return Session(epoch=0, started=0.0, layers=tuple(info.as_dict() for info in infos))
+
+
+def raised(detector: Detector, records: Iterable[Record], opened: tuple[Alert, ...] = ()) -> list[Alert]:
+    """The alerts that hold after the records."""
+    troubles: list[str] = []
+    desk = AlertDesk([detector], ["conv", "next"], opened=opened, trouble=troubles.append)
+    for record in records:
+        desk.see(record)
+    assert not troubles
+    return desk.open
+
+
+def each(detector: Detector, records: Iterable[Record]) -> list[str]:
+    """What is said after each record: the filters while it holds, "gone" where it was resolved, "" for no news."""
+    desk = AlertDesk([detector], ["conv", "next"])
+    told = []
+    for record in records:
+        desk.see(record)
+        told.append(" ".join(str(list(alert.filters)) if alert.open else "gone" for alert in desk.drain()))
+    return told
+
+
+def marks(text: str, wrong: float, right: float) -> np.ndarray:
+    return np.array([wrong if mark == "x" else right for mark in text])
+
+
+# What is wrong with a layer's filters 2 and 5, and when nothing is: detector, records at an epoch given what is marked.
+FILTERWISE: dict[str, tuple[Any, Any]] = {
+    "nearly dead": (NearlyDeadFilters, lambda epoch, x: health(epoch, active_fraction=marks(x, 0.005, 0.3))),
+    "nearly dead, smooth": (
+        NearlyDeadFilters,
+        lambda epoch, x: health(epoch, activation="gelu", responsive_fraction=marks(x, 0.002, 0.9)),
+    ),
+    "energy": (NegligibleEnergy, lambda epoch, x: health(epoch, energy=marks(x, 0.009, 1.0))),
+    "scale": (NegligibleEnergy, lambda epoch, x: health(epoch, scale=marks(x, -0.09, -1.0))),
+    "saturated": (
+        SaturatedUnits,
+        lambda epoch, x: health(epoch, activation="tanh", responsive_fraction=marks(x, 0.004, 0.5)),
+    ),
+    "redundant": (RedundantFilters, lambda epoch, x: similarity(epoch, "." * 8, sums=[i for i, m in enumerate(x) if m == "x"])),
+}
+
+
+@pytest.mark.parametrize("name", FILTERWISE)
+def test_filters_are_named_while_it_lasts_and_no_longer(name: str) -> None:
+    detector, record = FILTERWISE[name]
+    told = each(detector(checks=2), [
+        session(), *(record(epoch, x) for epoch, x in enumerate(
+            ["..x.....", "..x..x..", "..x..x..", "..x..x..", ".....x..", "..x.....", "........", "........", "x......."]
+        )),
+    ])  # fmt: skip
+    # At epoch 4 filter 2 is away, and told of no more; filter 5 is gone when it has been away for two checks.
+    assert told == ["", "", "[2]", "[2, 5]", "", "[5]", "", "gone", "", ""]
+
+
+@pytest.mark.parametrize("name", FILTERWISE)
+def test_an_open_alert_goes_on_in_a_resumed_training(name: str) -> None:
+    detector, record = FILTERWISE[name]
+    first = raised(detector(checks=3), [session(), *(record(epoch, "..x..x..") for epoch in range(3))])
+    stored = tuple(Alert.from_dict(json.loads(json.dumps(alert.as_dict()))) for alert in first)
+    (alert,) = raised(detector(checks=3), [session(), record(3, "..x..x..")], stored)
+    assert (alert.id, alert.since, alert.filters, alert.updated) == (first[0].id, 0, (2, 5), 3)
+    assert raised(detector(checks=3), [session(), *(record(epoch, "........") for epoch in (3, 4, 5))], stored) == []
+
+
+@pytest.mark.parametrize("name", FILTERWISE)
+def test_filters_of_a_models_output_are_not_called_so(name: str) -> None:
+    detector, record = FILTERWISE[name]
+    records = [record(epoch, "..x..x..") for epoch in range(4)]
+    assert raised(detector(checks=1), [session(AN_OUTPUT), *records]) == []
+    assert len(raised(detector(checks=1), [session(), *records])) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in FILTERWISE if not name.startswith("saturated")])
+def test_what_pruning_saves_is_in_the_text_and_in_the_evidence(name: str) -> None:
+    detector, record = FILTERWISE[name]
+    (alert,) = raised(detector(checks=1), [session(), record(0, "..x..x..")])
+    evidence = dict(alert.evidence)
+    assert (evidence["parameters"], evidence["multiply_adds"]) == (40, 600)
+    assert (evidence["share_of_parameters"], evidence["share_of_multiply_adds"]) == (0.04, 0.15)
+    assert "Prune them, which saves 40 parameters (4 %) and 600 multiply-adds (15 %): it " in alert.suggestion
+    (alert,) = raised(detector(checks=1), [session("its output is added to others' (sum)"), record(0, "..x..x..")])
+    assert "saves at least 40 parameters" in alert.suggestion and "sum" in alert.evidence["saving_note"]
+    (alert,) = raised(detector(checks=1), [session(filter_parameters=-1, filter_multiply_adds=-1), record(0, "..x..x..")])
+    assert "Prune them: it " in alert.suggestion and "parameters" not in alert.evidence
+    assert raised(detector(checks=1), [record(0, "..x..x..")])[0].severity == "advice"      # an older log tells nothing
+
+
+@pytest.mark.parametrize("name", [name for name in FILTERWISE if name != "redundant"])
+def test_dead_filters_are_told_of_as_that_alone(name: str) -> None:
+    detector, record = FILTERWISE[name]
+
+    def dying(epoch: int) -> LayerHealth:
+        values = vars(record(epoch, "..x..x..")) | {"dead": np.arange(8) == 2}
+        return LayerHealth(**values)
+
+    (alert,) = raised(detector(checks=1), [session(), dying(0)])
+    assert alert.filters == (5,)
+
+
+def test_a_dead_filter_is_not_redundant():
+    records = [health(0, dead=np.arange(8) == 3), similarity(0, "aa.a....")]
+    (alert,) = raised(RedundantFilters(checks=1), records)
+    assert alert.filters == (1,)
+
+
+def test_most_of_a_layer_is_a_warning():
+    for detector, activation, values in (
+        (NearlyDeadFilters, "relu", {"active_fraction": marks("xxxxx...", 0.001, 0.5)}),
+        (SaturatedUnits, "sigmoid", {"responsive_fraction": marks("xxxxx...", 0.001, 0.5)}),
+    ):
+        (alert,) = raised(detector(checks=1), [health(0, activation=activation, **values)])
+        assert alert.severity == "warning"
+        (alert,) = raised(detector(checks=1, share=0.7), [health(0, activation=activation, **values)])
+        assert alert.severity == "advice"
+
+
+# Each kind by itself
+
+
+def test_nearly_dead_counts_checks_in_which_the_filter_was_dead():
+    rare = [0.005, 0.0, 0.004]
+    records = [health(epoch, active_fraction=share, dead=share == 0, filters=4) for epoch, share in enumerate(rare)]
+    (alert,) = raised(NearlyDeadFilters(checks=3), records)
+    assert (alert.since, alert.evidence["active_fraction"]["0"]) == (0, pytest.approx(0.004))
+
+
+def test_what_has_died_altogether_is_nearly_dead_no_longer():
+    alive = np.zeros(8, bool)
+    records = [health(epoch, active_fraction=0.001, dead=alive if epoch < 2 else ~alive) for epoch in range(5)]
+    assert each(NearlyDeadFilters(), records) == ["", "[0, 1, 2, 3, 4, 5, 6, 7]", "", "gone", ""]
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "tanh", "linear", "softmax", "prelu", "elu"])
+def test_what_passes_a_gradient_below_zero_is_not_nearly_dead(activation: str) -> None:
+    assert raised(NearlyDeadFilters(checks=1), [health(0, activation=activation, active_fraction=0.0)]) == []
+
+
+@pytest.mark.parametrize("activation", ["relu", "linear", "leaky_relu", "gelu", "softmax"])
+def test_what_has_no_end_cannot_be_saturated(activation: str) -> None:
+    assert raised(SaturatedUnits(checks=1), [health(0, activation=activation, responsive_fraction=0.0)]) == []
+
+
+def test_a_relu6_that_is_off_is_not_saturated():
+    detector, values = SaturatedUnits(checks=1), {"activation": "relu6", "responsive_fraction": 0.001}
+    assert raised(detector, [health(0, active_fraction=0.001, **values)]) == []
+    (alert,) = raised(detector, [health(0, active_fraction=0.7, **values)])
+    assert "stand at an end of relu6" in alert.text
+
+
+def test_energy_is_measured_where_there_are_filters_enough():
+    small = {"energy": np.array([1e-6, 1.0, 1.0])}
+    assert raised(NegligibleEnergy(checks=1), [health(0, filters=3, **small)]) == []
+    assert raised(NegligibleEnergy(checks=1), [health(0, energy=marks("x.......", 0.011, 1.0))]) == []     # 0.105²
+    assert raised(NegligibleEnergy(checks=1), [health(0, energy=0.0)]) == []
+    assert raised(NegligibleEnergy(checks=1), [health(0, energy=np.nan)]) == []
+
+
+def test_a_batch_normalisation_undoes_the_size_of_the_weights():
+    energy = np.array([1e-6, 1, 1, 1, 1, 1, 1, 1])
+    assert raised(NegligibleEnergy(checks=1), [health(0, energy=energy, scale=1.0)]) == []
+
+
+def test_redundant_filters_name_what_stays():
+    (alert,) = raised(RedundantFilters(checks=1), [session(), similarity(0, "ab.ab.a.", sums=[7])])
+    assert alert.filters == (3, 4, 6, 7)
+    assert alert.text == "4 of 8 filters (3, 4, 6, 7) say what others say, 3 as multiples and 1 as sums of a few, " \
+        "to within 1.00% of their deviation"
+    groups = alert.evidence["groups"]
+    assert [(group["stays"], group["go"], group["by"]) for group in groups] == [(0, [3, 6], ["both"]), (1, [4], ["both"])]
+    assert groups[0]["factors"] == [2.0, 2.0]
+    assert alert.evidence["sums"] == [
+        {"goes": 7, "terms": [0, 1], "coefficients": [0.5, 0.5], "residual": pytest.approx(0.01)}
+    ]
+
+
+def test_which_filter_of_a_group_stays_may_change():
+    records = [similarity(epoch, "a..a....", stays={0: 3 * (epoch % 2)}) for epoch in range(4)]
+    assert each(RedundantFilters(checks=2), records) == ["", "[0]", "[3]", "[0]"]
+
+
+# Activations that bend nothing
+
+
+@pytest.mark.parametrize(
+    ("activation", "straight", "bent"),
+    [
+        ("relu", {"active_fraction": 0.995}, {"active_fraction": 0.98}),
+        ("elu", {"active_fraction": 0.995}, {"active_fraction": 0.98}),
+        ("relu6", {"responsive_fraction": 0.995, "active_fraction": 1.0}, {"responsive_fraction": 0.7, "active_fraction": 1.0}),
+        ("leaky_relu", {"active_fraction": 0.005}, {"active_fraction": 0.05}),
+        ("prelu", {"active_fraction": np.tile([0.995, 0.005], 4)}, {"active_fraction": 0.5}),
+        ("tanh", {"min_activation": -0.24, "max_activation": 0.24}, {"min_activation": -0.4, "max_activation": 0.2}),
+        ("sigmoid", {"min_activation": 0.39, "max_activation": 0.61}, {"min_activation": 0.2, "max_activation": 0.61}),
+        ("gelu", {"min_activation": 2.2, "max_activation": 7.0}, {"min_activation": -0.1, "max_activation": 7.0}),
+        ("silu", {"min_activation": 4.0, "max_activation": 9.0}, {"min_activation": 0.01, "max_activation": 3.0}),
+    ],
+)
+def test_a_layer_acts_linearly_where_its_values_stay_on_a_straight_part(activation: str, straight: dict, bent: dict) -> None:
+    detector = LinearActivation(checks=2)
+    records = [health(epoch, activation=activation, **straight) for epoch in range(2)]
+    (alert,) = raised(detector, records)
+    assert (alert.layer, alert.filters, alert.severity, alert.evidence["straight"]) == ("conv", (), "advice", 8)
+    assert f"8 of 8 living filters stay on a straight part of {activation}" in alert.text
+    assert raised(detector, [health(epoch, activation=activation, **bent) for epoch in range(2)]) == []
+    assert raised(detector, [*records, *(health(epoch, activation=activation, **bent) for epoch in (2, 3))]) == []
+    assert raised(detector, [session(AN_OUTPUT), *records]) == []
+
+
+def test_nine_in_ten_living_filters_have_to_be_straight():
+    active = np.where(np.arange(20) < 2, 0.5, 1.0)
+    assert len(raised(LinearActivation(checks=1), [health(0, filters=20, active_fraction=active)])) == 1
+    active[2] = 0.5
+    assert raised(LinearActivation(checks=1), [health(0, filters=20, active_fraction=active)]) == []
+    dead = np.isin(np.arange(20), (1, 2))
+    assert len(raised(LinearActivation(checks=1), [health(0, filters=20, active_fraction=active, dead=dead)])) == 1
+    assert raised(LinearActivation(checks=1), [health(0, dead=True, active_fraction=0.0)]) == []
+
+
+@pytest.mark.parametrize("activation", ["linear", "softmax", "exponential", "own"])
+def test_nothing_is_said_of_other_activations(activation: str) -> None:
+    assert raised(LinearActivation(checks=1), [health(0, activation=activation, active_fraction=1.0)]) == []
+
+
+FUNCTIONS = {
+    "tanh": math.tanh, "sigmoid": lambda z: 1 / (1 + math.exp(-z)), "softplus": lambda z: math.log1p(math.exp(z)),
+    "softsign": lambda z: z / (1 + abs(z)), "gelu": lambda z: z * 0.5 * (1 + math.erf(z / 2**0.5)),
+    "silu": lambda z: z / (1 + math.exp(-z)),
+}  # fmt: skip
+
+
+@given(st.sampled_from(sorted(FUNCTIONS)), st.floats(-2.5, 2.5), st.floats(0.1, 3.0))
+def test_bend_is_the_distance_from_the_tangent(name: str, start: float, width: float) -> None:
+    function = FUNCTIONS[name]
+    first = abs(start) if name in ("gelu", "silu") else start
+    last, middle = first + width, first + width / 2
+    low, high = function(first), function(last)
+    slope = (function(middle + 1e-5) - function(middle - 1e-5)) / 2e-5
+    apart = max(abs(function(z) - function(middle) - slope * (z - middle)) for z in (first, last))
+    found = bend(name, np.array([low]), np.array([high]))[0]
+    assert found == pytest.approx(apart / ((high - low) / 2), rel=1e-3, abs=1e-5)
+
+
+def test_a_constant_and_what_is_below_zero_have_no_bend():
+    assert np.isnan(bend("tanh", np.array([0.3, np.nan]), np.array([0.3, 1.0]))).all()
+    assert bend("gelu", np.array([-0.1, 0.3]), np.array([5.0, 0.3])).tolist() == [np.inf, pytest.approx(np.nan, nan_ok=True)]
+
+
+# Kernels like noise
+
+
+def predictions(epoch: int, accuracy: float) -> Predictions:
+    nothing = np.zeros(4, np.float32)
+    return Predictions(
+        epoch=epoch, classes=nothing.astype(np.int32), certainty=nothing, scores=np.zeros((4, 2), np.float32), accuracy=accuracy
+    )
+
+
+def noisy(epochs: range = range(8), roughness: float = 1.0, filters: int = 16) -> list[Record]:
+    return [health(epoch, filters=filters, roughness=roughness) for epoch in epochs]
+
+
+def test_kernels_like_noise_are_told_of_after_some_epochs():
+    told = each(NoisyKernels(), [session(), *noisy(), *noisy(range(8, 11), roughness=0.5)])
+    assert told == [""] * 7 + ["[]"] + [""] * 2 + ["gone", ""]
+    (alert,) = raised(NoisyKernels(), [session(), *noisy()])
+    assert (alert.severity, alert.since, alert.raised) == ("advice", 5, 6)
+    assert alert.text == "its kernels are as rough as noise: Geary's C is 1.00 in the median of 16"
+
+
+def test_while_the_model_still_learns_kernels_may_be_noise():
+    rising = [record for epoch, health in enumerate(noisy()) for record in (predictions(epoch, 0.1 + 0.1 * epoch), health)]
+    assert raised(NoisyKernels(), [session(), *rising]) == []
+    level = [record for epoch, health in enumerate(noisy()) for record in (predictions(epoch, 0.9), health)]
+    assert len(raised(NoisyKernels(), [session(), *level])) == 1
+
+
+@pytest.mark.parametrize(
+    ("why", "entry", "records"),
+    [
+        ("smooth", session(), noisy(roughness=0.8)),
+        ("few", session(), noisy(filters=6)),
+        ("small", session(field_size=(3, 3)), noisy()),
+        ("deep", session(reads_input=False), noisy()),
+        ("not known", session(), noisy(roughness=np.nan)),
+        ("no session", health(0), noisy(range(1, 8))),
+    ],
+)
+def test_no_noise_where(why: str, entry: Record, records: list[Record]) -> None:
+    assert raised(NoisyKernels(), [entry, *records]) == []
+
+
+# The dead, with what is new of them
+
+
+def dead(epoch: int, cause: str, **values: Any) -> LayerHealth:
+    is_dead = np.arange(8) < 2
+    values = {"max_activation": np.where(is_dead, 0.0, 1.0), **values}
+    return health(epoch, dead=is_dead, cause=np.where(is_dead, cause, ""), **values)
+
+
+@pytest.mark.parametrize(
+    ("cause", "cure"),
+    [("dead inputs", "layers before"), ("zero scale", "regularises its scale"), ("saturated", "No gradient passes")],
+)
+def test_every_cause_has_a_cure(cause: str, cure: str) -> None:
+    (alert,) = raised(DeadFilters(checks=1), [session(), dead(0, cause, proven=np.arange(8) == 0)])
+    assert cure in alert.suggestion and alert.evidence["causes"] == {cause: 2} and alert.evidence["proven"] == 1
+    assert alert.suggestion.endswith("Prune them, which saves 40 parameters (4 %) and 600 multiply-adds (15 %): "
+                                     "it changes no output.")  # fmt: skip
+
+
+def test_a_constant_has_to_be_added_to_the_biases():
+    (alert,) = raised(DeadFilters(checks=1), [session(), dead(0, "saturated", max_activation=1.0, min_activation=1.0)])
+    assert "once their constants are added to the biases" in alert.suggestion
+
+
+def test_a_dead_output_cannot_be_pruned():
+    (alert,) = raised(DeadFilters(checks=1), [session(AN_OUTPUT, filter_parameters=-1), dead(0, "no energy")])
+    assert "none of them can be pruned" in alert.suggestion and "rune them" not in alert.suggestion
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("detector", "arguments", "error", "message"),
+    [
+        (NearlyDeadFilters, {"active": 1.5}, ValueError, "active=1.5 is out of range; give a number of 0 or more, 1 at most"),
+        (NearlyDeadFilters, {"checks": 0}, ValueError, "checks=0 is out of range; give a whole number of 1 or more"),
+        (NegligibleEnergy, {"ratio": "low"}, TypeError, "ratio='low' is not a number"),
+        (SaturatedUnits, {"responsive": -0.1}, ValueError, "responsive=-0.1 is out of range"),
+        (RedundantFilters, {"checks": 2.5}, TypeError, "checks=2.5 is not a whole number"),
+        (LinearActivation, {"bend": 2}, ValueError, "bend=2 is out of range"),
+        (NoisyKernels, {"roughness": 3}, ValueError, "roughness=3 is out of range; give a number of 0 or more, 2 at most"),
+        (NoisyKernels, {"epochs": -1}, ValueError, "epochs=-1 is out of range; give a whole number of 0 or more"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(detector: Any, arguments: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as raised_error:
+        detector(**arguments)
+    assert message in str(raised_error.value)
