@@ -64,6 +64,14 @@ export async function fetchTrails(at: Address, layer: string, samples: readonly 
   return decodeFrame(await response.arrayBuffer());
 }
 
+/** What a kind of record says of a layer's filters over all epochs: one record of the kind "development".  No filters = all. */
+export async function fetchDevelopment(
+  at: Address, kind: string, layer: string, fields: readonly string[], filters: readonly number[], signal?: AbortSignal,
+): Promise<Frame> {
+  const wanted = { ...session(at), ...onAxis(at), kind, layer, field: [...fields], filter: filters.map(String) };
+  return decodeFrame(await (await get(url("development", wanted), signal)).arrayBuffer());
+}
+
 /** The probe's thumbnails as one decoded picture. */
 export async function fetchSprite(at: Address, signal?: AbortSignal): Promise<ImageBitmap> {
   const response = await get(url("sprite", session(at)), signal);

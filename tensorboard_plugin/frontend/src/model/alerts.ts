@@ -2,7 +2,7 @@
 
 import { SEVERITIES, type Alert, type LayerInfo, type Severity } from "../api/types";
 import type { Page } from "./page.svelte";
-import type { Tab } from "./settings";
+import { FILTER_VIEWS, type FilterView, type Tab } from "./settings";
 
 export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", warning: "Warning", advice: "Advice" };
 
@@ -90,6 +90,12 @@ export function alertMarks(alerts: readonly Alert[]): AlertMark[] {
   return [...marks.values()].sort((a, b) => a.epoch - b.epoch);
 }
 
+/** Which view of filters shows what an alert is about: the one it names, else by its kind. */
+export function filterViewOf(kind: string, named = ""): FilterView {
+  const wanted = named || (/kernel/.test(kind) ? "kernels" : /saturat|linear/.test(kind) ? "histograms" : "health");
+  return FILTER_VIEWS.find((view) => view === wanted) ?? "health";
+}
+
 /** Shows what an alert is about: its layer, the epoch that it speaks of, the view, and the filters, selected. */
 export function jump(page: Page, alert: Alert): void {
   page.playing = false;
@@ -97,8 +103,9 @@ export function jump(page: Page, alert: Alert): void {
   if (page.layerNames.includes(alert.layer)) page.selectLayer(alert.layer);
   if (page.axis === "steps" && page.axes.includes("epochs")) page.selectAxis("epochs"); // alerts speak of epochs
   if (page.axis === "epochs") page.goTo(alert.updated);
-  if (page.tabs.includes(alert.view as Tab)) page.set("tab", alert.view as Tab);
-  if (alert.view === "filters") page.set("filterView", "health");
+  const [tab, view] = alert.view.split("/") as [Tab, string?];
+  if (page.tabs.includes(tab)) page.set("tab", tab);
+  if (tab === "filters") page.set("filterView", filterViewOf(alert.kind, view));
   page.filters = page.layer === alert.layer ? [...alert.filters] : [];
 }
 

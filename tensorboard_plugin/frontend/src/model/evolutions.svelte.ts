@@ -1,0 +1,73 @@
+// Fetches how filters develop: one request at a time, and the last answer stays until the next has come.
+
+import { fetchDevelopment, HttpError, type Address } from "../api/http";
+import { evolutionOf, NUMBERS, type Evolution } from "./developmentOf";
+import type { Page } from "./page.svelte";
+import type { Developed } from "./settings";
+
+interface Wanted {
+  at: Address;
+  layer: string;
+  which: Developed;
+  filters: readonly number[];
+  /** Epochs of which there are records: with a new one there is more to fetch. */
+  epochs: number;
+}
+
+export class Evolutions {
+  /** Why there is none; "" where there is no reason. */
+  reason = $state("");
+  private found: { key: string; epochs: number; evolution: Evolution } | null = $state.raw(null);
+  private next: Wanted | null = null;
+  private busy = false;
+  private failed = "";
+
+  constructor(private readonly page: Page) {}
+
+  /** The development of a number of the chosen layer's filters (none named = all); null while it is not there. */
+  get(which: Developed, filters: readonly number[] = []): Evolution | null {
+    const wanted = this.wanted(which, filters);
+    return wanted && this.found?.key === keyOf(wanted) ? this.found.evolution : null;
+  }
+
+  /** Sees to it that it comes.  Cheap where it is there; to be called in an effect. */
+  want(which: Developed, filters: readonly number[] = []): void {
+    const wanted = this.wanted(which, filters);
+    if (!wanted) return;
+    const there = this.found?.key === keyOf(wanted) && this.found.epochs === wanted.epochs;
+    if (there || this.failed === identity(wanted)) return;
+    this.next = wanted;
+    if (!this.busy) void this.work();
+  }
+
+  private wanted(which: Developed, filters: readonly number[]): Wanted | null {
+    const { run, layer } = this.page;
+    const epochs = this.page.recorded("health").length;
+    if (!run || !epochs) return null;
+    return { at: { run: run.run, generation: run.generation, axis: run.axis }, layer, which, filters, epochs };
+  }
+
+  private async work(): Promise<void> {
+    this.busy = true;
+    for (let wanted = this.next; wanted; wanted = this.next) {
+      this.next = null;
+      const [field] = NUMBERS[wanted.which];
+      try {
+        const evolution = evolutionOf(await fetchDevelopment(wanted.at, "health", wanted.layer, [field, "dead"], wanted.filters), field);
+        if (!evolution) throw new Error("the plugin's answer holds no development");
+        this.found = { key: keyOf(wanted), epochs: wanted.epochs, evolution };
+        this.reason = this.failed = "";
+      } catch (error) {
+        // Not asked for again until something else is wanted, or there is one epoch more.
+        this.failed = identity(wanted);
+        const stale = error instanceof HttpError && error.stale;
+        this.reason = stale ? "" : error instanceof Error ? error.message : "TensorBoard does not answer";
+      }
+    }
+    this.busy = false;
+  }
+}
+
+const keyOf = ({ at, layer, which, filters }: Omit<Wanted, "epochs">): string =>
+  [at.run, at.generation, at.axis ?? "epochs", layer, which, filters.join()].join("\n");
+const identity = (wanted: Wanted): string => `${keyOf(wanted)}\n${wanted.epochs}`;
