@@ -29,6 +29,8 @@ _PUBLIC = {
     "FilterSimilarity": "featwatch.recorders",
     "ActivationHistograms": "featwatch.recorders",
     "ClassSpecificity": "featwatch.recorders",
+    "KernelPictures": "featwatch.recorders",
+    "ActivationMaps": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
 }
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load
     from featwatch.recorders import ActivationHistograms as ActivationHistograms
+    from featwatch.recorders import ActivationMaps as ActivationMaps
     from featwatch.recorders import ClassSpecificity as ClassSpecificity
     from featwatch.recorders import Clusters as Clusters
     from featwatch.recorders import Embeddings as Embeddings
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import FilterHealth as FilterHealth
     from featwatch.recorders import FilterSimilarity as FilterSimilarity
     from featwatch.recorders import GridMapping as GridMapping
+    from featwatch.recorders import KernelPictures as KernelPictures
     from featwatch.recorders import LayerSimilarity as LayerSimilarity
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at

@@ -60,7 +60,8 @@ def snapshot(samples: int = SAMPLES, *, seed: int = 0, activation: str = "relu",
     )  # fmt: skip
     given = {
         "epoch": 4, "info": info, "labels": labels, "reductions": reductions, "distance_error": 0.02,
-        "weights": rng.normal(size=(FILTERS, 3)).astype(np.float32), "bias": rng.normal(size=FILTERS).astype(np.float32),
+        "weights": (weights := rng.normal(size=(FILTERS, 3)).astype(np.float32)), "kernel": weights.T[:, None],
+        "bias": rng.normal(size=FILTERS).astype(np.float32),
         "results": {"embedding": Embedding(epoch=4, layer="block/conv", points=values[:, 0, :2])},
     }  # fmt: skip
     return LayerSnapshot(**{**given, **more})
@@ -87,7 +88,7 @@ def test_the_default_recorders_are_fresh_ones_in_an_order_that_works():
     assert [recorder.name for recorder in first] == [
         "filter_health", "filter_similarity",
         "separation", "layer_similarity", "embeddings", "clusters", "grid_mapping",
-        "activation_histograms", "class_specificity", "exemplars", "feature_images",
+        "activation_histograms", "class_specificity", "kernel_pictures", "activation_maps", "exemplars", "feature_images",
     ]  # fmt: skip
     assert all(one is not other for one, other in zip(first, second, strict=True))
     for index, recorder in enumerate(first):
@@ -107,6 +108,7 @@ def test_arrays_have_the_declared_type_and_one_entry_per_sample_or_filter(record
     sizes = {"samples": SAMPLES, "filters": FILTERS, "plane": 2, "bins": 64, "edges": 65, "inputs": 32, "top": 9, "axes": 1}
     record = recorder.analyse(snapshot())
     sizes |= {"few": 3, "clusters": getattr(record, "count", 0), "shown": 5, "classes": 2}
+    sizes |= {"shown": 1, "rows": 1, "columns": 3} if recorder.name == "kernel_pictures" else {}
     for field in dataclasses.fields(record):
         if (axes := field.metadata.get("axes")) and getattr(record, field.name).size:
             array, declared = getattr(record, field.name), field.metadata["dtype"]
@@ -173,7 +175,7 @@ def test_options_can_be_logged_and_layers_and_schedule_are_kept(recorder: Record
     schedule = object()
     chosen = cls(layers=["conv*"], schedule=schedule)
     assert chosen.layers == ["conv*"] and chosen.schedule is schedule
-    assert recorder.layers is None and recorder.schedule is None
+    assert recorder.layers is None and (recorder.schedule is None) == (recorder.name != "kernel_pictures")
     for name in ("layers", "schedule"):
         assert inspect.signature(cls).parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
+    "activations": "featwatch.explain.responses",
     "Box": "featwatch.explain.fields",
     "feature_images": "featwatch.explain.images",
     "field_of": "featwatch.explain.fields",
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from featwatch.explain.fields import field_of as field_of
     from featwatch.explain.fields import receptive_field as receptive_field
     from featwatch.explain.images import feature_images as feature_images
+    from featwatch.explain.responses import activations as activations
 
 
 def __getattr__(name: str) -> Any:

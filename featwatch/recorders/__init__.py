@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from featwatch.recorders.activation_histograms import ActivationHistograms
+from featwatch.recorders.activation_maps import ActivationMaps
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.recorders.class_specificity import ClassSpecificity
 from featwatch.recorders.clusters import Clusters
@@ -12,13 +13,15 @@ from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
 from featwatch.recorders.filter_similarity import FilterSimilarity
 from featwatch.recorders.grid_mapping import GridMapping
+from featwatch.recorders.kernel_pictures import KernelPictures
 from featwatch.recorders.layer_similarity import LayerSimilarity
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "ClassSpecificity", "Clusters", "Embeddings", "Exemplars", "FeatureImages",
+    "ActivationHistograms", "ActivationMaps", "ClassSpecificity", "Clusters", "Embeddings", "Exemplars", "FeatureImages",
     "FilterHealth", "FilterSimilarity",
-    "GridMapping", "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation", "default_recorders",
+    "GridMapping", "KernelPictures", "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation",
+    "default_recorders",
 ]  # fmt: skip
 
 
@@ -27,5 +30,5 @@ def default_recorders() -> list[Recorder]:
     return [
         FilterHealth(), FilterSimilarity(),
         Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
-        ClassSpecificity(), Exemplars(), FeatureImages(),
+        ClassSpecificity(), KernelPictures(), ActivationMaps(), Exemplars(), FeatureImages(),
     ]  # fmt: skip
