@@ -69,7 +69,8 @@ export function blockOf(count: number, rows: number, columns: number, width: num
   for (let across = 1; across <= count; across++) {
     const down = Math.ceil(count / across);
     const scale = Math.min((width - gap * (across - 1)) / (across * columns), (height - gap * (down - 1)) / (down * rows));
-    if (scale * columns > best.width) best = { across, width: Math.max(1, Math.floor(scale * columns)), height: Math.max(1, Math.floor(scale * rows)) };
+    const whole = scale > 2 ? Math.floor(scale) : scale; // pixels a weight: some would look wider than others
+    if (whole * columns > best.width) best = { across, width: Math.max(1, Math.floor(whole * columns)), height: Math.max(1, Math.floor(whole * rows)) };
   }
   return best;
 }

@@ -73,10 +73,14 @@ export function channelHue(filter: number, filters: number): Rgb {
 
 /** The whole number nearest to the golden section of `n` that has no divisor in common with it: its multiples pass through all. */
 function strideOf(n: number): number {
-  const golden = 0.381966 * n;
-  const offsets = Array.from({ length: n }, (_, i) => Math.round(golden) + (i % 2 ? (i + 1) >> 1 : -(i >> 1)));
-  return offsets.find((stride) => stride > 0 && divisor(stride, n) === 1) ?? 1;
+  if (n === strideFor.n) return strideFor.stride;
+  const golden = Math.max(1, Math.round(0.381966 * n));
+  let stride = golden;
+  for (let i = 1; divisor(stride, n) !== 1; i++) stride = Math.max(1, golden + (i % 2 ? (i + 1) >> 1 : -(i >> 1)));
+  strideFor = { n, stride };
+  return stride;
 }
+let strideFor = { n: 0, stride: 1 };
 
 const divisor = (a: number, b: number): number => (b ? divisor(b, a % b) : a);
 

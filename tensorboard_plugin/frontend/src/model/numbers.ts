@@ -46,6 +46,12 @@ export class NumberTable {
     return this.table.get(`${kind}\n${layer}`)?.get(name)?.get(epoch) ?? null;
   }
 
+  /** The newest value up to an epoch: some kinds are recorded every few epochs. */
+  upTo(kind: string, layer: string, name: string, epoch: number): number | null {
+    const { epochs, values } = this.series(kind, layer, name);
+    return values[epochs.findLastIndex((one) => one <= epoch)] ?? null;
+  }
+
   /** Names recorded of a kind and layer, in the order in which they came. */
   names(kind: string, layer: string): string[] {
     return [...(this.table.get(`${kind}\n${layer}`)?.keys() ?? [])];
