@@ -115,33 +115,35 @@ class MomentFold:
 
 
 class ChannelFold:
-    """One number a channel over all samples: the largest of what the batches give, or their mean."""
+    """One number a channel over all samples: the smallest of what the batches give, the largest, or their mean.
 
-    def __init__(self, name: str, largest: bool) -> None:
+    It gives (channels,) float32 under the name of the reduction.
+    """
+
+    def __init__(self, name: str, join: np.ufunc) -> None:
         self._name = name
-        self._largest = largest
+        self._join = join
         self._rows = 0
-        self._sum: np.ndarray | None = None
+        self._joined: np.ndarray | None = None
 
     def add(self, values: np.ndarray) -> None:
         """Take one batch, (rows, channels) float32."""
-        found = values.max(axis=0) if self._largest else values.sum(axis=0, dtype=np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):      # what enters may not be finite
+            found = self._join.reduce(values, axis=0, dtype=np.float64 if self._join is np.add else None)
+            self._joined = found if self._joined is None else self._join(self._joined, found)
         self._rows += len(values)
-        if self._sum is None:
-            self._sum = found
-        else:
-            self._sum = np.maximum(self._sum, found) if self._largest else self._sum + found
 
     def result(self) -> dict[str, np.ndarray]:
-        """(channels,): `input_channel_peak` float32, or `input_channel_mean` float64."""
-        assert self._sum is not None, "no batch was added"
-        return {self._name: self._sum if self._largest else self._sum / self._rows}
+        assert self._joined is not None, "no batch was added"
+        found = self._joined / self._rows if self._join is np.add else self._joined
+        return {self._name: found.astype(np.float32)}       # a mean of such lies among them
 
 
 # Name of the reduction -> what makes a fresh fold for a layer.
 FOLDS: dict[str, Callable[[About], Fold]] = {
     "sampled_values": lambda about: HistogramFold(),
     "moment_values": lambda about: MomentFold(),
-    "input_channel_peak": lambda about: ChannelFold("input_channel_peak", largest=True),
-    "input_channel_mean": lambda about: ChannelFold("input_channel_mean", largest=False),
+    "input_channel_minimum": lambda about: ChannelFold("input_channel_minimum", np.minimum),
+    "input_channel_maximum": lambda about: ChannelFold("input_channel_maximum", np.maximum),
+    "input_channel_mean": lambda about: ChannelFold("input_channel_mean", np.add),
 }

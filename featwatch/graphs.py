@@ -80,7 +80,7 @@ def applied_activation(graph: Any, layer: Any, node: Any) -> Applied:
         if name:
             return Applied(following.operation, name, normalisation, direct)
         if isinstance(following.operation, _NORMALISATIONS):
-            first = place is node and isinstance(following.operation, keras.layers.BatchNormalization)
+            first = place is node and _normalises_filters(following, layer)
             normalisation, direct = (following.operation, True) if first else (normalisation, False)
         elif not isinstance(following.operation, _LET_THROUGH):
             return Applied(layer, "linear")
@@ -89,6 +89,8 @@ def applied_activation(graph: Any, layer: Any, node: Any) -> Applied:
 
 def passing_of(operation: Any, name: str) -> Passing:
     """Where the activation of this name, which `operation` applies, passes a gradient on."""
+    if isinstance(operation, keras.layers.TimeDistributed):
+        return passing_of(operation.layer, name)
     own = getattr(operation, "activation", None)
     applying = own if isinstance(own, keras.Layer) else operation       # Dense(8, activation=keras.layers.ELU(0.5))
     ceiling, alpha = getattr(applying, "max_value", None), getattr(applying, "alpha", 1.0)
@@ -98,6 +100,8 @@ def passing_of(operation: Any, name: str) -> Passing:
 
 def own_activation(layer: Any) -> str:
     """The name of the activation that a layer itself applies last, or "" where it applies none."""
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return own_activation(layer.layer)
     own = getattr(layer, "activation", None)
     if isinstance(layer, _ACTIVATION_LAYERS):
         return activation_name(layer)
@@ -120,6 +124,15 @@ def activation_name(operation: Any) -> str:
     # keras.ops.relu(x) and its like on symbolic tensors: an Operation of that name, in small letters.
     name = "".join(("_" if c.isupper() and i else "") + c.lower() for i, c in enumerate(type(operation).__name__))
     return name if hasattr(keras.activations, name) else ""
+
+
+def _normalises_filters(node: Any, layer: Any) -> bool:
+    """Whether this is a call of a batch normalisation along the axis on which the layer has its filters."""
+    if not isinstance(node.operation, keras.layers.BatchNormalization):
+        return False
+    axes = len(node.input_tensors[0].shape)
+    first = getattr(layer, "data_format", None) == "channels_first" and axes > 2
+    return bool(node.operation.axis % axes == (1 if first else axes - 1))
 
 
 def _only_consumer(graph: Any, node: Any) -> Any:

@@ -68,8 +68,6 @@ class Plan:
             mine = self.of_site(site, due)
             if mine:
                 names = {name for recorder in mine for name in recorder.reductions}
-                if any(recorder.input_range for recorder in mine):
-                    names |= {"input_minimum", "input_maximum"}
                 needs[site] = tuple(sorted(names))
         return needs
 

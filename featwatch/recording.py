@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -309,8 +308,6 @@ class Recording:
             inputs_per_filter=inputs_per_filter(site.layer),
             passing=site.passing,
             distance_error=distance_error(reduced),
-            input_minimum=float(reduced["input_minimum"].min()) if "input_minimum" in reduced else -math.inf,
-            input_maximum=float(reduced["input_maximum"].max()) if "input_maximum" in reduced else math.inf,
         )
 
     def _deliver(self, task: Task, outcomes: list[Outcome], blocked: bool = False) -> None:

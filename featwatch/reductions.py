@@ -152,24 +152,19 @@ def moment_values(values: tf.Tensor, about: About) -> tf.Tensor:
     return _some(values, about, EXACT_MOMENTS)
 
 
-def input_channel_peak(values: tf.Tensor, about: About) -> tf.Tensor:
-    """(batch, channels): the largest magnitude that entered the layer in each channel."""
-    return tf.reduce_max(tf.abs(_positions(values)), axis=1)
+def input_channel_minimum(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, channels): the smallest value that entered the layer in each channel."""
+    return minimum(values, about)       # where that is what left the layer before, it is computed once
+
+
+def input_channel_maximum(values: tf.Tensor, about: About) -> tf.Tensor:
+    """(batch, channels): the largest value that entered the layer in each channel."""
+    return maximum(values, about)
 
 
 def input_channel_mean(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, channels): the mean of what entered the layer in each channel."""
-    return tf.reduce_mean(_positions(values), axis=1)
-
-
-def input_minimum(values: tf.Tensor, about: About) -> tf.Tensor:
-    """(batch,): the smallest value that entered the layer."""
-    return tf.reduce_min(values, axis=range(1, values.shape.rank))
-
-
-def input_maximum(values: tf.Tensor, about: About) -> tf.Tensor:
-    """(batch,): the largest value that entered the layer."""
-    return tf.reduce_max(values, axis=range(1, values.shape.rank))
+    return mean(values, about)
 
 
 def _some(values: tf.Tensor, about: About, enough: int) -> tf.Tensor:

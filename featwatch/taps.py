@@ -215,9 +215,7 @@ class TapPass:
         return reduced, [_scores(output, rows) for output in keras.tree.flatten(results)]
 
     def _reduce(self, site: Site, entered: Any, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = tf.cast(values, tf.float32)
-        if getattr(site.layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
-            values = tf.experimental.numpy.moveaxis(values, 1, -1)
+        values = _filters_last(values, site.layer)
         shape = tuple(values.shape[1:])
         self._shapes[site.name] = shape
         sketch = self._sketches[site.name] = Sketch.of_length(int(np.prod(shape)), self._seed)
@@ -228,14 +226,30 @@ class TapPass:
         sources = {"": values}
         if any(name.startswith("sorted_") for name in wanted):
             sources["sorted_"] = sorted_maps(values)
-        if entered is not None and entered.dtype.is_floating:       # layers of several inputs have no one input
-            sources["input_"] = tf.cast(entered, tf.float32)
+        if _readable_input(entered, values):
+            sources["input_"] = _filters_last(entered, site.layer)
         reduced = {}
         for name in sorted(wanted):
             prefix = next((prefix for prefix in ("sorted_", "input_") if name.startswith(prefix)), "")
             if prefix in sources:
                 reduced[name] = getattr(reductions, name.removeprefix("sorted_"))(sources[prefix], about)
         return reduced
+
+
+def _filters_last(values: tf.Tensor, layer: Any) -> tf.Tensor:
+    """(batch, …, channels) float32: what enters or leaves a layer, whatever its data format."""
+    values = tf.cast(values, tf.float32)
+    if getattr(layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
+        return tf.experimental.numpy.moveaxis(values, 1, -1)
+    return values
+
+
+def _readable_input(entered: Any, left: tf.Tensor) -> bool:
+    """Whether what entered a layer is numbers by channel, a row for each row that left.  Layers of several inputs have no one."""
+    if entered is None or not entered.dtype.is_floating or not (entered.shape.rank or 0) > 1:
+        return False
+    fixed = entered.shape[1:].is_fully_defined() and entered.shape[1:].num_elements() > 0
+    return bool(fixed and entered.shape[0] == left.shape[0])
 
 
 def _scores(output: Any, rows: int | None) -> tf.Tensor:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from featwatch.folding import Normalisation
 
+_PLAIN = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
@@ -64,7 +65,7 @@ def inputs_per_filter(layer: Any) -> int:
     if isinstance(layer, keras.layers.TimeDistributed):
         return inputs_per_filter(layer.layer)
     kernel = getattr(layer, "kernel", None)
-    if isinstance(layer, _SEPARABLE) or not _is_tensor(kernel) or len(kernel.shape) < 2:
+    if not isinstance(layer, (*_PLAIN, *_TRANSPOSED, *_DEPTHWISE)) or not _is_tensor(kernel):
         return 0
     if isinstance(layer, _DEPTHWISE):
         return 1

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 layers = keras.layers
-EVERYTHING = ("features", "maximum", "minimum", "mean", "active", "input_minimum", "input_maximum")
+INPUTS = ("input_channel_minimum", "input_channel_maximum", "input_channel_mean")
+EVERYTHING = ("features", "maximum", "minimum", "mean", "active", *INPUTS)
 
 
 def images(

@@ -195,3 +195,72 @@ def test_every_fourth_distance_is_measured(batch):
     for index in range(1, batch, 4):
         expected[index] = ((flat[index] - flat[index - 1]) ** 2).sum()
     np.testing.assert_allclose(reductions.neighbour_distance(tf.constant(values), about(6)), expected, rtol=1e-5)
+
+
+# How values vary together, and what enters by channel
+
+
+def together(values: np.ndarray, batch: int, name: str = "moment_values") -> dict[str, np.ndarray]:
+    """What a fold makes of values, (samples, positions, filters), or (samples, channels)."""
+    fold = FOLDS[name](about())
+    for start in range(0, len(values), batch):
+        fold.add(values[start : start + batch])
+    return dict(fold.result())
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_moments_are_those_of_all_rows(batch, offset):
+    values = np.random.default_rng(0).normal(size=(50, 7, 5)).astype(np.float32) * 3 + np.float32(offset)
+    result, rows = together(values, batch), values.reshape(-1, 5).astype(np.float64)
+    np.testing.assert_allclose(result["moment_mean"], rows.mean(axis=0), rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(result["moment_covariance"], np.cov(rows.T, bias=True), rtol=1e-4, atol=1e-4)
+    assert (result["moment_rows"], result["moment_positions"]) == (350, 7)
+
+
+def test_two_proportional_filters_stay_so_in_large_means():
+    """The residual of one on the other is 0, and what is left of it by rounding is small beside either."""
+    one = np.random.default_rng(0).normal(1e3, 1, (60, 20, 1)).astype(np.float32)
+    covariance = together(np.concatenate([one, 3 * one], axis=2), 16)["moment_covariance"]
+    residual = covariance[1, 1] - covariance[0, 1] ** 2 / covariance[0, 0]
+    assert abs(residual) < 1e-5 * covariance[1, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30))
+def test_batches_of_any_size_join_to_the_same_moments(seed, samples, batch):
+    values = np.random.default_rng(seed).normal(size=(samples, 3, 4)).astype(np.float32)
+    one, other = together(values, batch), together(values, samples)
+    np.testing.assert_allclose(one["moment_covariance"], other["moment_covariance"], rtol=1e-4, atol=1e-5)
+    assert np.linalg.eigvalsh(one["moment_covariance"]).min() > -1e-6
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_that_are_not_finite_are_left_out_of_the_moments():
+    values = np.random.default_rng(0).normal(size=(20, 3, 2)).astype(np.float32)
+    values[:4], values[7, 1, 0], values[9, 2, 1] = np.nan, np.inf, -np.inf      # the first batch altogether
+    rows = values.reshape(-1, 2)
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    result = together(values, 4)
+    assert result["moment_rows"] == len(rows) == 46
+    np.testing.assert_allclose(result["moment_covariance"], np.cov(rows.T, bias=True), rtol=1e-4)
+    nothing = together(np.full((4, 3, 2), np.nan, np.float32), 2)
+    assert np.isnan(nothing["moment_mean"]).all() and np.isnan(nothing["moment_covariance"]).all() and nothing["moment_rows"] == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 4)), elements=FLOATS), st.integers(1, 20))
+def test_what_enters_is_folded_by_channel(values, batch):
+    expected = {"minimum": values.min(axis=0), "maximum": values.max(axis=0), "mean": values.mean(axis=0, dtype=np.float64)}
+    for name, of_all in expected.items():
+        (found,) = together(values, batch, f"input_channel_{name}").values()
+        assert found.shape == (values.shape[1],) and found.dtype == np.float32
+        np.testing.assert_allclose(found, of_all, rtol=1e-6, atol=1e-6 * np.abs(values).max())
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["minimum", "maximum", "mean"])
+def test_a_channel_that_is_not_finite_spoils_no_other(name):
+    values = np.array([[np.inf, np.nan, 1.0], [-np.inf, 2.0, 2.0], [0.0, 3.0, 3.0]], np.float32)
+    (found,) = together(values, 1, f"input_channel_{name}").values()
+    assert not np.isfinite(found[:2]).any() and found[2] == {"minimum": 1, "maximum": 3, "mean": 2}[name]

@@ -80,7 +80,7 @@ def survey_and_read(model: Any, x: Any = X, choice: Any = None) -> tuple[list[Si
     probe = fw.Probe(x)
     batch = next(iter(probe.batches()))[0]
     sites = pick(survey(model, batch).layers, choice, model.name)
-    taps = TapPass(model, dict.fromkeys(sites, ("maximum", "mean", "features", "input_minimum")), len(probe))
+    taps = TapPass(model, dict.fromkeys(sites, ("maximum", "mean", "features", "input_channel_minimum")), len(probe))
     taps.prepare(batch)
     return sites, taps.read(probe.batches()), taps
 

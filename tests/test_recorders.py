@@ -17,7 +17,7 @@ import featwatch as fw
 from featwatch import wire
 from featwatch.analysis.dyadic import StreamingHistogram
 from featwatch.recorders import LayerSnapshot, NothingToSay, Recorder, default_recorders
-from featwatch.records import CAUSES, Clustering, Embedding, LayerHealth, LayerInfo, LayerSeparation
+from featwatch.records import Clustering, Embedding, LayerInfo, LayerSeparation
 
 SAMPLES, FILTERS = 60, 8
 
@@ -36,6 +36,7 @@ def snapshot(samples: int = SAMPLES, *, seed: int = 0, activation: str = "relu",
         "mean": values.mean(axis=1),
         "below_zero": np.zeros((samples, FILTERS), np.float32),
         "active": (values > 0).mean(axis=1, dtype=np.float32),
+        "responsive": (values > 0).mean(axis=1, dtype=np.float32),
         "peak": values.argmax(axis=1).astype(np.int32),
     }
     histogram = StreamingHistogram(FILTERS, 512)
@@ -257,83 +258,6 @@ def test_separation_leaves_unlabelled_samples_out():
     assert record.samples == np.sum(given.labels >= 0) < SAMPLES
     assert (record.neighbors, record.features, record.sketch, record.distance_error) == (15, 16, 16, 0.02)
     assert 0.75 < record.knn_accuracy < 1.0
-
-
-def test_health_is_that_of_the_full_activations():
-    given = snapshot()
-    record = fw.FilterHealth().analyse(given)
-    assert isinstance(record, LayerHealth)
-    values = given.reductions["features"].reshape(-1, FILTERS).astype(np.float64)
-    np.testing.assert_allclose(record.max_activation, values.max(axis=0))
-    np.testing.assert_allclose(record.min_activation, values.min(axis=0))
-    np.testing.assert_allclose(record.mean_activation, values.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(record.active_fraction, (values > 0).mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(record.energy, np.square(given.weights).sum(axis=1), rtol=1e-6)
-    np.testing.assert_allclose(record.negative_fraction, (given.weights < 0).mean(axis=1))
-    np.testing.assert_array_equal(record.bias, given.bias)
-    assert np.flatnonzero(record.dead).tolist() == [3] and record.cause[3] == "unexplained"
-    assert set(record.cause) <= set(CAUSES) and set(record.group) == {-1}
-    assert record.dead_count == 1
-
-
-def test_health_explains_what_the_inputs_prove():
-    weights = np.full((FILTERS, 3), -1, np.float32)
-    bias = np.zeros(FILTERS, np.float32)
-    given = snapshot(weights=weights, bias=bias, input_minimum=0.0)
-    assert fw.FilterHealth().analyse(given).cause[3] == "negative weights"
-    for change in ({"tapped": "relu_1"}, {"type": "SeparableConv1D"}):      # behind a batch-norm; not a sum of what enters
-        unproven = dataclasses.replace(given, info=dataclasses.replace(given.info, **change))
-        assert fw.FilterHealth().analyse(unproven).cause[3] == "unexplained"
-
-
-def test_health_of_huge_weights_fits_the_record():
-    record = fw.FilterHealth().analyse(snapshot(weights=np.full((FILTERS, 3), 1e30, np.float32)))
-    assert np.isfinite(record.energy).all() and record.energy.dtype == np.float32
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("where", ["maximum", "minimum", "mean", "weights", "bias"])
-def test_health_of_a_training_that_diverged_says_which_filters_are_not_finite(where: str, value: float):
-    given, sound = snapshot(), fw.FilterHealth().analyse(snapshot())
-    if where in given.reductions:
-        given.reductions[where][7, 5] = value
-    else:
-        getattr(given, where)[5, ...] = value
-    record = fw.FilterHealth().analyse(given)
-    assert record.dead.tolist() == sound.dead.tolist() and record.cause.tolist() == sound.cause.tolist()
-    of_activations = {"active_fraction", "max_activation", "min_activation", "mean_activation"}
-    lost = {
-        "weights": {"energy", "negative_fraction"}, "bias": {"energy", "negative_fraction", "bias"},
-        # A mean over many positions may overflow where no value was infinite.
-        "mean": of_activations if math.isnan(value) else {"mean_activation"},
-    }.get(where, of_activations)  # fmt: skip
-    for name in (*of_activations, "energy", "negative_fraction", "bias"):
-        expected = getattr(sound, name).copy()
-        expected[5] = math.nan if name in lost else expected[5]
-        np.testing.assert_array_equal(getattr(record, name), expected, err_msg=name)
-    assert record.non_finite_weights == (where in ("weights", "bias"))
-    assert record.non_finite_activations == (len(lost) == 4)
-    assert math.isfinite(record.numbers()["active_fraction"])
-    assert_same(wire.decode(wire.encode(record)), record)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_health_of_a_layer_that_is_lost_altogether(value: float):
-    given = snapshot(weights=np.full((FILTERS, 3), value, np.float32), bias=None, input_minimum=value, input_maximum=value)
-    for name in ("maximum", "minimum", "mean"):
-        given.reductions[name][:] = value
-    record = fw.FilterHealth().analyse(given)
-    assert (record.non_finite_activations, record.non_finite_weights, record.dead_count) == (FILTERS, FILTERS, 0)
-    assert math.isnan(record.numbers()["active_fraction"])
-    assert set(record.cause) == {""} and np.isnan(record.energy).all()
-
-
-def test_health_of_a_layer_without_weights():
-    record = fw.FilterHealth().analyse(snapshot(weights=None, bias=None))
-    assert np.isnan(record.energy).all() and np.isnan(record.negative_fraction).all() and np.isnan(record.bias).all()
-    assert record.cause[3] == "unexplained"
 
 
 def test_recorders_load_nothing_that_is_heavy():

@@ -40,8 +40,9 @@ def test_reductions_equal_numpy_on_what_predict_gives(count: int) -> None:
     np.testing.assert_allclose(got["minimum"], stem.min((1, 2)), atol=1e-5)
     np.testing.assert_allclose(got["mean"], stem.mean((1, 2)), atol=1e-5)
     np.testing.assert_allclose(got["active"], (stem > 0).mean((1, 2)), atol=1e-6)
-    np.testing.assert_allclose(got["input_minimum"], x.min((1, 2, 3)), atol=1e-6)
-    np.testing.assert_allclose(got["input_maximum"], x.max((1, 2, 3)), atol=1e-6)
+    np.testing.assert_array_equal(got["input_channel_minimum"], x.min((0, 1, 2)))
+    np.testing.assert_array_equal(got["input_channel_maximum"], x.max((0, 1, 2)))
+    np.testing.assert_allclose(got["input_channel_mean"], x.mean((0, 1, 2)), atol=1e-6)
     np.testing.assert_allclose(reading.layers["scores"]["features"], scores, atol=1e-5)
 
 

@@ -1,12 +1,12 @@
-"""The health of a layer's filters: their weights, whether they are dead, and why (rows H3, H4)."""
+"""What the weights and activations of a layer's filters are like, and which filters are dead (rows H3, H4)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-RECTIFIERS = frozenset({"relu", "relu6"})
-NEVER_POSITIVE = "dead: never above 0 for any probe sample"
-NEVER_VARIES = "dead: the same value at every position of every probe sample"
+from featwatch.activations import Passing
 
 
 def energy(weights: np.ndarray) -> np.ndarray:
@@ -49,61 +49,66 @@ def finite_mean(means: np.ndarray) -> np.ndarray:
     return np.where(finite.all(axis=0), np.where(finite, means, 0).mean(axis=0, dtype=np.float64), np.nan)
 
 
-def dead(maximum: np.ndarray, minimum: np.ndarray, activation: str) -> tuple[np.ndarray, str]:
+def dead(minimum: np.ndarray, maximum: np.ndarray, passing: Passing, *, several: bool = True) -> tuple[np.ndarray, str]:
     """Which filters are dead (filters,) bool, and the test that was used, in words.
 
-    `maximum`, `minimum`: (filters,) of what leaves the activation, over all samples and positions.
-    A rectifier that never fires has neither output nor gradient.  Any other activation lets a
-    gradient through below 0, so only a filter that says the same of everything is dead: a saturated
-    sigmoid, a linear filter without weights.  A leaky rectifier may call itself "relu" too: one
-    whose output varies below 0 is alive.
+    Dead is a filter that says the same of everything, or whose activation function passes no gradient on for
+    anything: a rectifier that never fires, a sigmoid that never leaves one end of its range.  One that is now at
+    one end and now at the other is saturated, but alive.  NaN is never dead.
+
+    Arguments:
+        minimum, maximum: (filters,) of what leaves the activation, over all samples and positions.
+        passing: where the activation passes a gradient on; as the values show it (`Passing.as_seen`).
+        several: whether there are several samples or positions; of one value nobody knows whether it varies.
+
+    >>> dead(np.array([0.0, 0.0, 2.0]), np.array([0.0, 1.0, 2.0]), Passing(low=0.0))[0]
+    array([ True, False,  True])
     """
-    constant = maximum == minimum
-    if activation in RECTIFIERS:
-        return constant & (maximum <= 0), NEVER_POSITIVE
-    return constant, NEVER_VARIES
+    stuck = passing.off(minimum, maximum) | passing.full(minimum)
+    return stuck | ((minimum == maximum) & several), _in_words(passing)
 
 
-def causes(
-    is_dead: np.ndarray,
-    weights: np.ndarray | None,
-    bias: np.ndarray | None,
-    activation: str,
-    *,
-    direct: bool = False,
-    lowest: float = -np.inf,
-    highest: float = np.inf,
-) -> np.ndarray:
-    """Why each filter is dead, (filters,) str from `records.CAUSES`, "" for the living; only what the numbers prove.
+def _in_words(passing: Passing) -> str:
+    ways = []
+    if passing.low > -np.inf:
+        ways.append(f"never above {passing.low:.4g}")
+    if passing.gap:
+        ways.append(f"never outside -{passing.gap:g} to 0")
+    if passing.high < np.inf:
+        ways.append(f"never below {passing.high:.4g}")
+    if not ways:
+        return "dead: the same value at every position of every probe sample"
+    return f"dead: {' or '.join(ways)} for any probe sample, or always the same value".replace("-", "−")
 
-    `is_dead`: (filters,).  `weights`: (filters, weights per filter).  `bias`: (filters,), None or NaN
-    = there is none.  `direct`: nothing but this activation comes after the weights.  `lowest`,
-    `highest`: bounds of the values that enter the layer; padding adds zeros to them.
 
-    "no energy": every weight is 0.  For a rectifier directly behind the weights, with w·x ≤ U over all
-    inputs x within the bounds: "negative weights" where no weight is positive, U ≤ 0 and bias ≤ 0 (no
-    input can lift it); "negative bias" where U > 0 and U + bias ≤ 0.  Weights that are not finite, and
-    bounds that are NaN, prove nothing.
+@dataclass(frozen=True, eq=False)
+class Lives:
+    """What became of a layer's filters since the record before."""
+
+    ever_alive: np.ndarray          # (filters,) bool: now or in any record before
+    died: np.ndarray                # (n,) int32 each: indices of filters; those that were alive
+    revived: np.ndarray             # that were dead, and alive before that
+    awoke: np.ndarray               # that are alive for the first time
+
+
+def lives(is_dead: np.ndarray, known: np.ndarray, before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None) -> Lives:
+    """What became of filters since the record before.
+
+    Arguments:
+        is_dead: (filters,) bool.
+        known: (filters,) bool: whose activations are finite.  Others neither die nor come to life.
+        before: the same two of the record before, and who had ever been alive by then; None where there is none.
+
+    >>> was = np.array([True, False]), np.array([True, True]), np.array([False, True])
+    >>> now = lives(np.array([False, True]), np.array([True, True]), was)
+    >>> now.died.tolist(), now.revived.tolist(), now.awoke.tolist(), now.ever_alive.tolist()
+    ([1], [], [0], [True, True])
     """
-    result = np.where(is_dead, "unexplained", "").astype("U16")
-    if weights is None:
-        return result
-    provable = is_dead & ~not_finite_weights(weights, None, len(weights))
-    weights = np.where(provable[:, None], weights, 0)
-    result[provable & ~weights.any(axis=1)] = "no energy"
-    if not direct or activation not in RECTIFIERS:
-        return result
-    offset = np.zeros(len(weights)) if bias is None else np.nan_to_num(bias.astype(np.float64))
-    positive = np.maximum(weights, 0).sum(axis=1, dtype=np.float64)
-    negative = np.minimum(weights, 0).sum(axis=1, dtype=np.float64)
-    highest, lowest = (np.inf if np.isnan(highest) else highest), (-np.inf if np.isnan(lowest) else lowest)
-    reach = _times(positive, max(highest, 0.0)) + _times(negative, min(lowest, 0.0))
-    open_cases = provable & (result == "unexplained")
-    result[open_cases & (positive == 0) & (reach <= 0) & (offset <= 0)] = "negative weights"
-    result[open_cases & (reach > 0) & (reach + offset <= 0)] = "negative bias"
-    return result
-
-
-def _times(total: np.ndarray, bound: float) -> np.ndarray:
-    """total × bound, where 0 times a bound that is not known is 0."""
-    return np.multiply(total, bound, out=np.zeros_like(total), where=total != 0)
+    alive = known & ~is_dead
+    if before is None:
+        nobody = np.zeros(0, np.int32)
+        return Lives(alive, nobody, nobody, nobody)
+    was_dead, was_known, ever_alive = before
+    rose = alive & was_known & was_dead
+    died, revived, awoke = known & is_dead & was_known & ~was_dead, rose & ever_alive, rose & ~ever_alive
+    return Lives(alive | ever_alive, *(np.flatnonzero(which).astype(np.int32) for which in (died, revived, awoke)))

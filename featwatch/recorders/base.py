@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,8 +40,6 @@ class LayerSnapshot:
     direct: bool = True                         # nothing but that, dropout and pooling between the layer and its activation
     passing: Passing = Passing()                # where that activation passes a gradient on
     distance_error: float = 0.0                 # relative RMS error of distances between the kept features
-    input_minimum: float = -math.inf            # bounds of what entered the layer over the probe;
-    input_maximum: float = math.inf             # infinite = not known
     previous: Record | None = None              # this recorder's last record of this layer
     previous_reductions: Mapping[str, np.ndarray] = field(default_factory=dict)   # what `previous` was made of, where kept
     results: Mapping[str, Record] = field(default_factory=dict)   # kind -> record of what this recorder builds on
@@ -83,7 +80,6 @@ class Recorder(ABC):
     builds_on: ClassVar[tuple[type[Recorder], ...]] = ()
     remembers: tuple[str, ...] = ()             # reductions that it wants again as `previous_reductions` at the next epoch
     wants_before: ClassVar[tuple[str, ...]] = ()    # reductions that it wants of the layer before, as `before.reductions`
-    input_range: ClassVar[bool] = False         # whether it wants `input_minimum` and `input_maximum`
     wants_kernel: ClassVar[bool] = False        # whether it wants `kernel`
     in_worker: ClassVar[bool] = True            # False: so cheap that it runs where training runs, and survives its death
 
