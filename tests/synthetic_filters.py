@@ -20,6 +20,7 @@ from featwatch.records import (
     CAUSES,
     Alert,
     EpochLog,
+    Histograms,
     Journal,
     Kernels,
     LayerHealth,
@@ -31,6 +32,7 @@ from featwatch.records import (
     Specificity,
 )
 from tests.synthetic_features import Training
+from tests.synthetic_histograms import Filters, histograms
 
 FEW = 3                 # terms of a sum, at most
 MOST_BYTES = 512 * 1024  # of a record's pixels
@@ -62,6 +64,10 @@ class Deeds:
         elif isinstance(record, LayerHealth):
             layer = next(index for index, info in enumerate(story.layer_infos) if info.name == record.layer)
             yield from self.of_layer(story, layer, record.epoch)
+        elif isinstance(record, Histograms):
+            layer = next(index for index, info in enumerate(story.layer_infos) if info.name == record.layer)
+            like = Filters(story.layer_infos[layer], len(story.probe_labels), story.probe_labels, (self.seed, 9, layer))
+            yield histograms(self.health(story, layer, record.epoch), like, story.progress(record.epoch))
         elif isinstance(record, EpochLog):
             yield record
             if self.alerts and record.epoch == story.epochs:

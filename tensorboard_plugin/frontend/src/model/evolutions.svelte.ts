@@ -19,7 +19,8 @@ export class Evolutions {
   reason = $state("");
   private found: { key: string; epochs: number; evolution: Evolution } | null = $state.raw(null);
   private next: Wanted | null = null;
-  private busy = false;
+  /** What is being asked for; "" = nothing. */
+  private asking = "";
   private failed = "";
 
   constructor(private readonly page: Page) {}
@@ -35,9 +36,10 @@ export class Evolutions {
     const wanted = this.wanted(which, filters);
     if (!wanted) return;
     const there = this.found?.key === keyOf(wanted) && this.found.epochs === wanted.epochs;
-    if (there || this.failed === identity(wanted)) return;
+    this.next = null;
+    if (there || [this.failed, this.asking].includes(identity(wanted))) return;
     this.next = wanted;
-    if (!this.busy) void this.work();
+    if (!this.asking) void this.work();
   }
 
   private wanted(which: Developed, filters: readonly number[]): Wanted | null {
@@ -48,9 +50,9 @@ export class Evolutions {
   }
 
   private async work(): Promise<void> {
-    this.busy = true;
     for (let wanted = this.next; wanted; wanted = this.next) {
       this.next = null;
+      this.asking = identity(wanted);
       const [field] = NUMBERS[wanted.which];
       try {
         const evolution = evolutionOf(await fetchDevelopment(wanted.at, "health", wanted.layer, [field, "dead"], wanted.filters), field);
@@ -64,7 +66,7 @@ export class Evolutions {
         this.reason = stale ? "" : error instanceof Error ? error.message : "TensorBoard does not answer";
       }
     }
-    this.busy = false;
+    this.asking = "";
   }
 }
 
