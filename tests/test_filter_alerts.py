@@ -381,7 +381,9 @@ def test_every_cause_has_a_cure(cause: str, cure: str) -> None:
     (alert,) = raised(DeadFilters(checks=1), [session(), dead(0, cause, proven=np.arange(8) == 0)])
     assert cure in alert.suggestion and alert.evidence["causes"] == {cause: 2} and alert.evidence["proven"] == 1
     assert alert.suggestion.endswith("Prune them, which saves 40 parameters (4 %) and 600 multiply-adds (15 %): "
-                                     "it changes no output.")  # fmt: skip
+                                     "it changes no output of the probe.")  # fmt: skip
+    (alert,) = raised(DeadFilters(checks=1), [session(), dead(0, cause, proven=True)])
+    assert alert.suggestion.endswith("it changes no output.") and alert.evidence["effect"] == "changes no output"
 
 
 def test_a_constant_has_to_be_added_to_the_biases():
@@ -392,6 +394,7 @@ def test_a_constant_has_to_be_added_to_the_biases():
 def test_a_dead_output_cannot_be_pruned():
     (alert,) = raised(DeadFilters(checks=1), [session(AN_OUTPUT, filter_parameters=-1), dead(0, "no energy")])
     assert "none of them can be pruned" in alert.suggestion and "rune them" not in alert.suggestion
+    assert not {"effect", "parameters"} & alert.evidence.keys()
 
 
 # Arguments

@@ -261,4 +261,5 @@ def test_a_planted_layer_is_named_in_the_log_and_its_neighbours_are_not(tmp_path
     assert alert.open
     assert alert.evidence["before"] == alert.evidence["saturated_from"] == "second"
     assert alert.evidence["cka"] == pytest.approx(1.0) and alert.evidence["parameters"] == 64 * 64 + 64
+    assert alert.evidence["multiply_adds"] == 64 * 64 and 0 < alert.evidence["share_of_multiply_adds"] < 1
     assert run.to_frame("alerts")["layer"].tolist() == ["same"]

@@ -8,7 +8,7 @@ import numpy as np
 
 from featwatch.alerts.arguments import a_share
 from featwatch.alerts.detector import Finding
-from featwatch.alerts.filterwise import FilterDetector
+from featwatch.alerts.filterwise import FilterDetector, known
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import LayerHealth, Record
@@ -24,8 +24,8 @@ CURES = {
     "unexplained": "They take no part in what the model does; if more die, lower the learning rate.",
 }
 NOTHING_PASSES = "Nothing that enters this layer comes out: start over with a lower learning rate or another initialisation."
-NO_EFFECT = "it changes no output"
-CONSTANT = "it changes no output once their constants are added to the biases of what reads them"
+NO_EFFECT = "changes no output"
+CONSTANT = "changes no output once their constants are added to the biases of what reads them, but for padded borders"
 
 
 class DeadFilters(FilterDetector):
@@ -56,16 +56,18 @@ class DeadFilters(FilterDetector):
         count, of_all = len(filters), len(record.dead)
         causes = Counter(record.cause[filters].tolist())
         off = (record.max_activation[filters] == 0) & (record.min_activation[filters] == 0)
-        saving = {} if count == of_all else self.savings.evidence(record.layer, count)
+        proven = known(record.proven, of_all)
+        always = NO_EFFECT if proven and record.proven[filters].all() else f"{NO_EFFECT} of the probe"
+        effect = always if off.all() else CONSTANT
+        saving = {} if count == of_all else self.savings.evidence(record.layer, count, effect)
         if count == of_all:
             who, severity, cure = f"all {of_all} filters", "critical", NOTHING_PASSES
         else:
             who = f"{count} of {of_all} filters ({some(filters)})"
             severity = "warning" if count > self.share * of_all else "advice"
             cure = CURES.get(causes.most_common(1)[0][0], CURES["unexplained"])
-            cure = f"{cure} {self.savings.advice(record.layer, count, NO_EFFECT if off.all() else CONSTANT)}"
+            cure = f"{cure} {self.savings.advice(record.layer, count, effect)}"
         what = "rise above 0 for no sample" if "above 0" in record.test else "are the same for every sample"
-        proven = {"proven": int(record.proven[filters].sum())} if len(record.proven) == of_all else {}
         return Finding(
             epoch=record.epoch,
             layer=record.layer,
@@ -75,8 +77,8 @@ class DeadFilters(FilterDetector):
             text=f"{who} {what} of the probe",
             suggestion=cure,
             evidence={
-                "dead": count, "filters": of_all, "share": count / of_all, "causes": causes, **proven, "test": record.test,
-                **saving,
+                "dead": count, "filters": of_all, "share": count / of_all, "causes": causes, "test": record.test,
+                **({"proven": int(record.proven[filters].sum())} if proven else {}), **saving,
             },
             view="filters",
             since=since,

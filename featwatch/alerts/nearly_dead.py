@@ -57,7 +57,7 @@ class NearlyDeadFilters(FilterDetector):
         assert isinstance(record, LayerHealth)
         count, of_all, active = len(filters), len(record.dead), _active(record)
         assert active is not None
-        effect = f"it changes at most what comes of the {active[filters].max():.2%} of positions at which one fires"
+        effect = f"changes at most what comes of the {active[filters].max():.2%} of positions at which one fires"
         return Finding(
             epoch=record.epoch,
             layer=record.layer,
@@ -68,7 +68,7 @@ class NearlyDeadFilters(FilterDetector):
             suggestion=f"{CURE} {self.savings.advice(record.layer, count, effect)}",
             evidence={
                 "nearly_dead": count, "filters": of_all, "share": count / of_all, "active_fraction": listed(filters, active),
-                "threshold": self.active, **self.savings.evidence(record.layer, count),
+                "threshold": self.active, **self.savings.evidence(record.layer, count, effect),
             },
             view="filters",
             since=since,

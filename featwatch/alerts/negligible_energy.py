@@ -42,7 +42,7 @@ class NegligibleEnergy(FilterDetector):
         relative, what = found
         count, of_all = len(filters), len(relative)
         reach = np.abs([record.max_activation[filters], record.min_activation[filters]]).max()
-        effect = f"it takes no more than {reach:.3g} from what follows"
+        effect = f"takes no more than {reach:.3g} from what follows"
         return Finding(
             epoch=record.epoch,
             layer=record.layer,
@@ -55,7 +55,7 @@ class NegligibleEnergy(FilterDetector):
             evidence={
                 "negligible": count, "filters": of_all, "share": count / of_all, "relative": listed(filters, relative),
                 "measure": what, "largest_activation": reach, "threshold": self.ratio,
-                **self.savings.evidence(record.layer, count),
+                **self.savings.evidence(record.layer, count, effect),
             },
             view="filters",
             since=since,

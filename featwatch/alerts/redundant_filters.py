@@ -13,7 +13,7 @@ from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import Alert, LayerHealth, Record, Similarity
 
-EFFECT = "it changes outputs no more than that, once the weights for them are added to those for the filters that stay"
+EFFECT = "changes outputs no more than that, once the weights for them are added to those for the filters that stay"
 
 
 class RedundantFilters(FilterDetector):
@@ -64,7 +64,7 @@ class RedundantFilters(FilterDetector):
             suggestion=self.savings.advice(record.layer, count, EFFECT),
             evidence={
                 "redundant": count, "filters": of_all, "share": count / of_all, "groups": groups, "sums": sums,
-                "largest_residual": worst, "values": record.values, **self.savings.evidence(record.layer, count),
+                "largest_residual": worst, "values": record.values, **self.savings.evidence(record.layer, count, EFFECT),
             },
             view="filters",
             since=since,

@@ -63,6 +63,7 @@ class RedundantLayers(Detector):
         self._types: dict[str, str] = {}
         self._activations: dict[str, str] = {}
         self._parameters: dict[str, int] = {}
+        self._multiply_adds: dict[str, int] = {}                # −1 = not known
         self._chance = 0.0
         self._place = (-1, -1)                                  # the check that is being collected
         self._collected: dict[str, LayerSeparation] = {}
@@ -77,6 +78,7 @@ class RedundantLayers(Detector):
             self._types = {str(info.get("name")): str(info.get("type", "")) for info in record.layers}
             self._activations = {str(info.get("name")): str(info.get("activation", "")) for info in record.layers}
             self._parameters = {str(info.get("name")): int(info.get("parameters", 0)) for info in record.layers}
+            self._multiply_adds = {str(info.get("name")): int(info.get("multiply_adds", -1)) for info in record.layers}
         if not isinstance(record, LayerSeparation):
             return
         place = (record.epoch, record.step)
@@ -220,7 +222,14 @@ class RedundantLayers(Detector):
         """What the model would be smaller by, as far as the session told how large its layers are."""
         if not self._parameters.get(layer):
             return {}
-        saving = {"parameters": self._parameters[layer], "watched_parameters": sum(self._parameters.values())}
+        of_all = sum(self._parameters.values())
+        saving: dict[str, Any] = {
+            "parameters": self._parameters[layer], "watched_parameters": of_all,
+            "share_of_parameters": self._parameters[layer] / of_all,
+        }  # fmt: skip
+        multiply_adds, of_all = self._multiply_adds.get(layer, -1), sum(max(each, 0) for each in self._multiply_adds.values())
+        if multiply_adds >= 0 and of_all:
+            saving |= {"multiply_adds": multiply_adds, "share_of_multiply_adds": multiply_adds / of_all}
         return saving | ({"saturated_parameters": sum(self._parameters.get(name, 0) for name in tail)} if tail else {})
 
     def _suggestion(self, layer: str, tail: Sequence[str]) -> str:

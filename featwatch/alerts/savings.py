@@ -28,13 +28,17 @@ class Savings:
         known = self._layers.get(layer)
         return known is not None and known.saving_note == AN_OUTPUT
 
-    def evidence(self, layer: str, filters: int) -> dict[str, Any]:
-        """What so many filters less of the layer would save, for an alert's evidence; nothing where that is not known."""
+    def evidence(self, layer: str, filters: int, effect: str = "") -> dict[str, Any]:
+        """What so many filters less of the layer would save, and the effect of that, for an alert's evidence.
+
+        Nothing of the model's own outputs; figures as far as they are known.
+        """
+        found: dict[str, Any] = {"effect": effect} if effect and not self.is_output(layer) else {}
         known = self._layers.get(layer)
         if known is None or known.filter_parameters < 0 or not filters:
-            return {}
+            return found
         of_all = sum(max(entry.parameters, 0) for entry in self._layers.values())
-        found: dict[str, Any] = {"parameters": filters * known.filter_parameters}
+        found["parameters"] = filters * known.filter_parameters
         if of_all:
             found["share_of_parameters"] = found["parameters"] / of_all
         if known.filter_multiply_adds >= 0:
@@ -50,10 +54,10 @@ class Savings:
             return CANNOT_GO
         found = self.evidence(layer, filters)
         if not found:
-            return f"Prune them: {effect}."
+            return f"Prune them: it {effect}."
         figures = [_figure(found, "parameters", "parameters"), _figure(found, "multiply_adds", "multiply-adds")]
         least = "at least " if "saving_note" in found else ""
-        return f"Prune them, which saves {least}{' and '.join(figure for figure in figures if figure)}: {effect}."
+        return f"Prune them, which saves {least}{' and '.join(figure for figure in figures if figure)}: it {effect}."
 
 
 def _figure(found: dict[str, Any], name: str, words: str) -> str:
