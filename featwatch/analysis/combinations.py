@@ -11,6 +11,8 @@ from featwatch.analysis.similarity import ROUNDING, Moments, Multiples
 SETTLED = 1e-6              # share of the variance below which no further filter is added
 # Of a filter's variance what those chosen before must leave for it to be added: sums of filters that nearly cancel say nothing.
 ANEW = 1e-4
+# RMS that all others leave up to which a better sum is looked for, even if not yet good enough to let the filter go.
+NEARLY = 0.1
 STARTS = 8                  # first terms that are tried where the best one led to no good sum, …
 MOST_TRIED = 256            # … for so many filters at most, the nearest to a good sum first
 _BLOCK = 256                # filters at once: what is kept of them goes with their number times that of all
@@ -54,9 +56,10 @@ def sums(moments: Moments, multiples: Multiples, few: int, residual: float, befo
     told = moments.enough(few, residual) & ~double
     members = np.flatnonzero(moments.varies & ~double)
     if told.any() and len(members) > 1:
-        found = combinations(moments.correlation[np.ix_(members, members)], few, residual)
+        correlation = moments.correlation[np.ix_(members, members)]
+        found = combinations(correlation, few, residual)
         allowed = (told & (multiples.group < 0))[members]
-        going[members] = removable(found, allowed, residual, None if before is None else before[members])
+        found, going[members] = removable(correlation, found, allowed, residual, None if before is None else before[members])
         deviation = moments.deviation[members]
         mine, there = told[members], found.terms >= 0
         terms[members[mine]] = np.where(there, members[found.terms], -1)[mine]
@@ -81,9 +84,9 @@ def combinations(correlation: np.ndarray, few: int, residual: float = 0.0) -> Co
 
     Arguments:
         correlation: (filters, filters) float64 of filters that vary.
-        residual: √ of the share of the variance that is to be left at most.  Where all others together leave less and the
-            sum found leaves more, each of its terms is replaced by a better one; and it is begun with the second best
-            first term, the third, ….
+        residual: √ of the share of the variance that is to be left at most.  Where the sum found leaves more, and all
+            others together do not leave much more, each of its terms is replaced by a better one; and it is begun with the
+            second best first term, the third, …; 0 = not.
 
     Forward selection by the correlations alone: at each step the filter is added that leaves least.  Chen, Billings & Luo
     1989, *Orthogonal least squares methods* (the greedy step); Rubinstein, Zibulevsky & Elad 2008, *Efficient
@@ -99,7 +102,7 @@ def combinations(correlation: np.ndarray, few: int, residual: float = 0.0) -> Co
     weights, unexplained = _fitted(correlation, np.arange(count), terms)
     if residual <= 0 or few < 2:
         return Combinations(terms, weights, unexplained)
-    possible = by_all_others(correlation) <= residual**2
+    possible = by_all_others(correlation) <= max(residual, NEARLY) ** 2
     for start in range(STARTS):
         wanted = np.flatnonzero(possible & (unexplained > residual**2))
         wanted = wanted[np.argsort(unexplained[wanted], kind="stable")][:MOST_TRIED]
@@ -130,33 +133,46 @@ def by_all_others(correlation: np.ndarray) -> np.ndarray:
     return np.maximum(1 / np.diag(dpotri(factor)[0]) - 10 * ridge, 0.0)
 
 
-def removable(found: Combinations, allowed: np.ndarray, residual: float, before: np.ndarray | None = None) -> np.ndarray:
-    """Which filters can go at once because filters that stay reproduce them, (filters,) bool.
+def removable(
+    correlation: np.ndarray, found: Combinations, allowed: np.ndarray, residual: float, before: np.ndarray | None = None
+) -> tuple[Combinations, np.ndarray]:
+    """Which filters can go at once because filters that stay reproduce them, (filters,) bool, and by which sums.
 
     Arguments:
+        correlation, found: as given to `combinations`, and what it gave.
         allowed: (filters,) bool, those that may go.
         residual: √ of the share of the variance that a sum may leave.
         before: (filters,) bool, those that could go at the epoch before: they come first, so that it does not change from
             epoch to epoch which of f₁ = f₂ + f₃, f₂ = f₁ − f₃ and f₃ = f₁ − f₂ is named.  Then the least residual.
 
-    Every term of one that goes stays.
+    Every term of one that goes stays.  Whenever the filters that go have doubled in number, the others are tried as sums of
+    those alone that must stay by now: of filters that all lie in one plane each sum would keep others of them.
     """
-    count = len(found.unexplained)
+    single, terms = correlation.astype(np.float32), found.terms.copy()
     left = found.unexplained + found.uncertain
-    good = allowed & (left <= residual**2) & (found.terms >= 0).any(axis=1)
-    first = np.zeros(count, bool) if before is None else before
-    going, needed = np.zeros(count, bool), np.zeros(count, bool)
-    for each in np.lexsort((np.arange(count), left, ~first)):
-        terms = found.terms[each][found.terms[each] >= 0]
-        if good[each] and not needed[each] and not going[terms].any():
-            going[each] = True
-            needed[terms] = True
-    return going
+    good = allowed & (left <= residual**2) & (terms >= 0).any(axis=1)
+    first = np.zeros(len(left), bool) if before is None else before
+    going, needed, next_try = np.zeros(len(left), bool), np.zeros(len(left), bool), 1
+    for each in np.lexsort((np.arange(len(left)), left, ~first)):
+        mine = terms[each][terms[each] >= 0]
+        if not good[each] or going[each] or needed[each] or going[mine].any():
+            continue
+        going[each], needed[mine] = True, True
+        if going.sum() >= next_try:
+            next_try = 2 * int(going.sum())
+            others = np.flatnonzero(good & ~going & ~needed)
+            trial = _forward(single, others, terms.shape[1], among=needed)
+            by_them = Combinations(trial, *_fitted(correlation, others, trial))
+            enough = by_them.unexplained + by_them.uncertain <= residual**2
+            going[others[enough]], terms[others[enough]] = True, trial[enough]
+    return Combinations(terms, *_fitted(correlation, np.arange(len(left)), terms)), going
 
 
-def _forward(single: np.ndarray, targets: np.ndarray, few: int, rank: int = 0) -> np.ndarray:
-    """(targets, few): the terms chosen one by one; `rank`: so many better first ones are passed over."""
-    state = _State(single, targets)
+def _forward(
+    single: np.ndarray, targets: np.ndarray, few: int, rank: int = 0, among: np.ndarray | None = None
+) -> np.ndarray:
+    """(targets, few): the terms chosen one by one, `among` some; `rank`: so many better first ones are passed over."""
+    state = _State(single, targets, among)
     terms = np.full((len(targets), few), -1)
     for step in range(few):
         terms[:, step] = best = state.best(0 if step else rank)
@@ -185,12 +201,14 @@ def _replaced(correlation: np.ndarray, single: np.ndarray, targets: np.ndarray, 
 class _State:
     """Of some filters, the targets, what those chosen so far leave: partial covariances by pivoted Cholesky steps."""
 
-    def __init__(self, correlation: np.ndarray, targets: np.ndarray) -> None:
+    def __init__(self, correlation: np.ndarray, targets: np.ndarray, among: np.ndarray | None = None) -> None:
         self._correlation = correlation                         # float32: enough to choose by
         self._columns = np.arange(len(targets))
         self._covariance = self._correlation[:, targets]       # (filters, targets), of each filter with the target
         self._variance = np.ones_like(self._covariance)         # of each filter
         self._variance[targets, self._columns] = 0.0            # a target is no term of its own
+        if among is not None:
+            self._variance[~among] = 0.0
         self._targets = targets
         self._left = np.ones(len(targets), np.float32)
         self._steps: list[np.ndarray] = []
