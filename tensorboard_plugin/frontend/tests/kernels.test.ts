@@ -78,6 +78,7 @@ describe("tiles", () => {
     blit(made, picture, 3, -1, 2, 2);
     expect([...made.pixels]).toEqual([0, 0, 0, 30, ...Array<number>(12).fill(0)]);
     blit(made, picture, 40, 40, 2, 2);
+    blit(made, picture, -2, 2, 2, 2);
     blit(made, picture, -9, 0, 2, 2);
     expect(made.pixels.reduce((n, pixel) => n + (pixel ? 1 : 0), 0)).toBe(1);
   });

@@ -68,6 +68,17 @@ describe("all channels in one picture", () => {
     expect(none).toEqual([0, 0, 0]);
   });
 
+  it("keeps its hues however many channels there are", () => {
+    const [n, size] = [512, 64];
+    const values = Uint8Array.from({ length: n * size }, (_, i) => Math.imul(i ^ (i >>> 9), 0x9e3779b1) >>> 24); // no pattern that a hue could follow
+    const crowd = mapsOf(record({
+      pixels: { values, shape: [1, 8, 8, n] }, samples: { values: Int32Array.of(17), shape: [1] },
+      low: { values: new Float32Array(n), shape: [n] }, high: { values: new Float32Array(n).fill(1), shape: [n] },
+    }))!;
+    const colourful = [...combined(crowd, 0)].map(rgb).map((pixel) => (Math.max(...pixel) - Math.min(...pixel)) / Math.max(...pixel)).sort();
+    expect(colourful[Math.floor(0.9 * size)]).toBeGreaterThan(0.25);
+  });
+
   it("can be drawn whatever the maps are", () => {
     const black = mapsOf(record({ pixels: { values: new Uint8Array(12), shape: [2, 1, 2, 3] } }))!;
     expect([...combined(black, 0)]).toEqual([word([0, 0, 0]), word([0, 0, 0])]);
