@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from featwatch.alerts import (
-    AlertDesk,
     DeadFilters,
-    Detector,
     LinearActivation,
     NearlyDeadFilters,
     NegligibleEnergy,
@@ -23,80 +17,8 @@ from featwatch.alerts import (
     RedundantFilters,
     SaturatedUnits,
 )
-from featwatch.alerts.straight import bend
-from featwatch.records import AN_OUTPUT, Alert, LayerHealth, LayerInfo, Predictions, Record, Session, Similarity
-
-OFF = "dead: never above 0 for any probe sample"
-
-
-def health(epoch: int, *, layer: str = "conv", activation: str = "relu", filters: int = 8, **values: Any) -> LayerHealth:
-    """Living filters in which nothing is wrong, but for what is given of all of them or of each."""
-    usual: dict[str, Any] = {
-        "energy": 1.0, "negative_fraction": 0.5, "bias": 0.0, "active_fraction": 0.5, "max_activation": 2.0,
-        "min_activation": 0.0 if activation.startswith("relu") else -2.0, "mean_activation": 0.5, "dead": False, "cause": "",
-        "group": -1, "responsive_fraction": 0.5,
-    }  # fmt: skip
-    optional = {name: values.pop(name) for name in ("scale", "roughness") if name in values}
-    arrays = {name: np.resize(value, filters) for name, value in (usual | optional | values).items()}
-    return LayerHealth(epoch=epoch, layer=layer, activation=activation, test=OFF, **arrays)
-
-
-def similarity(epoch: int, groups: str, *, sums: Iterable[int] = (), stays: dict[int, int] | None = None) -> Similarity:
-    """Filters with one letter are doubles, "." is alone; the first of a group stays, unless `stays` says which."""
-    letters = sorted(set(groups) - {"."})
-    group = np.array([letters.index(mark) if mark in letters else -1 for mark in groups])
-    first = {number: (stays or {}).get(number, int(np.flatnonzero(group == number)[0])) for number in range(len(letters))}
-    keep = np.array([first[number] if number >= 0 else at for at, number in enumerate(group)])
-    count, alone = len(groups), group < 0
-    removable = keep != np.arange(count)
-    removable[list(sums)] = True
-    terms = np.full((count, 3), -1)
-    terms[list(sums), :2] = (0, 1)
-    return Similarity(
-        epoch=epoch, layer="conv", group=group.astype(np.int32), keep=keep.astype(np.int32),
-        factor=np.where(alone, np.nan, 2.0).astype(np.float32), offset=np.zeros(count, np.float32),
-        residual=np.where(alone, np.nan, 0.001).astype(np.float32), by=np.where(alone, "", "both"),
-        nearest=np.full(count, -1, np.int32), correlation=np.zeros(count, np.float32), terms=terms.astype(np.int32),
-        coefficients=np.where(terms < 0, 0, 0.5).astype(np.float32), unexplained=np.full(count, 0.01, np.float32),
-        removable=removable, values=1000,
-    )  # fmt: skip
-
-
-def session(note: str = "", **layer: Any) -> Session:
-    """A model of the layer "conv", of 8 filters of 10 parameters each, and another of 920 parameters."""
-    known: dict[str, Any] = {
-        "type": "Conv2D", "shape": (4, 4, 8), "filters": 8, "tapped": "conv", "activation": "relu", "parameters": 80,
-        "features": 128, "sketch": 128, "multiply_adds": 1000, "filter_parameters": 20, "filter_multiply_adds": 300,
-        "saving_note": note, "reads_input": True, "field_size": (5, 5),
-    } | layer  # fmt: skip
-    other = known | {"parameters": 920, "multiply_adds": 3000, "reads_input": False, "saving_note": ""}
-    infos = (LayerInfo(name="conv", **known), LayerInfo(name="next", **other))
-    return Session(epoch=0, started=0.0, layers=tuple(info.as_dict() for info in infos))
-
-
-def raised(detector: Detector, records: Iterable[Record], opened: tuple[Alert, ...] = ()) -> list[Alert]:
-    """The alerts that hold after the records."""
-    troubles: list[str] = []
-    desk = AlertDesk([detector], ["conv", "next"], opened=opened, trouble=troubles.append)
-    for record in records:
-        desk.see(record)
-    assert not troubles
-    return desk.open
-
-
-def each(detector: Detector, records: Iterable[Record]) -> list[str]:
-    """What is said after each record: the filters while it holds, "gone" where it was resolved, "" for no news."""
-    desk = AlertDesk([detector], ["conv", "next"])
-    told = []
-    for record in records:
-        desk.see(record)
-        told.append(" ".join(str(list(alert.filters)) if alert.open else "gone" for alert in desk.drain()))
-    return told
-
-
-def marks(text: str, wrong: float, right: float) -> np.ndarray:
-    return np.array([wrong if mark == "x" else right for mark in text])
-
+from featwatch.records import AN_OUTPUT, Alert, LayerHealth
+from tests.filter_records import each, health, marks, raised, session, similarity
 
 # What is wrong with a layer's filters 2 and 5, and when nothing is: detector, records at an epoch given what is marked.
 FILTERWISE: dict[str, tuple[Any, Any]] = {
@@ -251,117 +173,6 @@ def test_redundant_filters_name_what_stays():
 def test_which_filter_of_a_group_stays_may_change():
     records = [similarity(epoch, "a..a....", stays={0: 3 * (epoch % 2)}) for epoch in range(4)]
     assert each(RedundantFilters(checks=2), records) == ["", "[0]", "[3]", "[0]"]
-
-
-# Activations that bend nothing
-
-
-@pytest.mark.parametrize(
-    ("activation", "straight", "bent"),
-    [
-        ("relu", {"active_fraction": 0.995}, {"active_fraction": 0.98}),
-        ("elu", {"active_fraction": 0.995}, {"active_fraction": 0.98}),
-        ("relu6", {"responsive_fraction": 0.995, "active_fraction": 1.0}, {"responsive_fraction": 0.7, "active_fraction": 1.0}),
-        ("leaky_relu", {"active_fraction": 0.005}, {"active_fraction": 0.05}),
-        ("prelu", {"active_fraction": np.tile([0.995, 0.005], 4)}, {"active_fraction": 0.5}),
-        ("tanh", {"min_activation": -0.24, "max_activation": 0.24}, {"min_activation": -0.4, "max_activation": 0.2}),
-        ("sigmoid", {"min_activation": 0.39, "max_activation": 0.61}, {"min_activation": 0.2, "max_activation": 0.61}),
-        ("gelu", {"min_activation": 2.2, "max_activation": 7.0}, {"min_activation": -0.1, "max_activation": 7.0}),
-        ("silu", {"min_activation": 4.0, "max_activation": 9.0}, {"min_activation": 0.01, "max_activation": 3.0}),
-    ],
-)
-def test_a_layer_acts_linearly_where_its_values_stay_on_a_straight_part(activation: str, straight: dict, bent: dict) -> None:
-    detector = LinearActivation(checks=2)
-    records = [health(epoch, activation=activation, **straight) for epoch in range(2)]
-    (alert,) = raised(detector, records)
-    assert (alert.layer, alert.filters, alert.severity, alert.evidence["straight"]) == ("conv", (), "advice", 8)
-    assert f"8 of 8 living filters stay on a straight part of {activation}" in alert.text
-    assert raised(detector, [health(epoch, activation=activation, **bent) for epoch in range(2)]) == []
-    assert raised(detector, [*records, *(health(epoch, activation=activation, **bent) for epoch in (2, 3))]) == []
-    assert raised(detector, [session(AN_OUTPUT), *records]) == []
-
-
-def test_nine_in_ten_living_filters_have_to_be_straight():
-    active = np.where(np.arange(20) < 2, 0.5, 1.0)
-    assert len(raised(LinearActivation(checks=1), [health(0, filters=20, active_fraction=active)])) == 1
-    active[2] = 0.5
-    assert raised(LinearActivation(checks=1), [health(0, filters=20, active_fraction=active)]) == []
-    dead = np.isin(np.arange(20), (1, 2))
-    assert len(raised(LinearActivation(checks=1), [health(0, filters=20, active_fraction=active, dead=dead)])) == 1
-    assert raised(LinearActivation(checks=1), [health(0, dead=True, active_fraction=0.0)]) == []
-
-
-@pytest.mark.parametrize("activation", ["linear", "softmax", "exponential", "own"])
-def test_nothing_is_said_of_other_activations(activation: str) -> None:
-    assert raised(LinearActivation(checks=1), [health(0, activation=activation, active_fraction=1.0)]) == []
-
-
-FUNCTIONS = {
-    "tanh": math.tanh, "sigmoid": lambda z: 1 / (1 + math.exp(-z)), "softplus": lambda z: math.log1p(math.exp(z)),
-    "softsign": lambda z: z / (1 + abs(z)), "gelu": lambda z: z * 0.5 * (1 + math.erf(z / 2**0.5)),
-    "silu": lambda z: z / (1 + math.exp(-z)),
-}  # fmt: skip
-
-
-@given(st.sampled_from(sorted(FUNCTIONS)), st.floats(-2.5, 2.5), st.floats(0.1, 3.0))
-def test_bend_is_the_distance_from_the_tangent(name: str, start: float, width: float) -> None:
-    function = FUNCTIONS[name]
-    first = abs(start) if name in ("gelu", "silu") else start
-    last, middle = first + width, first + width / 2
-    low, high = function(first), function(last)
-    slope = (function(middle + 1e-5) - function(middle - 1e-5)) / 2e-5
-    apart = max(abs(function(z) - function(middle) - slope * (z - middle)) for z in (first, last))
-    found = bend(name, np.array([low]), np.array([high]))[0]
-    assert found == pytest.approx(apart / ((high - low) / 2), rel=1e-3, abs=1e-5)
-
-
-def test_a_constant_and_what_is_below_zero_have_no_bend():
-    assert np.isnan(bend("tanh", np.array([0.3, np.nan]), np.array([0.3, 1.0]))).all()
-    assert bend("gelu", np.array([-0.1, 0.3]), np.array([5.0, 0.3])).tolist() == [np.inf, pytest.approx(np.nan, nan_ok=True)]
-
-
-# Kernels like noise
-
-
-def predictions(epoch: int, accuracy: float) -> Predictions:
-    nothing = np.zeros(4, np.float32)
-    return Predictions(
-        epoch=epoch, classes=nothing.astype(np.int32), certainty=nothing, scores=np.zeros((4, 2), np.float32), accuracy=accuracy
-    )
-
-
-def noisy(epochs: range = range(8), roughness: float = 1.0, filters: int = 16) -> list[Record]:
-    return [health(epoch, filters=filters, roughness=roughness) for epoch in epochs]
-
-
-def test_kernels_like_noise_are_told_of_after_some_epochs():
-    told = each(NoisyKernels(), [session(), *noisy(), *noisy(range(8, 11), roughness=0.5)])
-    assert told == [""] * 7 + ["[]"] + [""] * 2 + ["gone", ""]
-    (alert,) = raised(NoisyKernels(), [session(), *noisy()])
-    assert (alert.severity, alert.since, alert.raised) == ("advice", 5, 6)
-    assert alert.text == "its kernels are as rough as noise: Geary's C is 1.00 in the median of 16"
-
-
-def test_while_the_model_still_learns_kernels_may_be_noise():
-    rising = [record for epoch, health in enumerate(noisy()) for record in (predictions(epoch, 0.1 + 0.1 * epoch), health)]
-    assert raised(NoisyKernels(), [session(), *rising]) == []
-    level = [record for epoch, health in enumerate(noisy()) for record in (predictions(epoch, 0.9), health)]
-    assert len(raised(NoisyKernels(), [session(), *level])) == 1
-
-
-@pytest.mark.parametrize(
-    ("why", "entry", "records"),
-    [
-        ("smooth", session(), noisy(roughness=0.8)),
-        ("few", session(), noisy(filters=6)),
-        ("small", session(field_size=(3, 3)), noisy()),
-        ("deep", session(reads_input=False), noisy()),
-        ("not known", session(), noisy(roughness=np.nan)),
-        ("no session", health(0), noisy(range(1, 8))),
-    ],
-)
-def test_no_noise_where(why: str, entry: Record, records: list[Record]) -> None:
-    assert raised(NoisyKernels(), [entry, *records]) == []
 
 
 # The dead, with what is new of them
