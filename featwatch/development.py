@@ -25,6 +25,11 @@ def fields_of(kind: str) -> list[str]:
     return [name for name in named if (kind, name) != (LayerHealth.kind, "group")]
 
 
+def kinds() -> list[str]:
+    """The kinds of records that have such arrays."""
+    return [kind for kind in KINDS if fields_of(kind)]
+
+
 def filters_of(header: wire.Header) -> int:
     """How many filters the layer had when this was recorded, as the record's header has it; −1 = it does not say.
 

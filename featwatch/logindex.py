@@ -9,8 +9,9 @@ place the last one counts.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
@@ -20,6 +21,7 @@ from featwatch.eventfiles import Damage, Place, event_files, events, read_event
 from featwatch.records import KINDS, Record, Session
 
 Series = tuple[str, str]            # kind, layer
+_Made = TypeVar("_Made")
 
 
 class NotThere(LookupError):
@@ -75,13 +77,24 @@ class LogIndex:
 
     def read(self, kind: str, layer: str, position: int) -> Record:
         """The record.  Raises NotThere, or WireError with file and byte where it cannot be read."""
+        return self._read(kind, layer, position, lambda header, blobs: wire.record_of(header, wire.contents(header, blobs)))
+
+    def read_some(
+        self, kind: str, layer: str, position: int, names: Collection[str]
+    ) -> tuple[wire.Header, dict[str, np.ndarray]]:
+        """The record's header, and of its arrays those with these names that it has.  Raises as `read`."""
+        return self._read(kind, layer, position, lambda header, blobs: (header, wire.arrays_of(header, blobs, names)))
+
+    def _read(self, kind: str, layer: str, position: int, made: Callable[[wire.Header, list[bytes]], _Made]) -> _Made:
+        """What is made of the record's header and blobs."""
         positions, rows = self._valid.get((kind, layer), (np.empty(0, np.int64),) * 2)
         at = int(np.searchsorted(positions, position))
         if at == len(positions) or positions[at] != position:
             raise NotThere(wire.tag_of(kind, layer), position)
         place = self._place(kind, layer, int(rows[at]))
         try:
-            return self._decoded(read_event(place), kind, layer, position)
+            header, blobs = self._stored(read_event(place), kind, layer, position)
+            return made(header, blobs)
         except wire.WireError as error:
             what = f"{kind} of {layer!r}" if layer else kind
             raise type(error)(f"{what} at {self.unit} {position} ({Damage(place.path, place.offset, str(error))})") from error
@@ -117,14 +130,15 @@ class LogIndex:
         column = self._columns[kind, layer]
         return Place(self.files[column.file[row]], column.offset[row], column.length[row])
 
-    def _decoded(self, event: Event, kind: str, layer: str, position: int) -> Record:
+    def _stored(self, event: Event, kind: str, layer: str, position: int) -> tuple[wire.Header, list[bytes]]:
         values = [value for value in event.summary.value if value.tag == wire.tag_of(kind, layer)]
         if not values:
             raise wire.WireError("it is not there any more: the file was changed after it was opened")
-        record = wire.decode(list(values[-1].tensor.string_val))
-        if (record.kind, record.layer, wire.place_of(record)) != (kind, layer, (self.axis, position)):
+        blobs = list(values[-1].tensor.string_val)
+        header = wire.read_header(blobs[0] if blobs else b"")
+        if (header.kind, header.layer, header.place) != (kind, layer, (self.axis, position)):
             raise wire.WireError("its header names another kind, layer or place than its event")
-        return record
+        return header, blobs
 
 
 class _Superseded:

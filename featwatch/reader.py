@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featwatch import frames, happenings, journal, wire
+from featwatch import development, frames, happenings, journal, wire
 from featwatch.accessors import NO_SNAPSHOT, NotRecorded, RunRecords
 from featwatch.analysis.regions import Regions, regions_of
 from featwatch.eventfiles import event_files, exists, is_directory, join, list_directory
@@ -180,6 +181,41 @@ class Run(RunRecords):
         wanted = happenings.checked_samples(samples, len(self.probe))
         records = (next(self._each(Embedding, layer, axis, [position]), None) for position in positions)
         return np.array(positions, np.int64), happenings.trail(records, wanted)
+
+    def development(
+        self, layer: str, field: str, kind: str = "health", axis: str = "epochs"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What a kind of record says of each of a layer's filters, over all epochs: (n,) int64 epochs and (n, filters) values.
+
+        `field` is an array of one value per filter, e.g. "energy" of "health" or "group" of "similarity"; its values are
+        float32, 0 and 1 for what is true or false, or strings.  With `axis` "steps" steps instead of epochs.  NaN or ""
+        where a record cannot be read (`problems` names it), lacks the field, or is of another number of filters than the newest.
+
+        >>> epochs, active = run.development("conv2", "active_fraction")        # doctest: +SKIP
+        >>> plt.plot(epochs, active[:, 3])                                      # doctest: +SKIP
+        """
+        if kind not in KINDS:
+            raise NotRecorded(f"no records are called {kind!r}{closest(kind, KINDS)}; there are {', '.join(development.kinds())}")
+        known = development.fields_of(kind)
+        if field not in known:
+            said = f"field={field!r}{closest(field, known)}: of {kind!r} expected one of {', '.join(known) or 'none'}"
+            raise ValueError(said + ("; groups are in kind='similarity'" if field == "group" else ""))
+        index = self._on(axis)
+        positions = index.positions(kind, layer)
+        if not positions:
+            raise self._not_recorded(KINDS[kind], layer, axis, None)
+        rows: dict[int, dict[str, np.ndarray]] = {}
+        count = -1
+        for at, position in reversed([*enumerate(positions)]):
+            with contextlib.suppress(wire.WireError):
+                header, arrays = index.read_some(kind, layer, position, {field})
+                count = development.filters_of(header) if count < 0 else count
+                if field in arrays and len(arrays[field]) == count:
+                    rows[at] = arrays
+        found = development.Development(kind, [field], len(positions), range(max(count, 0)))
+        for at, arrays in rows.items():
+            found.put(at, arrays)
+        return np.array(positions, np.int64), found.numbers[field] if field in found.numbers else found.strings(field)
 
     def to_frame(self, what: str, axis: str = "epochs") -> Any:
         """A pandas DataFrame of what was recorded, one row for each combination of its first columns.

@@ -26,7 +26,8 @@ from featwatch.sealed import WireError as WireError
 from featwatch.sealed import is_int, is_int64, jsonable, sealed, typed, unsealed
 
 PLUGIN = "featwatch"
-FORMAT = 2                          # 2: blobs may be packed or shared; a record without such a one is still written in 1
+FORMAT = 2                          # blobs may be packed or shared
+PLAIN_FORMAT = 1                    # of records in which none is: older ones of featwatch read them
 RUN_DIRECTORY = "featwatch"         # below the user's log_dir: never a directory that another writer uses
 NUMBERS = "numbers/"                # prefix of the tags that hold a record's numbers as JSON text
 AXES = ("epochs", "steps")          # a record stands on one of them
@@ -137,7 +138,7 @@ def encode(record: Record) -> list[bytes]:
             blobs.append(blob)
             shared[blob] = len(blobs)
     header = {
-        "format": FORMAT if any("packed" in entry for entry in entries) else 1,
+        "format": FORMAT if any("packed" in entry for entry in entries) else PLAIN_FORMAT,
         "kind": record.kind, "epoch": operator.index(record.epoch), "layer": record.layer,
         "fields": fields, "blobs": entries,
     }  # fmt: skip

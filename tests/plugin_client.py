@@ -99,6 +99,10 @@ class Client:
             reply = self.get("trails", **address, layer=layer, sample=0)
             assert reply.status in (200, 404), reply
             answers[f"trails {layer}"] = reply.frame() if reply.status == 200 else None
+        for layer in run["series"].get("health", {}):
+            reply = self.get("development", **address, layer=layer, kind="health", field=["energy", "cause", "proven"])
+            assert reply.status == 200, reply
+            answers[f"development {layer}"] = reply.frame()
         for kind, layers in run["series"].items():
             for epoch in sorted(set().union(*(run["epochs"][place] for place in layers.values())))[::step]:
                 answers[f"{kind} {epoch}"] = self.get("records", **address, kind=kind, epoch=epoch).frame()

@@ -43,8 +43,8 @@ PLUGIN_FLOORS = [
     {"loader"},
     {"plugin"},
     {"queries"},
-    {"number_store", "happened", "trails"},
-    {"blobs", "catalogue", "session_facts"},
+    {"number_store", "happened", "trails", "development"},
+    {"blobs", "catalogue", "session_facts", "along"},
     {"entries", "frames", "source", "static_files"},
     {"claims"},
 ]

@@ -141,7 +141,7 @@ def rewritten(path: Path, change: Callable[[dict[str, object]], object]) -> None
     ("changes", "error", "says"),
     [
         ({"format": 3}, wire.NewerFormat, "written in format 3 by a newer featwatch; this one reads up to 2"),
-        ({"kind": "health"}, wire.WireError, "lacks a field"),
+        ({"kind": "health"}, wire.WireError, "names another kind, layer or place"),
         ({"kind": "epoch"}, wire.WireError, "names another kind, layer or place"),
         ({"layer": "d"}, wire.WireError, "names another kind, layer or place"),
         ({"epoch": 77}, wire.WireError, "names another kind, layer or place"),

@@ -255,7 +255,7 @@ def test_what_of_a_run_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monkey
     recorded(tmp_path / "cut").close()
     (file,) = [path for path in (tmp_path / "cut" / wire.RUN_DIRECTORY).iterdir() if "tfevents" in path.name]
     file.write_bytes(file.read_bytes()[:-7])
-    monkeypatch.setattr(wire, "FORMAT", wire.FORMAT + 1)
+    monkeypatch.setattr(wire, "PLAIN_FORMAT", wire.FORMAT + 1)
     recorded(tmp_path / "newer").close()
     monkeypatch.undo()
     empty = tmp_path / "noise" / wire.RUN_DIRECTORY

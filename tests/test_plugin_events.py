@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorboard_plugin_featwatch import catalogue, happened, trails
+from tensorboard_plugin_featwatch import along, catalogue, happened
 
 import featwatch as fw
 from featwatch import wire
@@ -350,7 +350,7 @@ def test_impossible_places_do_not_reach_the_frame(client: Client, provider: Memo
 def test_of_very_many_epochs_some(
     client: Client, provider: MemoryProvider, address: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trails, "MAX_PLACES", 10)
+    monkeypatch.setattr(along, "MAX_PLACES", 10)
     for epoch in range(3, 100):
         provider.write(RUN, embedding(epoch, NAMES[0]))
     records, _ = client.get("trails", **address, layer=NAMES[0], sample=0).frame()
@@ -358,4 +358,4 @@ def test_of_very_many_epochs_some(
     assert epochs.tolist() == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
     points = records[NAMES[0]]["arrays"]["points"]["values"]
     np.testing.assert_array_equal(points[:, 0, 0], 100 * epochs + 1000 * len(NAMES[0]))
-    assert trails.some_of(list(range(10))) == list(range(10))
+    assert along.some_of(list(range(10))) == list(range(10))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from tensorboard.errors import NotFoundError, PublicError
@@ -20,6 +20,7 @@ CACHE_KEYS = 400_000
 
 Value = TypeVar("Value")
 Fetched = tuple[bytes, ...] | wire.WireError        # a record's blobs, or why there are none
+Choice = Callable[[bytes], Sequence[int]]           # which blobs, besides the header that it is given, are wanted
 
 
 class Gone(LookupError):
@@ -66,10 +67,11 @@ class BlobStore:
             CACHE_KEYS, lambda keys: 1 + sum(len(references) for _, references in keys[1].values())
         )
 
-    def fetch(self, source: Source, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
+    def fetch(self, source: Source, wanted: Sequence[tuple[Series, int]], choose: Choice | None = None) -> list[Fetched]:
         """The blobs of each (series, epoch), which must be in the catalogue, or why there are none.
 
-        Raises Gone where the log is no longer what the catalogue says.
+        With `choose` only the header and those that it names, "" in place of the others; a WireError that it raises is
+        why there are none.  Raises Gone where the log is no longer what the catalogue says.
         """
         # A record is identified by its wall time: after a resume the same keys name other blobs.
         names = [(source.experiment, series.run, series.tag, epoch, series.wall_time(epoch)) for series, epoch in wanted]
@@ -81,21 +83,58 @@ class BlobStore:
         missing = [(name, series) for name, (series, _) in zip(names, wanted, strict=True) if name not in found]
         if missing:
             keys = self._current_keys(source, [(series, name[3]) for name, series in missing])
-            futures = {}
+            references: dict[Hashable, tuple[str, ...]] = {}
             for name, series in missing:
-                wall_time, references = keys[series].get(name[3], (None, ()))
+                wall_time, references[name] = keys[series].get(name[3], (None, ()))
                 if wall_time != name[4]:
                     raise Gone(f"the record of epoch {name[3]} was replaced")
-                futures[name] = [self._pool.submit(_read_blob, source, key) for key in references]
-            for name, parts in futures.items():
-                try:
-                    blobs = tuple(part.result() for part in parts)
-                except wire.WireError as error:
-                    found[name] = error
-                else:
-                    found[name] = blobs
-                    self._blobs.put(name, blobs)
+            if choose is None:
+                found |= self._read(source, {name: (of, range(len(of))) for name, of in references.items()})
+                for read in references:
+                    if not isinstance(blobs := found[read], wire.WireError):
+                        self._blobs.put(read, blobs)
+            else:
+                found |= self._read_some(source, references, choose)
         return [found[name] for name in names]
+
+    def _read_some(
+        self, source: Source, references: Mapping[Hashable, tuple[str, ...]], choose: Choice
+    ) -> dict[Hashable, Fetched]:
+        """The headers first, then what `choose` names by them."""
+        found = self._read(source, {name: (of, range(min(1, len(of)))) for name, of in references.items()})
+        chosen = {}
+        for name, of in references.items():
+            try:
+                if not isinstance(head := found[name], wire.WireError) and of:
+                    chosen[name] = (of, [0, *(number for number in choose(head[0]) if 0 < number < len(of))])
+            except wire.WireError as error:
+                found[name] = error
+        return found | self._read(source, chosen)
+
+    def _read(
+        self, source: Source, wanted: Mapping[Hashable, tuple[tuple[str, ...], Sequence[int]]]
+    ) -> dict[Hashable, Fetched]:
+        """Of each record with these keys the blobs of these numbers, "" in place of the others.  Single ones are remembered."""
+        futures: dict[Hashable, list[tuple[int, bytes | Future[bytes]]]] = {}
+        for name, (keys, numbers) in wanted.items():
+            some = len(numbers) < len(keys)
+            known = [(number, self._blobs.get((name, number)) if some else None) for number in numbers]
+            futures[name] = [
+                (number, blob[0] if blob else self._pool.submit(_read_blob, source, keys[number])) for number, blob in known
+            ]
+        found: dict[Hashable, Fetched] = {}
+        for name, parts in futures.items():
+            blobs = [b""] * len(wanted[name][0])
+            try:
+                for number, part in parts:
+                    blobs[number] = part if isinstance(part, bytes) else part.result()
+                    if len(parts) < len(blobs):
+                        self._blobs.put((name, number), (blobs[number],))
+            except wire.WireError as error:
+                found[name] = error
+            else:
+                found[name] = tuple(blobs)
+        return found
 
     def _current_keys(self, source: Source, wanted: Sequence[tuple[Series, int]]) -> dict[Series, Keys]:
         """The keys of at least the wanted epochs of each series, where they are still there."""

@@ -18,10 +18,12 @@ from tensorboard.util import tb_logging
 from werkzeug import Request, Response
 
 from featwatch import wire
+from featwatch.development import fields_of, kinds
 from featwatch.records import KINDS
 from featwatch.wire import AXES, PLUGIN
+from tensorboard_plugin_featwatch.development import MAX_FILTERS
 from tensorboard_plugin_featwatch.frames import to_json
-from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGeneration
+from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGeneration, TooMuch
 from tensorboard_plugin_featwatch.source import Source
 from tensorboard_plugin_featwatch.static_files import static_file
 from tensorboard_plugin_featwatch.trails import MAX_SAMPLES
@@ -71,6 +73,7 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
             "/records": self._route(self._records),
             "/events": self._route(self._events),
             "/trails": self._route(self._trails),
+            "/development": self._route(self._development),
             "/sprite": self._route(self._sprite),
             "/static/*": self._route(self._static),
         }
@@ -96,6 +99,8 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
                 raise
             except NotRecorded as error:
                 raise errors.NotFoundError(str(error)) from error
+            except TooMuch as error:
+                raise errors.InvalidArgumentError(str(error)) from error
             except StaleGeneration as error:
                 raise Conflict(f"Stale generation: {error}") from error
             except Exception as error:
@@ -133,11 +138,23 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
         over = request.args.get("over", "epochs")
         if over not in ("epochs", "layers"):
             raise errors.InvalidArgumentError("over= must be epochs or layers")
-        asked = self._source(request), run, generation
+        asked, samples = (self._source(request), run, generation), _numbers(request, "sample", MAX_SAMPLES)
         if over == "layers":
-            frame = self._queries.trails_over_layers(*asked, _whole(request, "epoch"), _samples(request), _axis(request))
+            frame = self._queries.trails_over_layers(*asked, _whole(request, "epoch"), samples, _axis(request))
         else:
-            frame = self._queries.trails(*asked, _required(request, "layer"), _samples(request), _axis(request))
+            frame = self._queries.trails(*asked, _required(request, "layer"), samples, _axis(request))
+        return _respond(request, frame.content, "application/octet-stream", final=frame.final)
+
+    def _development(self, request: Request) -> Response:
+        run, generation, kind, layer = (_required(request, name) for name in ("run", "generation", "kind", "layer"))
+        if kind not in kinds():
+            raise errors.InvalidArgumentError(f"kind must be one of {', '.join(kinds())}")
+        fields, known = list(dict.fromkeys(request.args.getlist("field"))), fields_of(kind)
+        if not fields or not set(fields) <= set(known):
+            raise errors.InvalidArgumentError(f"field= must be given, once for each of some of {', '.join(known)}")
+        filters = _numbers(request, "filter", MAX_FILTERS) if "filter" in request.args else None
+        asked = self._source(request), run, generation, kind, layer, fields, filters, _axis(request)
+        frame = self._queries.development(*asked)
         return _respond(request, frame.content, "application/octet-stream", final=frame.final)
 
     def _sprite(self, request: Request) -> Response:
@@ -173,14 +190,15 @@ def _whole(request: Request, name: str) -> int:
     return _whole_number(_required(request, name), name)
 
 
-def _samples(request: Request) -> list[int]:
-    texts = request.args.getlist("sample")
-    if not 1 <= len(texts) <= MAX_SAMPLES:
-        raise errors.InvalidArgumentError(f"sample= must be given once for each sample, 1 to {MAX_SAMPLES} times")
-    samples = [_whole_number(text, "sample") for text in texts]
-    if max(samples) >= wire.MAX_ELEMENTS:
-        raise errors.InvalidArgumentError("sample= must be the number of a sample")
-    return samples
+def _numbers(request: Request, name: str, most: int) -> list[int]:
+    """Of samples or filters."""
+    texts = request.args.getlist(name)
+    if not 1 <= len(texts) <= most:
+        raise errors.InvalidArgumentError(f"{name}= must be given once for each {name}, 1 to {most} times")
+    numbers = [_whole_number(text, name) for text in texts]
+    if max(numbers) >= wire.MAX_ELEMENTS:
+        raise errors.InvalidArgumentError(f"{name}= must be the number of a {name}")
+    return numbers
 
 
 def _whole_number(text: str, name: str) -> int:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from featwatch import happenings, journal, wire
+from featwatch.development import Development, filters_of
 from featwatch.happenings import TOLD_BY
 from featwatch.records import Closing, Embedding, Journal, ProbeRecord, Record, Session
-from tensorboard_plugin_featwatch import trails
-from tensorboard_plugin_featwatch.blobs import BlobStore, Fetched, Gone
+from tensorboard_plugin_featwatch import along, development, trails
+from tensorboard_plugin_featwatch.blobs import BlobStore, Choice, Fetched, Gone
 from tensorboard_plugin_featwatch.catalogue import Catalogue
 from tensorboard_plugin_featwatch.entries import RunEntry, Series, clipped, shortened
 from tensorboard_plugin_featwatch.frames import Damaged, StoredRecord, encode_frame, finite
@@ -24,7 +27,7 @@ from tensorboard_plugin_featwatch.session_facts import described_alert, describe
 from tensorboard_plugin_featwatch.source import Source
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
-PORTION = 64                    # embeddings that are held at a time for trails
+PORTION = 64                    # records that are held at a time for trails and developments
 MAX_FRAME = 512 << 20           # bytes of arrays in one answer; packed ones take far less in the log
 # Kinds whose record of an epoch may be written again while that epoch is the newest.
 REWRITTEN = frozenset({"session", "probe", "epoch", "journal", "closing"})
@@ -32,6 +35,10 @@ REWRITTEN = frozenset({"session", "probe", "epoch", "journal", "closing"})
 
 class NotRecorded(LookupError):
     """There is no such run, kind, epoch or picture."""
+
+
+class TooMuch(ValueError):
+    """The answer would be larger than any may be."""
 
 
 class StaleGeneration(LookupError):
@@ -133,10 +140,10 @@ class Queries:
         """Where samples were in a layer's embedding at every epoch, or step."""
         entry = self._entry(source, run, generation)
         series = entry.of_kind(Embedding.kind, axis).get(layer)
-        places = [epoch for epoch in series.epochs.tolist() if epoch < trails.MAX_POSITION] if series else []
+        places = [epoch for epoch in series.epochs.tolist() if epoch < along.MAX_POSITION] if series else []
         if series is None or not places:
             raise NotRecorded(f"no embedding of {clipped(layer)} is recorded by {axis.removesuffix('s')}")
-        places = trails.some_of(places)
+        places = along.some_of(places)
         rows = np.array(list(dict.fromkeys(samples)))
         points, damaged = self._points(source, entry, [(series, epoch) for epoch in places], rows)
         return Frame(trails.trail_frame("epochs", layer, places[-1], places, rows, points, damaged), False)
@@ -152,10 +159,47 @@ class Queries:
         session = self._newest(source, entry, Session, [])
         names = [layer.get("name") for layer in session.layers] if session else []
         graph = {name: place for place, name in reversed([*enumerate(names)]) if isinstance(name, str)}
-        layers = trails.some_of(sorted(there, key=lambda layer: graph.get(layer, len(graph))))
+        layers = along.some_of(sorted(there, key=lambda layer: graph.get(layer, len(graph))))
         rows = np.array(list(dict.fromkeys(samples)))
         points, damaged = self._points(source, entry, [(there[layer], epoch) for layer in layers], rows)
         return Frame(trails.trail_frame("layers", "", epoch, layers, rows, points, damaged), False)
+
+    def development(
+        self, source: Source, run: str, generation: str, kind: str, layer: str, fields: Sequence[str],
+        filters: Sequence[int] | None = None, axis: str = "epochs",
+    ) -> Frame:  # fmt: skip
+        """Some fields of a kind of record, which has them for each filter, of a layer at every epoch, or step.
+
+        Arguments:
+            filters: the numbers of those that are wanted; None = all.
+        """
+        entry = self._entry(source, run, generation)
+        series = entry.of_kind(kind, axis).get(layer)
+        places = [epoch for epoch in series.epochs.tolist() if epoch < along.MAX_POSITION] if series else []
+        if series is None or not places:
+            raise NotRecorded(f"no {kind} of {clipped(layer)} is recorded by {axis.removesuffix('s')}")
+        count = self._filters(source, entry, series, places)
+        wanted = range(count) if filters is None else list(dict.fromkeys(filters))
+        if filters is not None and max(filters) >= count:
+            raise NotRecorded(f"no filter {max(filters)}: {clipped(layer)} has {count}")
+        fitting = development.places_that_fit(count, len(wanted), len(fields))
+        if fitting < 2:
+            raise TooMuch("more than an answer holds; ask for fewer fields or filters")
+        places = along.some_of(places, fitting)
+        found = Development(kind, fields, len(places), wanted)
+        damaged: list[Damaged] = []
+        choose = partial(development.blobs_of, fields=fields, filters=count)
+        for start in range(0, len(places), PORTION):
+            portion = places[start : start + PORTION]
+            fetched = self._fetch(source, entry, [(series, epoch) for epoch in portion], choose)
+            for at, (epoch, blobs) in enumerate(zip(portion, fetched, strict=True), start):
+                try:
+                    header = development.checked_header(series, epoch, blobs)
+                    development.put(found, at, header, cast("Sequence[bytes]", blobs), fields, count)
+                except wire.WireError as error:
+                    damaged.append(Damaged(layer, f"{axis.removesuffix('s')} {epoch}: {error}"))
+        named = None if filters is None else wanted
+        return Frame(development.development_frame(series, places, fields, named, found, damaged), False)
 
     def sprite(self, source: Source, run: str, generation: str) -> bytes:
         """The probe's thumbnails as a PNG file."""
@@ -176,9 +220,11 @@ class Queries:
             raise StaleGeneration(f"the run is now in generation {runs[run].generation}")
         return runs[run]
 
-    def _fetch(self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]]) -> list[Fetched]:
+    def _fetch(
+        self, source: Source, entry: RunEntry, wanted: Sequence[tuple[Series, int]], choose: Choice | None = None
+    ) -> list[Fetched]:
         try:
-            found = self._blobs.fetch(source, wanted)
+            found = self._blobs.fetch(source, wanted, choose)
         except Gone as gone:
             self._catalogue.forget(source)
             raise StaleGeneration(str(gone)) from None
@@ -211,6 +257,16 @@ class Queries:
         if most <= samples.max() and len(damaged) < len(wanted):
             raise NotRecorded(f"no sample {samples.max()}: there are {most}")
         return np.concatenate(points), damaged
+
+    def _filters(self, source: Source, entry: RunEntry, series: Series, places: Sequence[int]) -> int:
+        """How many filters a layer has, as the newest of these records has it that says so; 0 where none does."""
+        for epoch in reversed(places[-development.TRIES :]):
+            (blobs,) = self._fetch(source, entry, [(series, epoch)], lambda header: ())
+            with contextlib.suppress(wire.WireError):
+                count = filters_of(development.checked_header(series, epoch, blobs))
+                if count >= 0:
+                    return count
+        return 0
 
     def _newest(self, source: Source, entry: RunEntry, cls: type[AnyRecord], problems: list[str]) -> AnyRecord | None:
         """The newest record of a kind that belongs to no layer; None, and a problem, where it cannot be read."""

@@ -7,20 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.wire import BlobInfo
+from tensorboard_plugin_featwatch.along import array, shortened_damages
 from tensorboard_plugin_featwatch.frames import Damaged, StoredRecord, encode_frame
 
 MAX_SAMPLES = 200
-MAX_PLACES = 2000       # epochs or layers
-MAX_POSITION = 2**31    # of an epoch or step: what the frame's numbers hold
-MAX_DAMAGED = 20        # embeddings that are named
-
-
-def some_of(places: list[Any]) -> list[Any]:
-    """At most `MAX_PLACES` of them, evenly spread, with the first and the last."""
-    if len(places) <= MAX_PLACES:
-        return places
-    return [places[round(i * (len(places) - 1) / (MAX_PLACES - 1))] for i in range(MAX_PLACES)]
 
 
 def trail_frame(
@@ -36,14 +26,8 @@ def trail_frame(
     """
     if over == "layers":
         names = [str(name) for name in places]
-        along = _array("layers", np.arange(len(names)), "<u2", tuple(names))
+        along = array("layers", np.arange(len(names)), "<u2", tuple(names))
     else:
-        along = _array("epochs", np.array(places, np.int64), "<i4")
-    arrays = (_array("samples", samples, "<i4"), along, _array("points", points, "<f4"))
-    more = len(damaged) - MAX_DAMAGED
-    told = [*damaged[:MAX_DAMAGED], Damaged("", f"… and {more} more.")] if more > 0 else damaged
-    return encode_frame([StoredRecord("trails", layer, epoch, {"over": over}, arrays)], told)
-
-
-def _array(name: str, values: np.ndarray, dtype: str, table: tuple[str, ...] | None = None) -> tuple[BlobInfo, bytes]:
-    return BlobInfo(name, 0, dtype, values.shape, table, 0), np.ascontiguousarray(values, dtype).tobytes()
+        along = array("epochs", np.array(places, np.int64), "<i4")
+    arrays = (array("samples", samples, "<i4"), along, array("points", points, "<f4"))
+    return encode_frame([StoredRecord("trails", layer, epoch, {"over": over}, arrays)], shortened_damages(damaged))
