@@ -12,6 +12,7 @@ SHORT: dict[str, list[str]] = {
     "evolution": [],
     "grid": [],
     "redundant_layers": [],
+    "detection": [],
 }
 
 

@@ -72,6 +72,11 @@ class Acting:
         """(filters,): the sum of the squared weights of the layer itself."""
         return np.square(self._raw).sum(axis=1)
 
+    @property
+    def raw_negative(self) -> np.ndarray:
+        """(filters,): the share of the layer's own weights that are below 0."""
+        return (self._raw < 0).mean(axis=1)
+
     def put(self, filter: int, weights: np.ndarray, bias: float) -> None:
         """Let a filter act so."""
         if self._norm is None:
@@ -80,6 +85,10 @@ class Acting:
         factor = self._factor[filter]
         self._raw[filter] = weights / factor
         self._shift[filter] = bias - factor * (self._raw_bias[filter] - self._mean[filter])
+
+    def put_bias(self, filter: int, bias: float) -> None:
+        """Let a filter act with this bias, the rest as it is."""
+        self.put(filter, self.weights[filter].copy(), bias)
 
     def disguise(self, filter: int, rng: np.random.Generator) -> None:
         """Let it act as it does, by other weights and another normalisation: γ < 0 too, other means and variances."""

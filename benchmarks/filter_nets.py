@@ -13,7 +13,7 @@ from benchmarks.planted_layers import dice, digits, gratings, small_cells
 Data = tuple[np.ndarray, np.ndarray]            # x (samples, …) float32, y (samples,) int64
 KINDS = ("dense", "conv", "conv, normalised", "depthwise", "residual", "1-D")
 ACTIVATIONS = ("relu", "relu", "relu", "relu6", "leaky_relu", "gelu", "tanh", "sigmoid", "elu")
-TRAINED_ON, PROBED = 600, 400                   # samples
+TRAINED_ON, PROBED = 500, 300                   # samples
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class _Building:
         if kind == "dense":
             values = layers.Flatten()(values)
             for place in range(int(rng.integers(2, 4))):
-                plain = place and rng.random() < 0.2            # a layer without activation, as in a bottleneck
+                plain = bool(place and rng.random() < 0.2)           # a layer without activation, as in a bottleneck
                 values = self.stage(layers.Dense, values, normalised=rng.random() < 0.3, linear=plain)
             return values
         if kind == "1-D":

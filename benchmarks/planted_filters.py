@@ -4,95 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.acting_weights import Acting
-from benchmarks.filter_nets import FilterNet, Stage, before_activation, by_filter, entering_and_leaving
+from benchmarks.filter_nets import FilterNet, entering_and_leaving
+from benchmarks.planting import RECTIFIERS, Bed, Planted, bed_of
 
-RECTIFIERS = ("relu", "relu6")
 HOMOGENEOUS = ("relu", "leaky_relu", "linear")  # activations for which c·z gives c times what z gives, c > 0
 # Of those that saturate: where the middle is, and how far from it 1 % of the range are left (rectifiers: where they end).
 ENDS = {"tanh": (0.0, math.atanh(0.99)), "sigmoid": (0.0, math.log(99)), "relu6": (3.0, 3.0)}
 RATES = (0.0005, 0.002, 0.005, 0.008, 0.02, 0.05, 0.1)      # of nearly dead and saturated filters
 ENERGIES = (0.02, 0.05, 0.08, 0.15, 0.3, 0.5)               # ‖w‖ relative to the layer's median
 NOISES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)    # of near doubles, relative to ‖w‖
-
-
-@dataclass(frozen=True)
-class Planted:
-    """What was done to some filters of a layer.
-
-    Attributes:
-        filters: of doubles and sums the last one is what the others give.
-        fault: what was done.
-        alert: the kind of alert that should name one of them at least; "" = none should, it is a control.
-        cause: of death, where they are dead by it.
-        level: of faults that come in degrees.
-        exact: whether it is wrong by construction, beyond any threshold.
-    """
-
-    layer: str
-    filters: tuple[int, ...]
-    fault: str
-    alert: str
-    cause: str = ""
-    level: float = math.nan
-    exact: bool = True
-
-
-@dataclass(eq=False)
-class Bed:
-    """A stage while it is planted in."""
-
-    stage: Stage
-    acting: Acting
-    entered: np.ndarray                         # (samples, …, channels)
-    before: np.ndarray                          # (samples × positions, filters) before the activation, nothing planted yet
-    rng: np.random.Generator
-    doubles: list[tuple[int, int]]              # channels that entered twice
-    free: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.free = self.rng.permutation(len(self.acting)).tolist()
-        self.energies = np.linalg.norm(self.acting.weights, axis=1)
-        self.channels = by_filter(self.entered)
-        self.largest, self.smallest = self.channels.max(axis=0), self.channels.min(axis=0)
-
-    @property
-    def activation(self) -> str:
-        return self.stage.activation
-
-    def take(self, varying: bool = False) -> int:
-        """A filter with which nothing was done yet; one whose values vary where this is wanted.  Raises StopIteration."""
-        place = next(k for k, one in enumerate(self.free) if not varying or self.varies(one))
-        return self.free.pop(place)
-
-    def varies(self, filter: int) -> bool:
-        values = self.before[:, filter]
-        passing = float((values > 0).mean()) if self.activation in RECTIFIERS else 1.0
-        return bool(np.ptp(values) > 1e-3) and passing > 0.02
-
-    def offset(self) -> float:
-        return float(self.rng.choice((-0.1, 0.0, 0.1)))
-
-    def tile(self, by_channel: np.ndarray) -> np.ndarray:
-        """(…, weights per filter): what each weight meets, from what each channel brings."""
-        return np.tile(by_channel, self.acting.weights.shape[1] // len(by_channel))
-
-    def reach(self, filter: int, weights: np.ndarray) -> float:
-        """The largest w·x that any input within the bounds of what enters can give."""
-        top, low = max(self.largest.max(), 0.0), min(self.smallest.min(), 0.0)
-        return float(np.maximum(weights, 0).sum() * top + np.minimum(weights, 0).sum() * low)
-
-    def dead_channels(self, filter: int) -> np.ndarray:
-        """(inputs per filter,) bool."""
-        dead = (self.largest == 0) & (self.smallest == 0)
-        if not self.acting.depthwise:
-            return dead
-        multiplier = len(self.acting) // len(dead)
-        return dead[filter // multiplier : filter // multiplier + 1]
 
 
 Fault = Callable[[Bed], Planted | None]         # None = it does not apply
@@ -119,14 +42,6 @@ def plant(net: FilterNet, rng: np.random.Generator, share: float = 0.5) -> list[
         pairs = [each.filters for each in here if each.fault == "exact double" and stage.activation != "linear"]
         doubled = {len(bed.acting): [(a, b) for a, b in pairs]}
     return truth
-
-
-def bed_of(
-    net: FilterNet, stage: Stage, entered: np.ndarray, rng: np.random.Generator, doubled: dict[int, list[tuple[int, int]]]
-) -> Bed:
-    """A stage to plant in.  `doubled`: number of channels -> which of them are doubles, where so many enter."""
-    before = by_filter(before_activation(net, stage, entered))
-    return Bed(stage, Acting(net, stage), entered, before, rng, doubled.get(entered.shape[-1], []))
 
 
 def _inherited(bed: Bed, here: list[Planted]) -> list[Planted]:
@@ -164,7 +79,8 @@ def negative_weights_measured(bed: Bed) -> Planted | None:
     if bed.activation not in RECTIFIERS:
         return None
     reached = bed.before.max(axis=0) - bed.acting.bias          # by w·x, without the bias
-    filter = next(one for one in bed.free if reached[one] < -0.02 * bed.before[:, one].std())
+    spread = bed.before.std(axis=0)
+    filter = next(one for one in bed.free if spread[one] > 1e-3 and reached[one] < -0.02 * spread[one])
     bed.free.remove(filter)
     highest = reached[filter]
     bed.acting.put(filter, bed.acting.weights[filter], -0.5 * float(highest))
@@ -263,7 +179,14 @@ def half_saturated(bed: Bed) -> Planted | None:
 
 
 def little_energy(bed: Bed) -> Planted | None:
+    """Short weights; where a normalisation would make up for that, a small scale."""
+    if bed.acting.normalised and not bed.acting.scales:
+        return None
     filter, ratio = bed.take(varying=True), float(bed.rng.choice(ENERGIES))
+    if bed.acting.normalised:
+        bed.acting.scale[filter] = ratio * np.median(np.abs(bed.acting.scale))
+        bed.acting.put_bias(filter, 0.02)
+        return Planted(bed.stage.layer, (filter,), "little energy", "negligible energy", level=ratio, exact=False)
     times = ratio * np.median(bed.energies) / bed.energies[filter]
     bias = float(bed.acting.bias[filter]) * times + 0.02
     bed.acting.put(filter, bed.acting.weights[filter] * times, bias)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.filter_nets import FilterNet, Stage, entering_and_leaving
-from benchmarks.planted_filters import RECTIFIERS, Bed, Planted, bed_of
+from benchmarks.planting import RECTIFIERS, Bed, Planted, bed_of
 
 BENT = (*RECTIFIERS, "leaky_relu", "tanh", "sigmoid", "gelu", "elu")
 STRAIGHT_FROM = {"gelu": 5.0}                           # above it the function is a straight line; 0 of the others that bend once
@@ -39,14 +39,14 @@ def _straightening(stage: Stage, bed: Bed, values: np.ndarray, share: float) -> 
         return times, -times * middle
     low, high = (float(each) for each in np.quantile(values, [1 - share, 1]))
     times = min(5.0 / max(high - low, 1e-6), 1.0) if stage.activation == "relu6" else 1.0
-    margin = 0.05 * float(values.std()) if share == 1 else 0.0
+    margin = 0.05 * float(values.std()) + 1e-3 if share == 1 else 0.0
     return times, times * (margin - low) + STRAIGHT_FROM.get(stage.activation, 0.0)
 
 
 def make_noisy(net: FilterNet, rng: np.random.Generator, noise: float) -> Planted | None:
     """The first convolution's kernels half a wave of some direction, but for this share of noise in their energy."""
     layer: Any = net.model.get_layer(net.stages[0].layer)
-    if type(layer).__name__ != "Conv2D":
+    if type(layer).__name__ != "Conv2D" or min(layer.kernel_size) < 5:      # of less, noise and shape cannot be told apart
         return None
     kernel = layer.kernel.numpy()
     rows, columns = np.mgrid[: kernel.shape[0], : kernel.shape[1]] / (kernel.shape[0] - 1) - 0.5
