@@ -83,10 +83,12 @@ class Deeds:
             yield self.alike(story, layer, health)
         if self.specificity and (story.probe_labels >= 0).any():
             yield self.specific(story, layer, health)
+        elif self.specificity and not epoch:
+            yield self.no_classes(health)
         if spatial and epoch % self.every == 0:
             if self.kernels:
                 yield self.pictures(info, layer, epoch, story.progress(epoch))
-            if self.maps:
+            if self.maps and (story.probe_labels >= 0).any():
                 yield self.mapped(story, layer, health)
 
     def lives(self, story: Training, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -218,6 +220,14 @@ class Deeds:
             epoch=health.epoch, layer=health.layer, means=means, overall=overall, samples=counts, modality=modality,
             first=first.astype(np.int32), second=second.astype(np.int32), margin=margin,
             note="undefined where a filter's mean is 0, or its negative part as large as its mean",
+        )  # fmt: skip
+
+    @staticmethod
+    def no_classes(health: LayerHealth) -> Specificity:
+        n, none = len(health.dead), np.full(len(health.dead), -1, np.int32)
+        return Specificity(
+            epoch=health.epoch, layer=health.layer, means=np.zeros((0, n)), overall=np.full(n, np.nan),
+            samples=np.zeros(0, np.int32), modality=none, first=none, second=none, note="the probe has no class labels",
         )  # fmt: skip
 
     def filter_kernels(self, info: LayerInfo, layer: int, progress: float, inputs: int) -> np.ndarray:

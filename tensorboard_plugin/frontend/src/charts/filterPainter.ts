@@ -22,7 +22,7 @@ interface Inks {
 
 /** As many selected ones carry their number; as many have a ring; of more the others stand back. */
 const MOST_TAGS = 12;
-const MOST_RINGS = 40;
+const MOST_RINGS = 20;
 const STEPS = 64;
 const FILLS = Array.from({ length: STEPS + 1 }, (_, i) => css(sequential(i / STEPS)));
 
