@@ -202,6 +202,21 @@ def test_a_constant_has_to_be_added_to_the_biases():
     assert "once their constants are added to the biases" in alert.suggestion
 
 
+@pytest.mark.parametrize(
+    ("test", "lowest", "highest", "said"),
+    [
+        ("dead: never above 0 for any probe sample, or always the same value", 0.0, 0.0, "rise above 0 for no sample"),
+        ("dead: never above 0 or never below 6 for any probe sample", 6.0, 6.0, "are the same for every sample"),
+        ("dead: never outside −0.01 to 0 for any probe sample", -0.009, -0.001, "pass no gradient on for any sample"),
+        ("dead: the same value at every position of every probe sample", 0.7, 0.7, "are the same for every sample"),
+    ],
+)
+def test_what_the_dead_do_is_said_as_it_is(test: str, lowest: float, highest: float, said: str) -> None:
+    record = dead(0, "unexplained", max_activation=highest, min_activation=lowest)
+    (alert,) = raised(DeadFilters(checks=1), [LayerHealth(**vars(record) | {"test": test})])
+    assert alert.text == f"2 of 8 filters (0, 1) {said} of the probe"
+
+
 def test_a_dead_output_cannot_be_pruned():
     (alert,) = raised(DeadFilters(checks=1), [session(AN_OUTPUT, filter_parameters=-1), dead(0, "no energy")])
     assert "none of them can be pruned" in alert.suggestion and "rune them" not in alert.suggestion

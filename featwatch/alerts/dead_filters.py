@@ -55,10 +55,8 @@ class DeadFilters(FilterDetector):
         assert isinstance(record, LayerHealth)
         count, of_all = len(filters), len(record.dead)
         causes = Counter(record.cause[filters].tolist())
-        off = (record.max_activation[filters] == 0) & (record.min_activation[filters] == 0)
         proven = known(record.proven, of_all)
-        always = NO_EFFECT if proven and record.proven[filters].all() else f"{NO_EFFECT} of the probe"
-        effect = always if off.all() else CONSTANT
+        effect = _effect(record, filters, proven and bool(record.proven[filters].all()))
         saving = {} if count == of_all else self.savings.evidence(record.layer, count, effect)
         if count == of_all:
             who, severity, cure = f"all {of_all} filters", "critical", NOTHING_PASSES
@@ -67,14 +65,13 @@ class DeadFilters(FilterDetector):
             severity = "warning" if count > self.share * of_all else "advice"
             cure = CURES.get(causes.most_common(1)[0][0], CURES["unexplained"])
             cure = f"{cure} {self.savings.advice(record.layer, count, effect)}"
-        what = "rise above 0 for no sample" if "above 0" in record.test else "are the same for every sample"
         return Finding(
             epoch=record.epoch,
             layer=record.layer,
             wrong=True,
             severity=severity,
             filters=tuple(filters),
-            text=f"{who} {what} of the probe",
+            text=f"{who} {_what(record, filters)} of the probe",
             suggestion=cure,
             evidence={
                 "dead": count, "filters": of_all, "share": count / of_all, "causes": causes, "test": record.test,
@@ -83,3 +80,21 @@ class DeadFilters(FilterDetector):
             view="filters",
             since=since,
         )  # fmt: skip
+
+
+def _what(record: LayerHealth, filters: np.ndarray) -> str:
+    """What these dead filters do."""
+    highest, lowest = record.max_activation[filters], record.min_activation[filters]
+    if "above 0" in record.test and (highest <= 0).all():
+        return "rise above 0 for no sample"
+    return "are the same for every sample" if (highest == lowest).all() else "pass no gradient on for any sample"
+
+
+def _effect(record: LayerHealth, filters: np.ndarray, proven: bool) -> str:
+    """What the outputs lose with these dead filters."""
+    highest, lowest = record.max_activation[filters], record.min_activation[filters]
+    if (highest == 0).all() and (lowest == 0).all():
+        return NO_EFFECT if proven else f"{NO_EFFECT} of the probe"
+    if (highest == lowest).all():
+        return CONSTANT
+    return f"takes no more from what follows than {(highest - lowest).max():.2g} of each, and a constant"
