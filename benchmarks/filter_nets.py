@@ -83,7 +83,8 @@ class _Building:
         if kind == "conv":
             values = self.stage(layers.Conv2D, values, first, pooled=rng.random() < 0.3)
             values = self.stage(layers.Conv2D, layers.MaxPooling2D()(values), 3)
-            return self.stage(layers.Dense, layers.Flatten()(layers.MaxPooling2D()(values)))
+            values = layers.MaxPooling2D()(values) if values.shape[1] > 2 else values
+            return self.stage(layers.Dense, layers.Flatten()(values))
         if kind == "conv, normalised":
             for size in (first, 3, 3)[: int(rng.integers(2, 4))]:
                 values = self.stage(layers.Conv2D, values, size, normalised=True)

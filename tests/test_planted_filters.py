@@ -177,7 +177,8 @@ def test_what_is_true_is_told_by_least_squares() -> None:
     varying = np.flatnonzero(true.values.std(axis=0) > 0)
     for filter in varying[:4]:
         by = varying[varying != filter][:6]
-        design, target = true.values[:, by] - true.values[:, by].mean(axis=0), true.values[:, filter] - true.values[:, filter].mean()
+        centred = true.values - true.values.mean(axis=0)
+        design, target = centred[:, by], centred[:, filter]
         left = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
         assert unexplained(true.covariance, int(filter), by) == pytest.approx(left.std() / target.std(), rel=1e-4, abs=1e-6)
 
