@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import pytest
 
@@ -48,6 +50,66 @@ def test_activation_layers_are_named(layer: keras.Layer, name: str) -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="first"), layer])
     (site,) = choose(model, None)
     assert (site.tapped.name, site.activation) == (layer.name, name)
+
+
+def behind(*stack: keras.Layer, shape: tuple[int, ...] = (8, 8, 3)) -> tuple[str, str, str, bool]:
+    """Of a convolution and what comes after it: what is tapped, its activation, the normalisation that acts, and `direct`."""
+    model = keras.Sequential([keras.Input(shape), layers.Conv2D(4, 3, name="conv"), *stack])
+    (site,) = choose(model, "conv")
+    return site.tapped.name, site.activation, getattr(site.normalisation, "name", ""), site.direct
+
+
+def norm(**more: int) -> keras.Layer:
+    return layers.BatchNormalization(name="norm", **more)
+
+
+def act() -> keras.Layer:
+    return layers.ReLU(name="act")
+
+
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        (lambda: [act()], ("act", "relu", "", True)),
+        (lambda: [norm(), act()], ("act", "relu", "norm", True)),
+        (lambda: [norm(), layers.Dropout(0.5), layers.SpatialDropout2D(0.5), act()], ("act", "relu", "norm", True)),
+        (lambda: [layers.MaxPooling2D(), act()], ("act", "relu", "", True)),
+        (lambda: [norm(), layers.AveragePooling2D(2), layers.GaussianNoise(1), act()], ("act", "relu", "norm", True)),
+        # The normalisation does not act on what the weights give: nothing of it can be folded into them.
+        (lambda: [layers.MaxPooling2D(), norm(), act()], ("act", "relu", "", False)),
+        (lambda: [norm(), layers.BatchNormalization(), act()], ("act", "relu", "norm", False)),
+        (lambda: [layers.LayerNormalization(), act()], ("act", "relu", "", False)),
+        (lambda: [layers.GroupNormalization(2), act()], ("act", "relu", "", False)),
+        (lambda: [norm(axis=1), act()], ("act", "relu", "", False)),            # along the rows
+        # What comes next mixes the filters, or is no activation.
+        (lambda: [layers.Conv2D(4, 1, name="other"), act()], ("conv", "linear", "", True)),
+        (lambda: [norm()], ("conv", "linear", "", True)),
+        (lambda: [layers.UpSampling2D(), act()], ("conv", "linear", "", True)),
+    ],
+)  # fmt: skip
+def test_normalisation_dropout_and_pooling_may_stand_before_the_activation(stack: Any, expected: tuple[Any, ...]) -> None:
+    assert behind(*stack()) == expected
+
+
+def test_a_normalisation_along_the_filters_axis_is_told_by_the_data_format() -> None:
+    for axis, expected in ((1, ("norm", True)), (-1, ("", False))):
+        conv = layers.Conv2D(4, 3, data_format="channels_first", name="conv")
+        model = keras.Sequential([keras.Input((3, 8, 8)), conv, norm(axis=axis), act()])
+        (site,) = choose(model, "conv")
+        assert (getattr(site.normalisation, "name", ""), site.direct) == expected
+
+
+def test_what_is_added_first_has_no_activation_of_its_own() -> None:
+    inputs = keras.Input((8, 8, 4))
+    x = norm()(layers.Conv2D(4, 3, padding="same", name="conv")(inputs))
+    (site,) = choose(keras.Model(inputs, act()(layers.Add()([x, inputs]))), "conv")
+    assert (site.tapped.name, site.activation, site.normalisation, site.passing.everywhere) == ("conv", "linear", None, True)
+
+
+def test_a_layer_for_every_time_step_applies_its_own_activation() -> None:
+    model = keras.Sequential([keras.Input((5, 4)), layers.TimeDistributed(layers.Dense(3, "relu6"), name="each")])
+    (site,) = choose(model, None)
+    assert (site.tapped.name, site.activation, site.passing.high) == ("each", "relu6", 6.0)
 
 
 def test_names_patterns_lists_and_predicates() -> None:
