@@ -66,7 +66,10 @@ def test_evidence_and_severity_follow_the_set_of_dead_filters():
     (few,) = shown(desk, [health(0, "x..."), health(1, "x...")])
     assert (few.severity, few.view) == ("advice", "filters")
     assert few.text == "1 of 4 filters (0) rise above 0 for no sample of the probe"
-    assert few.evidence == {"dead": 1, "filters": 4, "share": 0.25, "causes": {"negative bias": 1}, "test": NEVER_POSITIVE}
+    assert few.evidence == {
+        "dead": 1, "filters": 4, "share": 0.25, "causes": {"negative bias": 1}, "test": NEVER_POSITIVE,
+        "effect": "changes no output of the probe",
+    }  # fmt: skip
     (half,) = shown(desk, [health(2, "xx.."), health(3, "xx..")])
     assert (half.id, half.severity, half.filters) == (few.id, "advice", (0, 1))
     (most,) = shown(desk, [health(4, "xxx."), health(5, "xxx.")])
