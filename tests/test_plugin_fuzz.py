@@ -16,7 +16,22 @@ from tensorboard_plugin_featwatch import catalogue
 from tensorboard_plugin_featwatch.queries import NotRecorded
 
 from featwatch import wire
-from featwatch.records import SEVERITIES, Alert, FeatureImages, FilterExemplars, Histograms, Journal, Record, SampleEvents
+from featwatch.development import fields_of, kinds
+from featwatch.records import (
+    KINDS,
+    SEVERITIES,
+    Alert,
+    FeatureImages,
+    FilterExemplars,
+    Histograms,
+    Journal,
+    Kernels,
+    Maps,
+    Record,
+    SampleEvents,
+    Similarity,
+    Specificity,
+)
 from tests.asked import RUN, STORY, Asked
 from tests.event_logs import entry, header
 from tests.memory_provider import MemoryProvider
@@ -52,6 +67,19 @@ AFTER_TRAINING: list[Record] = [
     FilterExemplars(
         epoch=0, layer=LAYER, samples=np.zeros((1, 1)), activation=np.ones((1, 1)), position=np.zeros((1, 1, 2)), input_shape=(4,)
     ),
+    Similarity(
+        epoch=0, layer=LAYER, **dict.fromkeys(("factor", "offset", "residual", "correlation", "unexplained"), np.ones(30)),
+        **dict.fromkeys(("group", "keep", "nearest"), np.zeros(30)), by=np.full(30, "both"), removable=np.ones(30) > 0,
+        terms=np.zeros((30, 3)), coefficients=np.zeros((30, 3)), weight_map=np.zeros((30, 2)), explained=(0.5, 0.1),
+    ),
+    Specificity(
+        epoch=0, layer=LAYER, means=np.ones((2, 30)), samples=np.ones(2), overall=np.ones(30),
+        **dict.fromkeys(("modality", "first", "second"), np.zeros(30)),
+    ),
+    Kernels(
+        epoch=0, layer=LAYER, pixels=np.zeros((2, 1, 6, 6)), inputs=np.zeros((2, 1)), largest=np.ones(2), covered=np.ones(2)
+    ),
+    Maps(epoch=0, layer=LAYER, samples=ONE, pixels=np.zeros((1, 6, 6, 2)), low=np.ones(2), high=np.ones(2), full_size=(9, 9)),
     SampleEvents(
         epoch=0, entries=({"kind": "flip", "sample": 1, "size": 0.5, "before": 0, "after": 1},), counts={"flip": 1}, since=0
     ),
@@ -65,6 +93,10 @@ STORED = [
     for record in [*RECORDS, *BY_STEP]
 ]
 RUNS = {"epochs": RUN, "steps": f"{RUN}/steps"}
+
+
+def test_every_kind_is_garbled_below() -> None:
+    assert KINDS.keys() - {record.kind for record in RECORDS} <= {"closing", "grid", "cka"}     # of the same parts as others
 
 
 @settings(max_examples=100, deadline=None)
@@ -93,6 +125,12 @@ def _check_answers(asked: Asked, described: dict[str, Any], victims: dict[str, s
         for layer in of_axis["series"].get("embedding", {}):
             with contextlib.suppress(NotRecorded):
                 decode_frame(asked.queries.trails(asked.source, RUN, described["generation"], layer, [0], axis).content)
+        layers = ((kind, layer) for kind in kinds() for layer in of_axis["series"].get(kind, {}))
+        for kind, layer in [one for one in layers if victims is None or wire.tag_of(*one) in victims.values()]:
+            with contextlib.suppress(NotRecorded):
+                asked_for = RUN, described["generation"], kind, layer, fields_of(kind), None, axis
+                records, damaged = decode_frame(asked.queries.development(asked.source, *asked_for).content)
+                assert len(records) == 1 and (victims is None or not damaged or axis in victims)
         for kind, layers in of_axis["series"].items():
             for place in {place for layer in layers.values() for place in of_axis["epochs"][layer]}:
                 frame = asked.queries.records(asked.source, RUN, described["generation"], kind, place, (), axis)
