@@ -11,8 +11,8 @@ from featwatch.layers import choose
 from featwatch.probe import Probe
 from featwatch.sketch import SKETCH_SIZE, distance_error
 from featwatch.taps import Reading, TapPass
-from featwatch.weights import filter_bias, filter_weights
-from tests.nets import EVERYTHING, functional, images, sequential
+from featwatch.weights import filter_bias, filter_weights, inputs_per_filter
+from tests.nets import EVERYTHING, INPUTS, functional, images, sequential
 
 layers = keras.layers
 
@@ -109,6 +109,34 @@ def test_mixed_precision_is_read_as_float32() -> None:
     assert all(array.dtype == np.float32 for array in reading.layers["conv"].values())
 
 
+def test_what_enters_is_read_by_channel_whatever_the_data_format() -> None:
+    model = keras.Sequential([keras.Input((3, 7, 5)), layers.Conv2D(4, 3, data_format="channels_first", name="conv")])
+    x, _ = images(20, (3, 7, 5))
+    x *= np.array([1, 2, -3], np.float32)[:, None, None]
+    got = read(model, Probe(x))[0].layers["conv"]
+    np.testing.assert_array_equal(got["input_channel_minimum"], x.min((0, 2, 3)))
+    np.testing.assert_array_equal(got["input_channel_maximum"], x.max((0, 2, 3)))
+    np.testing.assert_allclose(got["input_channel_mean"], x.mean((0, 2, 3)), rtol=1e-5)
+
+
+def test_what_enters_is_left_out_where_it_is_no_row_of_numbers_for_each_sample() -> None:
+    """Whole numbers; several tensors; other rows than leave the layer."""
+    inputs = keras.Input((6,), dtype="int32")
+    words = layers.Embedding(10, 4, name="words")(inputs)
+    apart = layers.Lambda(lambda x: keras.ops.reshape(x, (-1, 4)), output_shape=(4,), name="apart")(words)
+    joined = layers.Lambda(lambda x: keras.ops.reshape(x, (-1, 6, 4)), output_shape=(6, 4), name="joined")(apart)
+    outputs = layers.Dense(2, name="scores")(layers.Flatten()(layers.Add(name="sum")([joined, words])))
+    model = keras.Model(inputs, outputs)
+    probe = Probe(np.random.default_rng(0).integers(0, 10, (10, 6)).astype(np.int32))
+    names = ("words", "joined", "sum", "scores")
+    taps = TapPass(model, {site: ("mean", *INPUTS) for site in choose(model, names)}, len(probe))
+    taps.prepare(next(iter(probe.batches()))[0])
+    found = taps.read(probe.batches()).layers
+    assert {name: sorted(found[name]) for name in names} == {
+        **dict.fromkeys(("words", "joined", "sum"), ["mean"]), "scores": sorted(("mean", *INPUTS)),
+    }  # fmt: skip
+
+
 def test_a_model_that_cannot_be_compiled_is_read_without_jit() -> None:
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Resizing(5, 5, interpolation="bicubic")(inputs)        # has no XLA kernel
@@ -145,6 +173,20 @@ def test_weights_have_one_row_per_filter(layer: keras.Layer, shape: tuple[int, .
     kernel.assign(values)
     changed = np.abs(keras.ops.convert_to_numpy(layer(x)) - before).reshape(-1, filters).max(axis=0)
     assert changed[1] > 1e-3 and np.delete(changed, 1).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (layers.Dense(3), (5,), 5), (layers.Conv1D(3, 2), (6, 4), 4), (layers.Conv2D(6, 3, groups=2), (6, 6, 4), 2),
+        (layers.Conv2DTranspose(3, 2), (4, 4, 5), 5), (layers.DepthwiseConv2D(2, depth_multiplier=2), (4, 4, 3), 1),
+        (layers.TimeDistributed(layers.Dense(3)), (4, 5), 5), (layers.SeparableConv2D(3, 2), (4, 4, 5), 0),
+        (layers.EinsumDense("abc,cde->abde", (None, 3, 2)), (4, 5), 0), (layers.ReLU(), (5,), 0),
+    ],
+)  # fmt: skip
+def test_how_many_channels_a_filter_looks_at(layer: keras.Layer, shape: tuple[int, ...], expected: int) -> None:
+    keras.Sequential([keras.Input(shape), layer])
+    assert inputs_per_filter(layer) == expected
 
 
 def test_a_layer_without_a_kernel_has_no_rows() -> None:
