@@ -80,6 +80,17 @@ def test_it_is_what_a_plain_loop_says(seed: int, margin: float):
         assert set(found.modality) == {-1, 0, 1, 2}         # nothing of it was trivial
 
 
+@pytest.mark.parametrize("each", [2, 3, 4])
+def test_with_few_samples_of_a_class_it_is_what_a_plain_loop_says(each: int):
+    rng = np.random.default_rng(each)
+    labels = np.repeat(np.arange(5), each).astype(np.int32)
+    values = np.maximum(rng.exponential(size=(5, 400))[labels] + rng.normal(0, 1 / each, (len(labels), 400)), 0)
+    found = specific_units(values, labels)
+    said = by_a_loop(values, labels, np.zeros_like(values), 0.4)
+    np.testing.assert_array_equal(found.modality, [one["modality"] for one in said])
+    assert {0, 1} <= set(found.modality)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.25, 3.0, 1000.0]))
 def test_neither_the_scale_nor_the_order_of_the_samples_matters(seed: int, scale: float):
@@ -149,9 +160,10 @@ def test_a_class_that_counts_gets_more_above_zero_than_the_others(seed: int):
 
 def test_the_reduction_is_the_mean_below_zero():
     values = np.random.default_rng(0).normal(size=(7, 4, 5, 3)).astype(np.float32)
-    about = About(Sketch.of_length(1), 7)
     expected = np.maximum(-values, 0).mean(axis=(1, 2))
-    np.testing.assert_allclose(reductions.below_zero(tf.constant(values), about).numpy(), expected, rtol=1e-6)
+    for bounds in (Passing(), Passing(-0.99, 0.99), Passing(gap=0.01)):
+        about = About(Sketch.of_length(1), 7, passing=bounds)
+        np.testing.assert_allclose(reductions.below_zero(tf.constant(values), about).numpy(), expected, rtol=1e-6)
     rectified = np.maximum(values, 0)
     for given_to in (about, About(Sketch.of_length(1), 7, passing=Passing(low=0.0))):
         np.testing.assert_array_equal(reductions.below_zero(tf.constant(rectified), given_to).numpy(), np.zeros((7, 3)))

@@ -68,7 +68,7 @@ def specific_units(
     degrees = np.maximum(counts - 1, 1)[:, None]
     error = np.sqrt(scatter / degrees / counts[:, None])
     below = np.zeros_like(overall)
-    if below_zero is not None:
+    if below_zero is not None and below_zero.any():
         below = (np.add.reduceat(below_zero[known][order].astype(np.float64), starts, axis=0) / counts[:, None]).mean(axis=0)
     defined = finite & (overall > 0) & (below <= margin * overall)
 
