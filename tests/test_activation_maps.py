@@ -44,6 +44,7 @@ def averaged(maps: np.ndarray, cell: int) -> np.ndarray:
 def assert_shows(record: Maps, maps: np.ndarray) -> None:
     """The record's numbers are these maps of its samples, (shown, rows, columns, filters), within half a step."""
     assert record.pixels.shape == maps.shape
+    np.testing.assert_allclose(record.values, values_of(record), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(record.low, maps.min(axis=(0, 1, 2)), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(record.high, maps.max(axis=(0, 1, 2)), rtol=1e-5, atol=1e-6)
     assert (np.abs(values_of(record) - maps) <= (record.high - record.low) / 509 + 1e-5).all()

@@ -47,6 +47,7 @@ def test_weights_come_back_and_the_strongest_inputs_are_shown(shape: tuple[int, 
     record = recorded(kernel)
     assert record is not None and record.channels == shape[-2] and record.note == "" and record.epoch == 3
     weights = weights_of(record)
+    np.testing.assert_allclose(record.weights, weights, rtol=1e-5)
     plane = kernel if kernel.ndim == 4 else kernel[None]
     for f in range(shape[-1]):
         energy = [float(np.sum(np.square(plane[..., c, f].astype(float)))) for c in range(shape[-2])]

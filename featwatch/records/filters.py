@@ -177,15 +177,15 @@ class Similarity(Record):
 class Specificity(Record):
     """Which classes each filter answers to: its mean activation by class (row H6).
 
-    A filter is specific to a class when its mean over the samples of the class exceeds its mean over all
-    by more than 40 %.
+    A filter is specific to a class when its mean over the samples of the class exceeds the mean over all classes
+    by more than 40 %, and by more than chance.  Where nothing tells classes, there are none here, and `note` says why.
     """
 
     kind: ClassVar[str] = "specificity"
     headlines: ClassVar[tuple[str, ...]] = ("unimodal_share", "bimodal_share")
 
-    means: np.ndarray = array("float32", "classes", "filters")  # NaN for a class without samples
-    overall: np.ndarray = array("float32", "filters")           # mean over the labelled samples
+    means: np.ndarray = array("float32", "classes", "filters")  # NaN: no samples, or left out of very many: `note`
+    overall: np.ndarray = array("float32", "filters")           # mean of the classes' means
     samples: np.ndarray = array("int32", "classes")             # labelled so
     modality: np.ndarray = array("int32", "filters")            # to how many classes: 1, 2; 0 = none or more; −1 = undefined
     first: np.ndarray = array("int32", "filters")               # the class with the largest mean among them; −1 = none
@@ -212,11 +212,17 @@ class Kernels(Record):
     kind: ClassVar[str] = "kernels"
 
     pixels: np.ndarray = array("uint8", "filters", "shown", "rows", "columns")      # weight = (pixel − 128) / 127 · `largest`
-    inputs: np.ndarray = array("int32", "filters", "shown")     # the input channel of each
+    # The input channel of each; of a grouped convolution counted within the filter's group.
+    inputs: np.ndarray = array("int32", "filters", "shown")
     largest: np.ndarray = array("float32", "filters")           # largest |weight| of the filter
     covered: np.ndarray = array("float32", "filters")           # share of the filter's energy that is shown
     channels: int = 0                                           # input channels in all
     note: str = ""
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(filters, shown, rows, columns) float32: the weights, within `largest` / 254; NaN where one is not finite."""
+        return (self.pixels - np.float32(128)) / np.float32(127) * self.largest[:, None, None, None]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -234,6 +240,11 @@ class Maps(Record):
     reach: np.ndarray = array("float32", "filters", optional=True)
     full_size: tuple[int, ...] = ()                             # rows and columns of the whole map
     note: str = ""
+
+    @property
+    def values(self) -> np.ndarray:
+        """(shown, rows, columns, filters) float32: the activations, within (`high` − `low`) / 510; NaN: one is not finite."""
+        return self.low + self.pixels / np.float32(255) * (self.high - self.low)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
