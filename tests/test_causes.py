@@ -77,6 +77,12 @@ def test_padding_adds_zeros_to_the_inputs(lowest, highest):
     assert named(layer)[0] == ["unexplained"]
 
 
+def test_a_bias_that_holds_down_what_negative_inputs_would_lift():
+    """Its weights are all negative, but of inputs down to −1 they make 3: it is the bias that keeps it off."""
+    layer = Layer(weights=np.array([[-1.0, -2.0]]), bias=np.array([-9.0]), passing=RELU, entered=within(-1.0, 1.0))
+    assert named(layer) == [["negative bias"], [True]]
+
+
 def test_signs_prove_nothing_where_something_else_comes_in_between():
     """Another layer between weights and activation; filters that are no sums of what enters; another activation."""
     layer = Layer(weights=WEIGHTS, bias=BIAS, passing=RELU, entered=within(0.0, 1.0, 0.5))
@@ -156,6 +162,7 @@ def test_a_proven_cause_holds_for_every_input_within_the_bounds(seed, lowest, re
         ([1.0, -2.0], -1.0, "negative weights"),        # both, the weights three times as much
         ([1.0, -2.0], -6.0, "negative bias"),           # both, the bias twice as much
         ([1.0, -2.0], -2.0, "unexplained"),             # both about as much
+        ([1.0, -2.0], -4.0, "unexplained"),
         ([1.0, 1.0], 1.0, "unexplained"),               # neither
     ],
 )  # fmt: skip

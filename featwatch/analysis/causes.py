@@ -151,7 +151,7 @@ class _Examination:
         negative = np.minimum(self._acting, 0).sum(axis=1)
         reach = _times(positive, max(highest, 0.0)) + _times(negative, min(lowest, 0.0))      # padding adds zeros
         sure = reach + self._bias <= self._layer.passing.knee
-        yield "negative weights", sure & (positive == 0) & (reach <= 0) & (self._bias <= 0)
+        yield "negative weights", sure & (positive == 0) & (reach <= 0)
         yield "negative bias", sure & (reach > 0)
 
     def _leanings(self) -> Iterator[tuple[str, np.ndarray]]:
