@@ -55,7 +55,7 @@ def test_what_a_near_double_leaves_is_the_noise_that_was_planted(noise: float) -
         assert found.keep[[2, 5]].tolist() == [5, 5]    # the larger variance
         assert found.residual[2] == pytest.approx(noise, abs=1e-6) and found.residual[5] == 0
         assert found.factor[2] == pytest.approx((1 - noise**2) / 3, rel=1e-6)
-        assert set(found.by) == {"", "activations"}
+        assert found.by[[2, 5]].tolist() == ["activations", "activations"] and set(found.by) == {"", "activations"}
 
 
 def test_a_chain_of_likeness_is_no_group() -> None:
@@ -64,6 +64,14 @@ def test_a_chain_of_likeness_is_no_group() -> None:
     pairs[[0, 1, 1, 2, 2, 3], [1, 0, 2, 1, 3, 2]] = True        # 0–1–2–3
     keep = kept(pairs, np.array([9.0, 1, 1, 1, 1]))
     assert keep.tolist() == [1, 1, 1, 3, 4] and numbered(keep).tolist() == [0, 0, 0, -1, -1]
+
+
+def test_the_most_multiples_are_counted_among_those_that_are_left() -> None:
+    """A takes 3, 4, 5; so B is left with 6 alone, and C, with 6 and 7, comes first."""
+    pairs = np.zeros((9, 9), bool)
+    for stays, others in ((0, [3, 4, 5, 8]), (1, [3, 4, 6]), (2, [6, 7])):
+        pairs[stays, others] = pairs[others, stays] = True
+    assert kept(pairs, np.ones(9)).tolist() == [0, 1, 2, 0, 0, 0, 2, 2, 0]
 
 
 def test_what_was_removed_before_is_removed_again() -> None:
@@ -152,6 +160,13 @@ def test_sums_that_nearly_cancel_are_not_believed() -> None:
     alone = multiples(facts, np.zeros((6, 6), bool), None)
     found = sums(facts, alone, 3, RESIDUAL)
     assert found.removable[:2].sum() == 1 and not found.removable[2]
+    values[:, 1] = values[:, 0] + 0.03 * rng.normal(size=1000)
+    values[:, 2] = values[:, 1] - values[:, 0]
+    correlation = np.corrcoef(values.T)
+    found = combinations(correlation, 3, RESIDUAL)
+    assert found.unexplained[2] < 1e-6 and found.uncertain[2] > RESIDUAL**2 > found.uncertain[0]
+    assert not removable(correlation, found, np.arange(6) == 2, RESIDUAL)[1].any()
+    assert removable(correlation, found, np.arange(6) == 0, RESIDUAL)[1].any()
 
 
 @settings(max_examples=40, deadline=None)
