@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from featwatch.records import Histograms
+from featwatch.records import Histograms, LayerHealth, Similarity, Specificity
 from featwatch.writers import EventFileWriter
 from tests.browsers import Tab, chromium, colours
 from tests.synthetic import Story, write_log
+from tests.synthetic_filters import Deeds
 from tests.tensorboards import tensorboards
 
 pytestmark = pytest.mark.browser
@@ -34,6 +36,7 @@ def shown(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     write_log(logs / "whole", layers=3, epochs=EPOCHS, samples=60, filters=48, names=NAMES, histograms=True)
     write_log(logs / "bare", layers=1, epochs=1, samples=12)
     write_log(logs / "crowd", layers=1, epochs=1, samples=30, filters=700, names=("crowd",), histograms=True)
+    write_log(logs / "deeds", layers=3, epochs=EPOCHS, samples=60, filters=48, names=NAMES, deeds=Deeds())
     writer = EventFileWriter(logs / "gaps", 0)
     writer.write(story.session(0, 0.0))
     writer.write(story.probe(0))
@@ -76,6 +79,18 @@ def open_view(browser: Browser, shown: str) -> Iterator[Opening]:
     yield opening
     for context in contexts:
         context.close()
+
+
+def told(story: Story, kind: type, layer: str = "wide", epoch: int = EPOCHS) -> Any:
+    """What is recorded of a layer in the run "deeds"."""
+    number = NAMES.index(layer)
+    return next(record for record in Deeds().of_layer(story, number, epoch) if isinstance(record, kind))
+
+
+def selected(tab: Tab) -> set[int]:
+    """The filters that the table marks, of those in sight."""
+    rows = tab.frame.locator("[data-testid=filters-table] [data-filter][aria-selected=true]")
+    return {int(row) for row in rows.evaluate_all("rows => rows.map((row) => row.dataset.filter)")}
 
 
 def recorded(story: Story, layer: str, epoch: int = EPOCHS) -> Histograms:
@@ -230,4 +245,147 @@ def test_what_is_missing_or_spoilt_is_said_with_a_way_on(open_view: Opening) -> 
     tab.at("filters-histograms").click()
     said.wait_for()
     assert "cannot be read" in said.inner_text()
+    assert tab.errors == []
+
+
+def test_dragging_over_the_map_of_weights_selects_those_filters_everywhere(story: Story, open_view: Opening) -> None:
+    plane = told(story, Similarity).weight_map[:, 0]
+    middle = (plane.min() + plane.max()) / 2
+    tab = open_view("deeds", "wide", "health")
+    field = tab.at("filters-map")
+    field.wait_for()
+    tab.page.wait_for_timeout(600)                                   # the marks have arrived
+    box = field.bounding_box()
+    tab.page.mouse.move(box["x"] + 2, box["y"] + 2)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 30, steps=5)
+    tab.page.mouse.up()
+    left = set(np.flatnonzero(plane < middle).tolist())
+    assert f"{len(left)} filters selected" in tab.at("filter-card").inner_text()
+    everyone = set(range(48))
+    for top in range(0, 48 * 24, 120):                               # the table holds only the rows in sight
+        tab.at("filters-table").evaluate("(e, top) => (e.scrollTop = top)", top)
+        tab.page.wait_for_timeout(60)
+        rows = tab.frame.locator("[data-testid=filters-table] [data-filter]")
+        seen = {int(row) for row in rows.evaluate_all("rows => rows.map((row) => row.dataset.filter)")}
+        assert selected(tab) == left & seen
+        everyone -= seen
+    assert not everyone
+    tab.page.keyboard.press("Escape")
+    tab.page.wait_for_timeout(100)
+    assert tab.at("filter-card").count() == 0 and selected(tab) == set()
+    assert tab.errors == []
+
+
+def test_a_card_says_what_a_filter_is_a_double_or_a_sum_of_and_leads_there(story: Story, open_view: Opening) -> None:
+    record, health = told(story, Similarity), told(story, LayerHealth)
+    total = int(np.flatnonzero(record.removable & (record.terms[:, 0] >= 0))[0])
+    terms = [int(term) for term in record.terms[total] if term >= 0]
+    double = int(np.flatnonzero((record.group >= 0) & (record.keep != np.arange(48)))[0])
+    tab = open_view("deeds", "wide", "health")
+    tab.at("filters-table").locator("[data-key=index]").click()
+
+    def choose(filter_: int) -> str:
+        tab.at("filters-table").evaluate("(e, top) => (e.scrollTop = top)", 24 * filter_)
+        tab.at("filters-table").locator(f"[data-filter='{filter_}']").click()
+        tab.page.mouse.move(5, 5)
+        tab.frame.locator(f"[data-testid=filter-card][data-filter='{filter_}']").wait_for()
+        return str(tab.at("filter-card").inner_text())
+
+    card = choose(total)
+    assert "A sum of others" in card and f"leaves {100 * record.unexplained[total]:.1f} %" in card
+    tab.at("filter-card").locator("button.link").nth(1).click()
+    tab.frame.locator(f"[data-testid=filter-card][data-filter='{terms[1]}']").wait_for()
+    assert f"A double: {record.factor[double]:.3g}" in choose(double)
+    dead = int(np.flatnonzero(health.dead)[0])
+    card = choose(dead)
+    assert f"Dead: {health.cause[dead]}" in card and ("proven" in card) == bool(health.proven[dead])
+    tab.at("life-line").wait_for()
+    deaths = [epoch for epoch in range(1, EPOCHS + 1) if dead in told(story, LayerHealth, epoch=epoch).died]
+    words = tab.at("life-line").inner_text().lower()
+    assert all(f"died at {epoch}" in words for epoch in deaths)
+    assert tab.errors == []
+
+
+def test_classes_are_drawn_as_multiples_and_specific_filters_come_first(story: Story, open_view: Opening) -> None:
+    record = told(story, Specificity)
+    one = np.flatnonzero(record.modality == 1)
+    strength = record.means[record.first, np.arange(48)] / np.where(record.overall > 0, record.overall, 1)
+    order = sorted(one, key=lambda f: (record.first[f], -strength[f]))
+    tab = open_view("deeds", "wide", "classes")
+    rows = tab.at("class-rows")
+    rows.wait_for()
+    tab.page.mouse.move(5, 5)
+    tab.page.wait_for_timeout(300)
+    tall = int(rows.get_attribute("data-row-height"))
+    pixels, width = tab.pixels("class-rows").astype(int), rows.bounding_box()["width"]
+    cell = min(72, (width - 48 - 104) / 10)
+    for row, filter_ in enumerate(order[: min(len(order), 12)]):
+        for label in range(10):
+            ratio = record.means[label, filter_] / record.overall[filter_]
+            red, _, blue = pixels[row * tall + tall // 2, round(48 + label * cell + cell * 0.25)]
+            if abs(ratio - 1) > 0.1:
+                assert (red > blue) == (ratio > 1), (filter_, label, ratio)
+    box = rows.bounding_box()
+    tab.page.mouse.click(box["x"] + 100, box["y"] + tall // 2)
+    card = tab.at("filter-card")
+    card.wait_for()
+    assert card.get_attribute("data-filter") == str(order[0])
+    assert f"class {record.first[order[0]]}" in card.inner_text()
+    assert tab.at("class-curves").locator("circle.specific").count() == 1
+    assert tab.errors == []
+
+
+def test_development_shows_every_epoch_and_a_click_goes_there(story: Story, open_view: Opening) -> None:
+    tab = open_view("deeds", "wide", "development")
+    rows = tab.at("development-rows")
+    rows.wait_for()
+    tab.until(lambda s: tab.at("development").get_attribute("data-epochs") == str(EPOCHS + 1), 20)
+    tab.page.mouse.move(5, 5)
+    tab.page.wait_for_timeout(300)
+    tall, cell = int(rows.get_attribute("data-row-height")), float(tab.at("development").get_attribute("data-cell"))
+    pixels = tab.pixels("development-rows").astype(int)
+    drawn, values = [], []
+    for epoch in range(EPOCHS + 1):
+        health = told(story, LayerHealth, epoch=epoch)
+        for row in range(min(48, pixels.shape[0] // tall)):
+            if not health.dead[row]:
+                colour = pixels[row * tall + tall // 2, round(52 + (epoch + 0.75) * cell)]
+                drawn.append(colour.sum())
+                values.append(health.active_fraction[row])
+    assert np.corrcoef(np.argsort(np.argsort(drawn)), np.argsort(np.argsort(values)))[0, 1] > 0.99   # brighter is more active
+    box = rows.bounding_box()
+    tab.page.mouse.click(box["x"] + 52 + 1.5 * cell, box["y"] + 3.5 * tall)
+    tab.until(lambda s: s["epoch"] == 1)
+    assert tab.at("filter-card").get_attribute("data-filter") == "3"
+    tab.page.mouse.move(5, 5)
+    rows.focus()
+    tab.page.keyboard.press("ArrowDown")                             # a key moves the selection, not the playhead
+    assert tab.at("filter-card").get_attribute("data-filter") == "4" and tab.state()["epoch"] == 1
+    assert tab.errors == []
+
+
+def test_an_alert_leads_to_its_filters(story: Story, open_view: Opening) -> None:
+    spare = np.flatnonzero(told(story, Similarity).removable)
+    tab = open_view("deeds", "scores", "maxima")
+    tab.at("tab-overview").click()
+    if tab.at("all-alerts").count():
+        tab.at("all-alerts").click()
+    words = f"{len(spare)} of 48 filters of wide say what others say"
+    tab.frame.locator("[data-testid=alert]", has_text=words).locator("button").first.click()
+    tab.at("filters-map").wait_for()
+    assert tab.state()["layer"] == "wide"
+    assert f"{len(spare)} filters selected" in tab.at("filter-card").inner_text()
+    assert tab.errors == []
+
+
+def test_a_run_without_similarity_classes_or_deaths_says_how_to_have_them(open_view: Opening) -> None:
+    tab = open_view("bare", "block1/conv1", "health")
+    tab.at("why-absent").wait_for()
+    assert "fw.FilterSimilarity()" in tab.at("empty-state").inner_text()
+    tab.at("filters-classes").click()
+    tab.at("empty-state").get_by_text("No class means").wait_for()
+    assert "fw.ClassSpecificity()" in tab.at("empty-state").inner_text()
+    tab.at("filters-development").click()
+    tab.at("development-rows").wait_for()                            # health alone is enough for it
     assert tab.errors == []

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { normaliseRun } from "../src/api/normalise";
 import type { Alert, FrameRecord, RunEntry } from "../src/api/types";
-import { alertMarks, alertsByLayer, checks, jump, openAlerts, prunable, resolvedAlerts } from "../src/model/alerts";
+import { alertMarks, alertsByLayer, checks, filterViewOf, jump, openAlerts, prunable, resolvedAlerts } from "../src/model/alerts";
 import { costOf } from "../src/model/cost";
 import { handleKey } from "../src/model/keys";
 import { Page } from "../src/model/page.svelte";
@@ -111,6 +111,18 @@ describe("a jump", () => {
     page.playing = true;
     jump(page, alert({ layer: "conv1", filters: [3, 7], updated: 2 }));
     expect([page.layer, page.epoch, page.tab, page.filters, page.playing]).toEqual(["conv1", 2, "filters", [3, 7], false]);
+  });
+
+  it("shows filters in the view that tells what the alert is about, where there is a record for it", () => {
+    const all = () => true;
+    expect(["dead filters", "redundant filters", "negligible energy"].map((kind) => filterViewOf(kind, all))).toEqual(["health", "health", "health"]);
+    expect(["saturated units", "linear activation", "noisy kernels"].map((kind) => filterViewOf(kind, all))).toEqual(["histograms", "histograms", "kernels"]);
+    expect(filterViewOf("noisy kernels", () => false)).toBe("health");
+    expect([filterViewOf("x", all, "development"), filterViewOf("x", all, "no such view")]).toEqual(["development", "health"]);
+    jump(page, alert({ kind: "noisy kernels", view: "filters" }));
+    expect(page.settings.filterView).toBe("health"); // this run has no kernels
+    jump(page, alert({ view: "filters/development" }));
+    expect([page.tab, page.settings.filterView]).toEqual(["filters", "development"]);
   });
 
   it("goes to epochs from the axis of steps, for alerts speak of them", () => {

@@ -90,9 +90,9 @@ export function alertMarks(alerts: readonly Alert[]): AlertMark[] {
   return [...marks.values()].sort((a, b) => a.epoch - b.epoch);
 }
 
-/** Which view of filters shows what an alert is about: the one it names, else by its kind. */
-export function filterViewOf(kind: string, named = ""): FilterView {
-  const wanted = named || (/kernel/.test(kind) ? "kernels" : /saturat|linear/.test(kind) ? "histograms" : "health");
+/** Which view of filters shows what an alert is about: the one it names, else by its kind, where there is a record for it. */
+export function filterViewOf(kind: string, recorded: (kind: string) => boolean, named = ""): FilterView {
+  const wanted = named || (/kernel/.test(kind) && recorded("kernels") ? "kernels" : /saturat|linear/.test(kind) && recorded("histograms") ? "histograms" : "health");
   return FILTER_VIEWS.find((view) => view === wanted) ?? "health";
 }
 
@@ -105,7 +105,7 @@ export function jump(page: Page, alert: Alert): void {
   if (page.axis === "epochs") page.goTo(alert.updated);
   const [tab, view] = alert.view.split("/") as [Tab, string?];
   if (page.tabs.includes(tab)) page.set("tab", tab);
-  if (tab === "filters") page.set("filterView", filterViewOf(alert.kind, view));
+  if (tab === "filters") page.set("filterView", filterViewOf(alert.kind, (kind) => page.recorded(kind, alert.layer).length > 0, view));
   page.filters = page.layer === alert.layer ? [...alert.filters] : [];
 }
 
