@@ -121,11 +121,20 @@ def _together(operation: Any, reads: Sequence[Channels], given: Shape) -> Passed
         return None
     merged = _MERGED.get(name, "combined with others'")
     why = f"its output is {merged} ({operation.name})"
-    shape = max((read.shape for read in full), key=lambda sizes: (len(sizes), None not in sizes))
-    after = replace(full[0], shape=shape if None in given else given, axis=axis, from_input=from_input)
+    after = replace(full[0], shape=_broadcast(reads, given), axis=axis, from_input=from_input)
     if all(read.like(full[0]) for read in full):
         return Passed(after, why if narrow else "", narrow)
     return Passed(replace(after, made_by=(id(operation),), share=_largest(full)), why, reads)
+
+
+def _broadcast(reads: Sequence[Channels], given: Shape) -> Shape:
+    """The shape of what values of these shapes are spread to, where the graph leaves it open."""
+    shape = list(given)
+    for at, size in enumerate(given):
+        sizes = [read.shape[at - len(given)] for read in reads if len(read.shape) >= len(given) - at]
+        if size is None and (None not in sizes or max(each or 0 for each in sizes) > 1):
+            shape[at] = max(each or 0 for each in sizes)
+    return tuple(shape)
 
 
 def _concatenated(operation: Any, reads: Sequence[Channels], given: Shape, from_input: bool) -> Passed | None:

@@ -320,14 +320,16 @@ def test_what_a_layer_holds_beside_its_kernel_is_not_guessed():
 def test_a_size_that_the_model_leaves_open_is_that_of_the_samples():
     def build(x: Any) -> Any:
         x = layers.MaxPooling2D()(layers.Conv2D(4, 3, padding="same", activation="relu")(x))
+        squeezed = layers.GlobalAveragePooling2D(keepdims=True)(layers.ZeroPadding2D()(x))
+        x = layers.Multiply()([layers.Concatenate()([x, x]), layers.Conv2D(8, 1, activation="sigmoid")(squeezed)])
         return scores(layers.GlobalAveragePooling2D()(layers.Conv2D(5, 3)(x)))
 
     free, fixed = model_of(build, None, None, 1), model_of(build, 12, 10, 1)
     given = [(e.multiply_adds, e.filter_multiply_adds) for e in economies(free, (12, 10, 1)).values()]
     assert given == [(e.multiply_adds, e.filter_multiply_adds) for e in economies(fixed).values()]
     first, *_ = economies(free).values()
-    assert (first.multiply_adds, first.filter_multiply_adds, first.filter_parameters) == (-1, -1, 9 + 1 + 9 * 5)
-    assert first.note == OPEN_SIZE
+    assert (first.multiply_adds, first.filter_multiply_adds, first.filter_parameters) == (-1, -1, 9 + 1)
+    assert first.note.endswith(OPEN_SIZE)
 
 
 def test_channels_may_come_first():
