@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 
 LEAST_BYTES = 64        # smaller arrays are not worth an entry
+SEARCHED_BYTES = 1 << 17    # of elements of several bytes; beyond, runs alone are looked for
 WORTH = 0.9             # of its size: what takes more is left as it is
 _MANTISSA = 24          # significant bits of a float32, with the one that is not stored
 
@@ -38,16 +39,24 @@ def packed(array: np.ndarray) -> bytes | None:
     """The array's bytes, packed; None where that saves less than a tenth.
 
     First the lowest byte of every element, then the next one and so on, as HDF5's shuffle filter has it; then
-    deflated as by zlib.  What is left once equal bytes are in a row are digits that do not recur: of elements
-    of several bytes only runs are looked for, which is as small as a thorough search and three times as fast.
+    deflated as by zlib, in the smaller of two ways.  Of most measured numbers only runs of equal bytes recur, and
+    looking for these alone finds them three times as fast; of shares and pictures there is more to be found, which
+    is looked for in what is small enough.
     """
     if array.nbytes < LEAST_BYTES:
         return None
-    size = array.itemsize
-    rows = np.ascontiguousarray(array).view(np.uint8).reshape(-1, size)
-    deflater = zlib.compressobj(4 if size == 1 else 6, strategy=zlib.Z_DEFAULT_STRATEGY if size == 1 else zlib.Z_RLE)
-    made = deflater.compress(np.ascontiguousarray(rows.T).tobytes()) + deflater.flush()
+    rows = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.itemsize)
+    shuffled = np.ascontiguousarray(rows.T).tobytes()
+    ways = [_deflated(shuffled, zlib.Z_RLE)] if array.itemsize > 1 else []
+    if not ways or array.nbytes <= SEARCHED_BYTES:
+        ways.append(_deflated(shuffled, zlib.Z_DEFAULT_STRATEGY))
+    made = min(ways, key=len)
     return made if len(made) <= WORTH * array.nbytes else None
+
+
+def _deflated(content: bytes, strategy: int) -> bytes:
+    deflater = zlib.compressobj(4, strategy=strategy)
+    return deflater.compress(content) + deflater.flush()
 
 
 def unpacked(blob: bytes, itemsize: int, count: int) -> bytes:
