@@ -20,6 +20,8 @@ export interface KernelSheet {
   inputs: Int32Array;
   /** Largest |weight| of each filter. */
   largest: Float32Array;
+  /** Of all filters; 0 where none is known. */
+  layerLargest: number;
   /** Share of each filter's energy that is shown. */
   covered: Float32Array;
   /** Input channels in all. */
@@ -34,10 +36,11 @@ export function kernelsOf(record: FrameRecord): KernelSheet | null {
   const [filters = 0, shown = 0, rows = 0, columns = 0] = pixels.shape;
   if (!(filters * shown * rows * columns)) return null;
   const numbers = (array: typeof largest) => (array?.values instanceof Float32Array && array.values.length === filters ? array.values : new Float32Array(filters).fill(NaN));
+  const most = numbers(largest);
   return {
     epoch: record.epoch, filters, shown, rows, columns, pixels: pixels.values,
     inputs: inputs?.values instanceof Int32Array && inputs.values.length === filters * shown ? inputs.values : Int32Array.from({ length: filters * shown }, (_, i) => i % shown),
-    largest: numbers(largest), covered: numbers(covered), channels: Math.max(whole(record.fields.channels), shown), note: text(record.fields.note),
+    largest: most, layerLargest: most.reduce((found, value) => (value > found ? value : found), 0), covered: numbers(covered), channels: Math.max(whole(record.fields.channels), shown), note: text(record.fields.note),
   };
 }
 
@@ -62,12 +65,9 @@ export function shareOf(sheet: KernelSheet, filter: number, place: number): numb
   return all > 0 ? ((sums[place] ?? 0) / all) * sheet.covered[filter]! : NaN;
 }
 
-/** The largest |weight| of the layer; 0 where none is known. */
-export const layerLargest = ({ largest }: KernelSheet): number => largest.reduce((most, value) => (value > most ? value : most), 0);
-
 /** What full colour stands for in a filter's picture. */
 export function fullScale(sheet: KernelSheet, filter: number, scale: KernelScale): number {
-  return scale === "filter" ? (sheet.largest[filter] ?? NaN) : layerLargest(sheet);
+  return scale === "filter" ? (sheet.largest[filter] ?? NaN) : sheet.layerLargest;
 }
 
 /** How strong a filter's colours are: its largest weight in terms of what full colour stands for. */
