@@ -10,6 +10,9 @@ import numpy as np
 
 # A deviation below this share of the mean is what float32 rounds off, not what a filter says.
 CONSTANT = 1e-5
+# Nor is a variance below this one: squares of such distances fall out of float32, in which they are summed up, and what is
+# left of the filter's covariances goes beyond any correlation.  A GELU far below 0 gives deviations of 1e-35.
+FAINT = 1e-30
 # What float32 leaves of a correlation: measured up to 1.1e-6 on 17,000 rows of rectified values.
 ROUNDING = 1e-6
 ROWS_PER_NUMBER = 10        # rows for each number that is fitted, at least
@@ -62,7 +65,7 @@ def moments(mean: np.ndarray, covariance: np.ndarray, rows: int, minimum: np.nda
     variance = np.diag(covariance).copy()
     with np.errstate(invalid="ignore", over="ignore"):
         largest = np.maximum(np.abs(maximum.astype(np.float64) - mean), np.abs(minimum.astype(np.float64) - mean)) ** 2
-    varies = (variance > np.square(CONSTANT * mean)) & (variance > np.finfo(np.float64).tiny) & np.isfinite(largest)
+    varies = (variance > np.square(CONSTANT * mean)) & (variance > FAINT) & np.isfinite(largest)
     scale = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
     correlation = np.clip(covariance * scale[:, None] * scale, -1.0, 1.0)
     np.fill_diagonal(correlation, varies)
