@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ import tensorflow as tf
 import featwatch as fw
 from featwatch.explain import responses
 from featwatch.recorders.activation_maps import MOST_PIXELS
+from featwatch.recorders.base import Look
 from featwatch.records import Maps
 from tests.nets import compiled, functional, images, sequential
 
@@ -199,10 +201,11 @@ def test_a_model_without_a_graph(tmp_path: Path, kind: type[Own]):
         fw.explain.activations(model, "never", x)
 
 
-def test_a_model_that_wants_batches_of_one_size(tmp_path: Path):
-    inputs = keras.Input(batch_shape=(16, 8, 8, 1))
+@pytest.mark.parametrize("size", [16, None])
+def test_a_model_that_wants_batches_of_one_size(tmp_path: Path, size: int | None):
+    inputs = keras.Input(batch_shape=(size, 8, 8, 1))
     z = layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
-    z = keras.ops.reshape(z, (16, 144))                     # of another number of rows this makes nonsense
+    z = keras.ops.reshape(z, (16, 144))                     # fails, or makes nonsense, of other numbers of rows
     model = keras.Model(inputs, layers.Dense(3, name="scores")(z))
     x, y = images(30)
     run = recorded(model, fw.Probe(x, y, batch_size=16), tmp_path)
@@ -279,6 +282,17 @@ def test_where_a_pooling_comes_before_the_activation_the_bare_response_is_left_o
     z = layers.ReLU()(layers.MaxPooling2D(2)(layers.Conv2D(4, 3, name="conv")(inputs)))
     record = recorded(keras.Model(inputs, z), fw.Probe(x, y), tmp_path).maps("conv", 0)
     assert record.pixels.shape == (6, 3, 3, 4) and not record.convolved.size and "of another size" in record.note
+
+
+def test_a_layer_that_cannot_be_read_is_said_once():
+    recorder, snapshot = fw.ActivationMaps(), SimpleNamespace(info=SimpleNamespace(shape=(6, 6, 4)))
+    state: dict[str, Any] = {"read": dict, "samples": np.arange(6), "refused": set()}
+    look = Look(model=None, probe=None, epoch=1, step=-1, sites={"conv": None}, snapshots={"conv": snapshot}, state=state)
+    said = list(recorder.explain(look))
+    assert [(each.layer, str(each)) for each in said] == [
+        ("conv", "layer 'conv' has no maps: it cannot be read for 6 samples")
+    ]
+    assert not list(recorder.explain(look))
 
 
 def test_nothing_of_the_model_is_changed(tmp_path: Path):

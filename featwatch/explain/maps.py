@@ -29,14 +29,23 @@ def responses_of(
             of these squares.
     """
     responses = Responses(model, sites, lambda values, bare: pooled(picture(values), cell(values.shape[1:], 1 + bare)), bare=True)
-    # Of a model that wants its batches of one size the rest is filled up.
+    # For a model that wants its batches of one size the rest is filled up; of some only trying tells.
     shapes = [tensor.shape for tensor in getattr(graph_of(model), "inputs", ())]
     fixed = any(shape and shape[0] not in (None, len(samples)) for shape in shapes)
-    rows = np.resize(samples, max(probe.batch_size, len(samples))) if fixed else samples
-    batch = mapped(lambda array: array[rows], probe.x)
+    filled = np.resize(samples, max(probe.batch_size, len(samples)))
+    waiting = [filled] if fixed else [samples, filled]
+
+    def of(rows: np.ndarray) -> dict[str, Response]:
+        return responses.read(mapped(lambda array: array[rows], probe.x))
 
     def read() -> dict[str, Response]:
-        found = responses.read(batch)
+        try:
+            found = of(waiting[0])
+        except Exception:
+            if len(waiting) == 1:
+                raise
+            waiting.pop(0)
+            found = of(waiting[0])
         some = slice(len(samples))
         return {
             name: Response(each.values[some], None if each.bare is None else each.bare[some]) for name, each in found.items()

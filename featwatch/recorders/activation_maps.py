@@ -48,14 +48,18 @@ class ActivationMaps(ExplainingRecorder):
 
     def explain(self, look: Look) -> Iterator[Maps | NothingToSay]:
         if "read" not in look.state:
+            look.state["refused"] = set()
             look.state["samples"] = _shown(look.probe.labels, self.samples)
             look.state["read"] = self._reader(look, look.state["samples"])
         found = look.state["read"]()
         for name in look.sites:
             shape = _shape_of(look, name)
-            if len(shape) < 2 or name not in found:
+            if len(shape) < 2 or name in look.state["refused"]:
                 continue
             try:
+                if name not in found:
+                    look.state["refused"].add(name)
+                    raise NothingToSay(f"layer {name!r} has no maps: it cannot be read for {len(look.state['samples'])} samples")
                 yield self._record(look, name, shape, found[name], look.state["samples"])
             except NothingToSay as reason:
                 reason.layer = name
