@@ -193,6 +193,8 @@ def test_the_size_of_a_filter_s_event_is_its_share_of_the_layer_s_energy() -> No
     for energy in ([0, 0, 0, 0], [np.nan] * 4, [np.inf, 1, 1, 1]):
         (event,) = ranked([told("health", "conv1", 2, health(2, "conv1", died=[0], energy=energy).told())])
         assert math.isnan(event.size)
+    thirds = health(2, "conv1", died=[0, 1, 2, 3], energy=np.random.default_rng(0).random(4) / 3)
+    assert wire.decode(wire.encode(thirds)).told() == thirds.told()         # although a log keeps 13 bits of the energy
     odd = health(2, "conv1", died=[4, -1])              # as a log may have it
     assert [event.filter for event in ranked([told("health", "conv1", 2, odd.told())])] == [4]
 
