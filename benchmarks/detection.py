@@ -78,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from benchmarks.plants_in_training import trainings
 
         result["trainings"] = trainings()
+        result["trainings_slowed"] = trainings(1, first=600, slowed=1e-3)
     RESULTS.mkdir(exist_ok=True)
     path = Path(RESULTS / f"detection{'' if options.full else '-short'}.json")
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
@@ -102,7 +103,7 @@ def looked_at(net: FilterNet, looking: Looking, epochs: int) -> list[Look]:
     weights = net.model.get_weights()
     place = (int(net.name.rsplit(" ", 1)[1]), epochs, len(net.stages))
     looks = []
-    for number, condition in enumerate(("healthy", "planted", "linear", "kernels")):
+    for number, condition in enumerate(("healthy", "planted", "linear", "kernels", "kernels", "kernels")):
         rng = np.random.default_rng((*place, number))
         truth: list[Planted | None] = []
         if condition == "planted":
@@ -110,7 +111,7 @@ def looked_at(net: FilterNet, looking: Looking, epochs: int) -> list[Look]:
         elif condition == "linear":
             truth.append(make_linear(net, rng))
         elif condition == "kernels":
-            truth += [make_noisy(net, rng, float(rng.choice(MIXTURES)))]
+            truth.append(make_noisy(net, rng, (0.0, 1.0, float(rng.choice(MIXTURES[1:-1])))[number - 3]))
         if None not in truth:
             planted = [one for one in truth if one is not None]
             looks.append(_look(net, looking, Look(net.name, epochs, condition), planted))
@@ -132,11 +133,10 @@ def _look(net: FilterNet, looking: Looking, look: Look, planted: list[Planted]) 
         look.plants.append(_found(one, truth, health, similar, alerts))
     for alert in alerts:
         look.named += _named(alert, truth, unseen, similar, planted)
-    swept = _swept(snapshots, truth, unseen, planted, look) if look.condition in ("healthy", "planted") else {}
-    touched = {(one.layer, filter) for one in planted for filter in one.filters}
+    swept = _swept(snapshots, truth, unseen, planted) if look.condition in ("healthy", "planted") else {}
     for layer, true in truth.items():
         if look.condition == "healthy":
-            look.sound.append(_sound(true, health[layer], similar.get(layer), swept.get(layer, {}), touched))
+            look.sound.append(_sound(net, true, health[layer], swept.get(layer, {})))
     if look.condition == "planted":
         for plant, one in zip(look.plants, planted, strict=True):
             if one.alert == "redundant filters":
@@ -224,7 +224,7 @@ def _others(said: Any, filter: int) -> np.ndarray:
     return np.setdiff1d(np.arange(len(said.group)), [filter])
 
 
-def _swept(snapshots: list[Any], truth: dict[str, Facts], unseen: dict[str, Facts], planted: list[Planted], look: Look) -> Any:
+def _swept(snapshots: list[Any], truth: dict[str, Facts], unseen: dict[str, Facts], planted: list[Planted]) -> Any:
     """By layer and residual: which filters could go, were that the threshold, and for how many that is so elsewhere."""
     import featwatch as fw
 
@@ -267,12 +267,12 @@ def _straight(records: list[Any], truth: dict[str, Facts], planted: list[Planted
     ]  # fmt: skip
 
 
-def _sound(true: Facts, health: Any, similar: Any, swept: dict[float, Any], touched: set[tuple[str, int]]) -> dict[str, Any]:
+def _sound(net: FilterNet, true: Facts, health: Any, swept: dict[float, Any]) -> dict[str, Any]:
     """What the filters of a healthy layer look like, for the curves."""
-    alive = ~true.dead
+    sizes = getattr(net.model.get_layer(true.stage.layer), "kernel_size", (0,))
     return {
-        "layer": true.stage.layer, "activation": true.stage.activation, "filters": len(alive), "alive": int(alive.sum()),
-        "straight": true.linear, "roughness": _median(getattr(health, "roughness", np.zeros(0))),
+        "layer": true.stage.layer, "activation": true.stage.activation, "filters": len(true.dead),
+        "alive": int((~true.dead).sum()), "roughness": _median(health.roughness), "kernel": min(sizes) if len(sizes) > 1 else 0,
         "swept": {str(residual): {**names, "removable": len(names["removable"])} for residual, names in swept.items()},
     }  # fmt: skip
 

@@ -12,6 +12,12 @@ from benchmarks.filter_truth import Facts
 from benchmarks.redundant_layers import _rate, _words
 
 ROUGHNESSES = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+# What looks wrong and is not -> the alerts that must not name it.  That other filters say what it says may be so all the same.
+CONTROLS = {
+    "control: small weights that are scaled up again": {"negligible energy", "dead filters"},
+    "control: a mirror image": {"redundant filters"},
+    "control: always below 0 behind a leaky rectifier": {"dead filters", "nearly dead filters"},
+}
 LISTED = 60                                     # misses and false alarms that are written out, at most
 
 
@@ -25,6 +31,8 @@ def statistics_differ(truth: dict[str, Facts], health: dict[str, Any], snapshots
     for layer, true in truth.items():
         largest = np.maximum(np.abs(true.maximum), np.abs(true.minimum))
         said, largest = health[layer], largest + 1e-4 * largest.max() + 1e-12
+        # Of a value that is 0 but for rounding nobody knows on which side it is.
+        either = (np.abs(true.values) <= 1e-6 * largest).mean(axis=0)
         for name, theirs, scale in (
             ("max_activation", true.maximum, largest), ("min_activation", true.minimum, largest),
             ("mean_activation", true.mean, largest), ("active_fraction", true.active, 1.0),
@@ -33,7 +41,8 @@ def statistics_differ(truth: dict[str, Facts], health: dict[str, Any], snapshots
         ):  # fmt: skip
             ours = getattr(said, name)
             if len(ours):
-                found[name] = max(found[name], float((np.abs(ours - theirs) / scale).max()))
+                off = np.abs(ours - theirs) - (either if name in ("active_fraction", "responsive_fraction") else 0)
+                found[name] = max(found[name], float((off / scale).max()))
         reduced = next(each.reductions for each in snapshots if each.layer == layer)
         if int(reduced["moment_rows"]) == len(true.values):
             deviation = true.values.std(axis=0) + 1e-3 * largest
@@ -73,7 +82,7 @@ def _where(look: Any) -> str:
 
 
 def _wrong(one: dict[str, Any]) -> bool:
-    return one["fault"].startswith("control") and bool(one["named"])
+    return bool(set(one["named"]) & CONTROLS.get(one["fault"], set()))
 
 
 def _alert_missing(one: dict[str, Any]) -> bool:
@@ -87,7 +96,7 @@ def _fault(plants: list[dict[str, Any]]) -> dict[str, Any]:
     alert = plants[0]["alert"]
     found: dict[str, Any] = {"alert": alert, "named": _rate(sum(alert in one["named"] for one in plants), len(plants))}
     if not alert:
-        found["named"] = _rate(sum(bool(one["named"]) for one in plants), len(plants))
+        found["named"] = _rate(sum(_wrong(one) for one in plants), len(plants))
     if alert == "dead filters":
         dead = [one for one in plants if one["dead"]]
         found["dead"] = _rate(len(dead), len(plants))
@@ -218,7 +227,7 @@ def _effect(each: list[dict[str, Any]], filters: int) -> dict[str, Any]:
 
 
 def _similar(healthy: list[Any], plants: list[dict[str, Any]]) -> dict[str, Any]:
-    near = [one for one in plants if one["fault"] == "near double" and "swept" in one]
+    near = [one for one in plants if one["fault"] == "near double" and "swept" in one and not one["dead"]]
     exact = [one for one in plants if one["alert"] == "redundant filters" and one["exact"] and "swept" in one]
     found = {}
     for residual in sorted({float(name) for look in healthy for layer in look.sound for name in layer["swept"]}):
@@ -226,7 +235,7 @@ def _similar(healthy: list[Any], plants: list[dict[str, Any]]) -> dict[str, Any]
         alive = sum(layer["alive"] for look in healthy for layer in look.sound)
         named = sum(layer["removable"] for layer in layers)
         within = [one for one in near if one["left"] <= residual]
-        beyond = [one for one in near if one["left"] > 2 * residual and one["left_by_all"] > residual]
+        beyond = [one for one in near if one["left"] > 2 * residual and one["left_by_all"] > 1.05 * residual]
         found[str(residual)] = {
             "exact": _rate(sum(residual in one["swept"] for one in exact), len(exact)),
             "near_doubles_within": _rate(sum(residual in one["swept"] for one in within), len(within)),
@@ -244,7 +253,7 @@ def _similar(healthy: list[Any], plants: list[dict[str, Any]]) -> dict[str, Any]
 
 def _noise(healthy: list[Any], plants: list[dict[str, Any]]) -> dict[str, Any]:
     mixed = [one for one in plants if one.get("roughness") is not None]
-    first = [(look.epochs, layer) for look in healthy for layer in look.sound[:1] if layer["roughness"] is not None]
+    first = [(look.epochs, layer) for look in healthy for layer in look.sound[:1] if layer["kernel"] >= 5]
     return {
         str(limit): {
             "by_share_of_noise": {

@@ -69,6 +69,8 @@ def negative_weights(bed: Bed) -> Planted | None:
     if bed.activation not in RECTIFIERS or bed.smallest.min() < 0 or bed.largest.max() == 0:
         return None
     filter = bed.take()
+    if bed.dead_channels(filter).all():
+        return None                             # that it would be dead by
     bed.acting.disguise(filter, bed.rng)
     bed.acting.put(filter, -np.abs(bed.acting.weights[filter]) - 1e-4, -abs(float(bed.acting.bias[filter])) - 1e-4)
     return _dead(bed, filter, "negative weights", "negative weights")

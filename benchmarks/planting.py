@@ -64,7 +64,8 @@ class Bed:
 
     def varies(self, filter: int) -> bool:
         values = self.before[:, filter]
-        passing = float((values > 0).mean()) if self.activation in RECTIFIERS else 1.0
+        top = 6.0 if self.activation == "relu6" else np.inf
+        passing = float(((values > 0) & (values < top)).mean()) if self.activation in RECTIFIERS else 1.0
         return bool(np.ptp(values) > 1e-3) and passing > 0.02
 
     def offset(self) -> float:

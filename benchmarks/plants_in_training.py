@@ -21,21 +21,24 @@ PLANTED_AFTER, EPOCHS = 5, 16
 WITHIN = {"nearly dead filters": 0.0099, "saturated units": 0.0099, "negligible energy": 0.099, "redundant filters": 0.0101}
 
 
-def trainings(each: int = 2, first: int = 500) -> dict[str, Any]:
-    """So many of every kind and way of planting; by fault how many epochs it took, and how many healed."""
+def trainings(each: int = 2, first: int = 500, slowed: float = 1.0) -> dict[str, Any]:
+    """So many of every kind and way of planting; by fault how many epochs it took, and how many healed.
+
+    `slowed`: what the learning rate is multiplied with once it is planted.  Little of it, and nothing heals.
+    """
     plants: list[dict[str, Any]] = []
     for number, (kind, seed) in enumerate(all_kinds(each, first)):
         for way in ("filters", ("linear", "kernels")[number % 2]):
-            plants += _trained(drawn(kind, seed), way, seed)
+            plants += _trained(drawn(kind, seed), way, seed, slowed)
     faults = sorted({one["fault"] for one in plants})
     return {
-        "planted_after": PLANTED_AFTER, "epochs": EPOCHS, "fits": 2 * each * 6,
+        "planted_after": PLANTED_AFTER, "epochs": EPOCHS, "fits": 2 * each * 6, "learning_rate_times": slowed,
         "by_fault": {fault: _summary([one for one in plants if one["fault"] == fault]) for fault in faults},
         "never_named_though_there": [one for one in plants if one["named"] is None and not one["healed"]][:40],
     }  # fmt: skip
 
 
-def _trained(net: FilterNet, way: str, seed: int) -> list[dict[str, Any]]:
+def _trained(net: FilterNet, way: str, seed: int, slowed: float) -> list[dict[str, Any]]:
     import keras
 
     import featwatch as fw
@@ -51,6 +54,7 @@ def _trained(net: FilterNet, way: str, seed: int) -> list[dict[str, Any]]:
                 one = {"linear": make_linear, "kernels": lambda net, rng: make_noisy(net, rng, 1.0)}.get(way)
                 found = plant(net, rng, share=0.4) if one is None else [one(net, rng)]
                 self.planted = [each for each in found if each is not None]
+                self.model.optimizer.learning_rate = slowed * float(self.model.optimizer.learning_rate.numpy())
 
     planting, news = Planting(), list[Any]()
     with tempfile.TemporaryDirectory() as log_dir:
