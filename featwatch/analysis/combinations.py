@@ -91,7 +91,8 @@ def combinations(correlation: np.ndarray, few: int, residual: float = 0.0) -> Co
     Forward selection by the correlations alone: at each step the filter is added that leaves least.  Chen, Billings & Luo
     1989, *Orthogonal least squares methods* (the greedy step); Rubinstein, Zibulevsky & Elad 2008, *Efficient
     Implementation of the K-SVD Algorithm using Batch Orthogonal Matching Pursuit* (by the Gram matrix, many targets at once);
-    replacement: Miller 2002, *Subset Selection in Regression*, 3.3.  The best subset of all is not promised.
+    replacement: Miller 2002, *Subset Selection in Regression*, 3.3.  The best subset of all is not promised: of 640 sums of three
+    planted among 128 filters of ten factors, forward selection misses 58, with replacement 9, with all `STARTS` none.
     """
     count = len(correlation)
     terms = np.full((count, few), -1)
