@@ -80,6 +80,8 @@ describe("the events of the shown run", () => {
     expect(events.answer.events).toEqual([]);
     events.want();
     expect([answer.mock.calls.length, events.recorded]).toEqual([1, false]);
+    page.runs = [entry("c", ["predictions", "health"])]; // its filters may have died, but an older log does not tell
+    expect([events.recorded, events.expected]).toEqual([true, false]);
   });
 
   it("are asked for on the axis that is shown", async () => {

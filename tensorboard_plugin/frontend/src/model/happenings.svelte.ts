@@ -21,16 +21,14 @@ export class HappeningsOf {
   }
 
   private run: string = $derived(`${this.page.run?.run}\n${this.page.run?.generation}\n${this.page.run?.axis}`);
-  /** Whether this log can hold any: an older one has no record of them, nor clusters that keep their identity, nor filters whose roughness is told. */
-  recorded: boolean = $derived.by(() => {
+  /** Whether it says something that there is none: an older log has no record of them, nor clusters that keep their identity. */
+  expected: boolean = $derived.by(() => {
     void this.page.numbersVersion;
     const { run, numbers } = this.page;
-    return (
-      has(run, "events") ||
-      Object.keys(run?.series.clusters ?? {}).some((layer) => (numbers.series("clusters", layer, "next_identity").values.at(-1) ?? 0) > 0) ||
-      Object.keys(run?.series.health ?? {}).some((layer) => numbers.names("health", layer).includes("roughness"))
-    );
+    return has(run, "events") || Object.keys(run?.series.clusters ?? {}).some((layer) => (numbers.series("clusters", layer, "next_identity").values.at(-1) ?? 0) > 0);
   });
+  /** Whether this log can hold any: filters' events are told by their health, but not by an older one. */
+  recorded: boolean = $derived(this.expected || has(this.page.run, "health"));
   answer: Happenings = $derived(this.found?.run === this.run ? this.found.answer : NONE);
   /** Whether anything has come of this run yet. */
   ready: boolean = $derived(this.found?.run === this.run);
