@@ -68,6 +68,12 @@ class Acting:
         return self._raw_bias if self._norm is None else self._shift + self._factor * (self._raw_bias - self._mean)
 
     @property
+    def kernel(self) -> np.ndarray:
+        """The layer's own kernel, filters last: of a depthwise convolution with one input."""
+        positions = self._shape[:-2]
+        return self._raw.T.reshape((*positions, self.inputs, len(self)))
+
+    @property
     def raw_energy(self) -> np.ndarray:
         """(filters,): the sum of the squared weights of the layer itself."""
         return np.square(self._raw).sum(axis=1)

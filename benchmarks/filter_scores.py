@@ -37,12 +37,12 @@ def statistics_differ(truth: dict[str, Facts], health: dict[str, Any], snapshots
             ("max_activation", true.maximum, largest), ("min_activation", true.minimum, largest),
             ("mean_activation", true.mean, largest), ("active_fraction", true.active, 1.0),
             ("responsive_fraction", true.responsive, 1.0), ("negative_fraction", true.negative, 1.0),
-            ("energy", true.energy, np.maximum(true.energy, 1e-12)),
+            ("energy", true.energy, np.maximum(true.energy, 1e-12)), ("roughness", true.roughness, 1.0),
         ):  # fmt: skip
             ours = getattr(said, name)
-            if len(ours):
+            if len(ours) and len(theirs):
                 off = np.abs(ours - theirs) - (either if name in ("active_fraction", "responsive_fraction") else 0)
-                found[name] = max(found[name], float((off / scale).max()))
+                found[name] = max(found[name], float(np.nanmax(off / scale, initial=0)))
         reduced = next(each.reductions for each in snapshots if each.layer == layer)
         if int(reduced["moment_rows"]) == len(true.values):
             deviation = true.values.std(axis=0) + 1e-3 * largest

@@ -34,6 +34,7 @@ class Facts:
     acting: np.ndarray                          # norm of the weights as they act
     energy: np.ndarray                          # sum of squared weights of the layer itself
     negative: np.ndarray                        # share of them below 0
+    roughness: np.ndarray                       # Geary's C of the kernels; empty but for convolutions in two dimensions
     crooked: np.ndarray                         # what a straight line through before and behind the activation leaves, RMS
 
     @cached_property
@@ -73,8 +74,21 @@ def _of(stage: Stage, values: np.ndarray, before: np.ndarray, acting: Acting) ->
     norm = np.linalg.norm(acting.weights, axis=1)
     return Facts(
         stage, values, maximum, minimum, values.mean(axis=0), (values > 0).mean(axis=0), passes.mean(axis=0), constant,
-        constant | off | full, size, norm, acting.raw_energy, acting.raw_negative, _crooked(before, values),
+        constant | off | full, size, norm, acting.raw_energy, acting.raw_negative, geary(acting.kernel),
+        _crooked(before, values),
     )  # fmt: skip
+
+
+def geary(kernel: np.ndarray) -> np.ndarray:
+    """(filters,): Geary's C (1954) of kernels, (rows, columns, inputs, filters), with neighbours along rows and columns."""
+    if kernel.ndim != 4 or min(kernel.shape[:2]) < 3:
+        return np.zeros(0)
+    rows, columns = kernel.shape[:2]
+    steps = sum(np.square(np.diff(kernel, axis=axis)).sum(axis=(0, 1, 2)) for axis in (0, 1))
+    pairs = rows * (columns - 1) + columns * (rows - 1)
+    spread = np.square(kernel - kernel.mean(axis=(0, 1))).sum(axis=(0, 1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((rows * columns - 1) * steps / (2 * pairs * spread))
 
 
 def _crooked(before: np.ndarray, behind: np.ndarray) -> np.ndarray:

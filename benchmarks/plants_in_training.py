@@ -86,9 +86,14 @@ def _followed(one: Planted, truth: dict[str, Facts], news: Sequence[Any], net: s
 
 
 def _healed(one: Planted, true: Facts) -> bool:
+    """Whether it is no longer what was planted; what has died is something else."""
     last = one.filters[-1] if one.filters else 0
     if one.alert == "dead filters":
         return not bool(true.dead[last])
+    if one.alert == "noisy kernels":
+        return not np.median(true.roughness) >= 0.9
+    if one.filters and true.dead[last]:
+        return True
     if one.alert in ("nearly dead filters", "saturated units"):
         rates = firing(true) if one.alert == "nearly dead filters" else saturating(true)
         return rates is None or not rates[last] < 0.01
