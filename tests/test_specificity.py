@@ -84,7 +84,7 @@ def test_it_is_what_a_plain_loop_says(seed: int, margin: float):
 def test_with_few_samples_of_a_class_it_is_what_a_plain_loop_says(each: int):
     rng = np.random.default_rng(each)
     labels = np.repeat(np.arange(5), each).astype(np.int32)
-    values = np.maximum(rng.exponential(size=(5, 400))[labels] + rng.normal(0, 1 / each, (len(labels), 400)), 0)
+    values = np.maximum(rng.exponential(size=(5, 120))[labels] + rng.normal(0, 1 / each, (len(labels), 120)), 0)
     found = specific_units(values, labels)
     said = by_a_loop(values, labels, np.zeros_like(values), 0.4)
     np.testing.assert_array_equal(found.modality, [one["modality"] for one in said])
