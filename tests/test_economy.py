@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import featwatch as fw
 from featwatch.economy import NO_GRAPH, OPEN_SIZE, economies
@@ -206,6 +208,44 @@ def test_what_a_filter_less_saves_is_what_the_model_without_it_lacks(build: Buil
     assert it.filter_parameters == model.count_params() - less.count_params()
     before, after = (sum(found.multiply_adds for found in named(each).values()) for each in (model, less))
     assert it.filter_multiply_adds == before - after
+
+
+STAGES = {
+    "conv": lambda x, filters: layers.Conv2D(filters, 3, padding="same")(x),
+    "transposed": lambda x, filters: layers.Conv2DTranspose(filters, 2)(x),
+    "separable": lambda x, filters: layers.SeparableConv2D(filters, 3, padding="same")(x),
+    "dense": lambda x, filters: layers.Dense(filters)(x),
+    "twice": lambda x, filters: layers.Concatenate()([(y := layers.Conv2D(filters, 1)(x)), layers.ReLU()(y)]),
+}  # fmt: skip
+BETWEEN = {
+    "normalised": lambda x: layers.BatchNormalization()(x), "pooled": lambda x: layers.MaxPooling2D(2, padding="same")(x),
+    "depthwise": lambda x: layers.DepthwiseConv2D(2, depth_multiplier=2, padding="same")(x),
+    "gated": lambda x: x * keras.ops.silu(x), "sloped": lambda x: layers.PReLU()(x), "enlarged": lambda x: layers.UpSampling2D()(x),
+}  # fmt: skip
+STEPS = st.tuples(st.sampled_from(sorted(STAGES)), st.lists(st.sampled_from(sorted(BETWEEN)), max_size=2))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(STEPS, min_size=1, max_size=3), st.data())
+def test_so_it_is_in_any_chain(stages: list[tuple[str, list[str]]], data: st.DataObject) -> None:
+    chosen = data.draw(st.integers(0, len(stages) - 1))
+
+    def build(less: int) -> Any:
+        def built(x: Any) -> Any:
+            for at, (kind, between) in enumerate(stages):
+                x = STAGES[kind](x, 4 - less * (at == chosen))
+                for step in between:
+                    x = BETWEEN[step](x)
+            return scores(layers.Flatten()(x))
+
+        return model_of(built, 5, 4, 2)
+
+    model, less = build(0), build(1)
+    whole, rest = economies(model), economies(less)
+    own = [layer for layer in model.layers if id(layer) in whole and not isinstance(layer, layers.DepthwiseConv2D)]
+    it = whole[id(own[chosen])]
+    assert it.note == "" and it.filter_parameters == model.count_params() - less.count_params()
+    assert it.filter_multiply_adds == sum(e.multiply_adds for e in whole.values()) - sum(e.multiply_adds for e in rest.values())
 
 
 # Keras runs a convolution in groups, and what is distributed over time, within functions and loops of their own.
