@@ -62,6 +62,8 @@ def test_long_weights_are_folded() -> None:
     found, exact = cosines(unit)
     assert not exact and np.abs(found - unit @ unit.T).max() < 5 / np.sqrt(8192)
     assert weight_classes(unit, found, lengths, np.zeros(30), "relu").tolist() == [3 if i in (3, 7) else -1 for i in range(30)]
+    unit, _ = directions(np.abs(weights), None)     # of one sign: without random signs they would add up
+    assert np.abs(cosines(unit)[0] - unit @ unit.T).max() < 5 / np.sqrt(8192)
 
 
 def test_the_map_stays_where_it_was_while_the_weights_turn() -> None:
