@@ -87,6 +87,14 @@ def test_what_a_filter_does_is_said_of_one_and_of_many(name, minimum, maximum, e
     assert where.full(low).tolist() == [expected == "full"] * 2
 
 
+def test_a_function_s_end_is_kept_but_for_the_rounding_of_half_precision():
+    """0 has none: a rectifier that leaks one in a thousand is none."""
+    one, zero = np.ones(1), np.zeros(1)
+    assert passing("relu").as_seen(zero - 0.001, one).everywhere
+    assert passing("tanh").as_seen(zero, one * 1.008) == passing("tanh")
+    assert passing("tanh").as_seen(zero, one * 1.02).everywhere and passing("tanh").as_seen(-one * 1.02, zero).everywhere
+
+
 def test_parameters_of_layers_and_functions_are_read():
     layers = keras.layers
     assert passing_of(layers.ReLU(max_value=1.5), "relu6").high == 1.5

@@ -83,10 +83,7 @@ def as_stored(record):
 def assert_same(one, other) -> None:
     assert type(one) is type(other)
     for name, value in everything(one).items():
-        found, bits = getattr(other, name), type(one).__dataclass_fields__[name].metadata.get("bits")
-        if bits:                # a log keeps no more of it
-            found, value = rounded(found, bits), rounded(np.asarray(value), bits)
-        np.testing.assert_array_equal(np.asarray(found), np.asarray(value), err_msg=name)
+        np.testing.assert_array_equal(np.asarray(getattr(other, name)), np.asarray(value), err_msg=name)
 
 
 # Those that look at one layer's arrays; what explains the model itself or compares layers is in the conformance suite.

@@ -109,6 +109,6 @@ def lives(is_dead: np.ndarray, known: np.ndarray, before: tuple[np.ndarray, np.n
         nobody = np.zeros(0, np.int32)
         return Lives(alive, nobody, nobody, nobody)
     was_dead, was_known, ever_alive = before
-    rose = alive & was_known & was_dead
+    rose = alive & was_dead             # who was dead was known
     died, revived, awoke = known & is_dead & was_known & ~was_dead, rose & ever_alive, rose & ~ever_alive
     return Lives(alive | ever_alive, *(np.flatnonzero(which).astype(np.int32) for which in (died, revived, awoke)))
