@@ -69,6 +69,7 @@ describe("filters with what is known of their likeness", () => {
     const order = (down: boolean) => sortRows(rows, "group", down).map((row) => row.index);
     expect(order(false)).toEqual([0, 1, 3, 2, 4, 5]);
     expect(order(true)).toEqual([0, 1, 3, 2, 4, 5]);
+    expect(sortRows(rows, "cause", false).map((row) => row.index)).toEqual([5, 1, 3, 4, 0, 2]); // the dead, doubles, sums, the others
   });
 });
 

@@ -114,13 +114,16 @@ function termsOf(similarity: FrameRecord, index: number, count: number): Term[] 
 export function sortRows(rows: FilterRow[], key: FilterKey, descending: boolean): FilterRow[] {
   const sign = descending ? -1 : 1;
   return [...rows].sort((a, b) => {
-    const [x, y] = [a[key], b[key]];
+    const [x, y] = key === "cause" ? [rank(a), rank(b)] : [a[key], b[key]];
     const [emptyX, emptyY] = [isEmpty(x, key), isEmpty(y, key)];
     if (emptyX || emptyY) return Number(emptyX) - Number(emptyY) || a.index - b.index;
     const order = typeof x === "string" ? x.localeCompare(y as string) : Number(x) - Number(y);
     return sign * order || a.index - b.index;
   });
 }
+
+/** States in words, the dead first. */
+const rank = (row: FilterRow): string => (stateOf(row) ? `${row.dead ? 0 : 1}${stateOf(row)}` : "");
 
 function isEmpty(value: FilterRow[FilterKey], key: FilterKey): boolean {
   if (typeof value === "number") return !Number.isFinite(value) || (value < 0 && (key === "group" || key === "nearest"));
