@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from featwatch import wire
 from tests.browsers import Tab, chromium, colours
 from tests.synthetic import write_log
 from tests.tensorboards import tensorboards
@@ -26,7 +27,6 @@ FIT = """
 import sys, time
 import keras
 import featwatch as fw
-from featwatch import wire
 from featwatch.demo import digits, small_net
 
 class Slow(keras.callbacks.Callback):
