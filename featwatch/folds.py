@@ -63,6 +63,9 @@ class HistogramFold:
         }
 
 
+ROWS_AT_ONCE = 2048         # of a `MomentFold`: joining takes the time of a few hundred rows, whatever their number
+
+
 class MomentFold:
     """How the filters vary together, over rows of values that are finite.
 
@@ -82,14 +85,23 @@ class MomentFold:
         self._positions = 0
         self._mean: np.ndarray | None = None
         self._scatter: np.ndarray | None = None
+        self._held: list[np.ndarray] = []
 
     def add(self, values: np.ndarray) -> None:
         """Take one batch, (rows, positions, filters) float32."""
         filters = values.shape[-1]
         self._positions = values.shape[1]
-        flat = values.reshape(-1, filters)
+        flat = values.reshape(values.shape[0] * values.shape[1], filters)
         finite = np.isfinite(flat).all(axis=1)
-        flat = flat if finite.all() else flat[finite]
+        self._held.append(flat if finite.all() else flat[finite])
+        if sum(map(len, self._held)) >= ROWS_AT_ONCE:
+            self._join()
+
+    def _join(self) -> None:
+        if not self._held:
+            return
+        flat, self._held = np.concatenate(self._held), []
+        filters = flat.shape[1]
         if self._mean is None or self._scatter is None:
             self._mean, self._scatter = np.zeros(filters), np.zeros((filters, filters))
         if not len(flat):
@@ -104,6 +116,7 @@ class MomentFold:
         self._rows = total
 
     def result(self) -> dict[str, np.ndarray]:
+        self._join()
         assert self._mean is not None and self._scatter is not None, "no batch was added"
         rows = self._rows or math.nan
         return {

@@ -321,3 +321,12 @@ def test_of_healthy_networks_nothing_can_go_that_least_squares_does_not_confirm(
                 left = values[:, each] - design @ np.linalg.lstsq(design, values[:, each])[0]
                 assert np.std(left) <= 0.02 * np.std(values[:, each])
         assert sum(looks[-1].similarity(name, 0).removable_count for name in "bcd") == 0
+
+
+def test_a_layer_of_too_many_filters_is_not_compared_and_says_so() -> None:
+    wide = snapshot(np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32))
+    reduced = {**wide.reductions, "moment_mean": np.zeros(0), "moment_covariance": np.zeros((0, 0))}
+    found = FilterSimilarity().analyse(dataclasses.replace(wide, reductions=reduced))
+    assert found.note == "6 filters are too many to be compared with each other"
+    assert not found.removable.any() and (found.group == -1).all() and not found.exact
+    assert wire.decode(wire.encode(found)).note == found.note

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from featwatch import reductions
+from featwatch import folds, reductions
 from featwatch.analysis.dyadic import FINE_BINS, Grid, StreamingHistogram
 from featwatch.folds import FOLDS
 from featwatch.reductions import EXACT_VALUES, About
@@ -264,3 +264,28 @@ def test_a_channel_that_is_not_finite_spoils_no_other(name):
     values = np.array([[np.inf, np.nan, 1.0], [-np.inf, 2.0, 2.0], [0.0, 3.0, 3.0]], np.float32)
     (found,) = together(values, 1, f"input_channel_{name}").values()
     assert not np.isfinite(found[:2]).any() and found[2] == {"minimum": 1, "maximum": 3, "mean": 2}[name]
+
+
+def test_batches_are_joined_together_and_the_rest_at_the_end(monkeypatch):
+    """Held back or not, the moments are those of all rows."""
+    values = np.random.default_rng(0).normal(size=(70, 3, 4)).astype(np.float32)
+    found = []
+    for rows in (1, 100, 10_000):
+        monkeypatch.setattr(folds, "ROWS_AT_ONCE", rows)
+        fold = folds.MomentFold()
+        for start in range(0, 70, 10):
+            fold.add(values[start : start + 10])
+        found.append(fold.result())
+        assert found[-1]["moment_rows"] == 210
+    expected = np.cov(values.reshape(-1, 4).astype(np.float64), rowvar=False, bias=True)
+    for each in found:
+        np.testing.assert_allclose(each["moment_covariance"], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_of_too_many_filters_none_are_compared():
+    values = tf.zeros((2, 3, reductions.MOST_COMPARED + 1))
+    kept = reductions.moment_values(values, About(Sketch.of_length(3), 2))
+    assert kept.shape == (2, 1, 0)
+    fold = folds.MomentFold()
+    fold.add(kept.numpy())
+    assert fold.result()["moment_covariance"].shape == (0, 0)

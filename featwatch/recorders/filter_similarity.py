@@ -34,7 +34,7 @@ class FilterSimilarity(Recorder):
 
     Compared is what the probe shows, over samples × positions after the activation that applies.  Filters that say the same
     of everything, as the dead do, are compared with none; nor are those whose variance so few rows carry that likeness
-    may be luck.  The record's note says how many.
+    may be luck.  The record's note says how many.  Layers of more than 2,048 filters are not compared.
 
     >>> fw.FilterSimilarity(residual=0.05, layers="conv*")    # doctest: +SKIP
     """
@@ -66,6 +66,8 @@ class FilterSimilarity(Recorder):
 
     def analyse(self, snapshot: LayerSnapshot) -> Similarity:
         reduced, info = snapshot.reductions, snapshot.info
+        if len(reduced["moment_mean"]) < info.filters:
+            return _too_many(snapshot)
         rows, taken = int(reduced["moment_rows"]), int(reduced["moment_positions"])
         if not rows:
             where = f"layer {snapshot.layer!r} at epoch {snapshot.epoch}"
@@ -153,6 +155,30 @@ class _Weights:
     exact: bool                     # whether those are
     finite: np.ndarray              # (filters, 1) bool
     classes: np.ndarray | None      # (filters,) int32; None = they do not act on the activations alone
+
+
+def _too_many(snapshot: LayerSnapshot) -> Similarity:
+    """The record of a layer of more filters than are compared: it says so, and nothing else."""
+    filters = snapshot.info.filters
+    unknown, itself = np.full(filters, np.nan, np.float32), np.arange(filters, dtype=np.int32)
+    return Similarity(
+        epoch=snapshot.epoch,
+        layer=snapshot.layer,
+        group=np.full(filters, -1, np.int32),
+        keep=itself,
+        factor=np.ones(filters, np.float32),
+        offset=np.zeros(filters, np.float32),
+        residual=unknown,
+        by=np.full(filters, ""),
+        nearest=np.full(filters, -1, np.int32),
+        correlation=unknown,
+        terms=np.full((filters, 1), -1, np.int32),
+        coefficients=np.zeros((filters, 1), np.float32),
+        unexplained=unknown,
+        removable=np.zeros(filters, bool),
+        exact=False,
+        note=f"{filters:,} filters are too many to be compared with each other",
+    )
 
 
 def _of_weights(snapshot: LayerSnapshot) -> _Weights | None:
