@@ -73,14 +73,16 @@ def _expected(one: Planted) -> bool:
 
 def _followed(one: Planted, truth: dict[str, Facts], news: Sequence[Any], net: str) -> dict[str, Any]:
     """At which epoch an alert first named it, counted from the plant, and whether it was gone at the end."""
+    mine = [alert for alert in news if (alert.kind, alert.layer) == (one.alert, one.layer)]
+    standing = [alert for alert in mine if alert.updated < PLANTED_AFTER][-1:]      # it may have been dead before
+    later = [alert for alert in mine if alert.updated >= PLANTED_AFTER]
     epochs = [
-        alert.updated
-        for alert in news
-        if (alert.kind, alert.layer) == (one.alert, one.layer) and alert.open and alert.updated >= PLANTED_AFTER
-        and (not one.filters or set(one.filters) & set(alert.filters))
-    ]  # fmt: skip
+        max(alert.updated, PLANTED_AFTER)
+        for alert in (*standing, *later)
+        if alert.open and (not one.filters or set(one.filters) & set(alert.filters))
+    ]
     return {
-        "net": net, "fault": one.fault, "layer": one.layer, "filters": one.filters, "level": None if one.exact else one.level,
+        "net": net, "fault": one.fault, "layer": one.layer, "filters": one.filters, "level": None if np.isnan(one.level) else one.level,
         "named": min(epochs) - PLANTED_AFTER if epochs else None, "healed": _healed(one, truth[one.layer]),
     }  # fmt: skip
 
