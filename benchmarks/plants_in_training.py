@@ -30,9 +30,14 @@ def trainings(each: int = 2, first: int = 500, slowed: float = 1.0) -> dict[str,
     for number, (kind, seed) in enumerate(all_kinds(each, first)):
         for way in ("filters", ("linear", "kernels")[number % 2]):
             plants += _trained(drawn(kind, seed), way, seed, slowed)
+    return summed_up(plants, 2 * each * 6, slowed)
+
+
+def summed_up(plants: list[dict[str, Any]], fits: int, slowed: float) -> dict[str, Any]:
+    """By fault: how many were planted, healed, and named after how many epochs."""
     faults = sorted({one["fault"] for one in plants})
     return {
-        "planted_after": PLANTED_AFTER, "epochs": EPOCHS, "fits": 2 * each * 6, "learning_rate_times": slowed,
+        "planted_after": PLANTED_AFTER, "epochs": EPOCHS, "fits": fits, "learning_rate_times": slowed,
         "by_fault": {fault: _summary([one for one in plants if one["fault"] == fault]) for fault in faults},
         "never_named_though_there": [one for one in plants if one["named"] is None and not one["healed"]][:40],
     }  # fmt: skip
@@ -82,7 +87,8 @@ def _followed(one: Planted, truth: dict[str, Facts], news: Sequence[Any], net: s
         if alert.open and (not one.filters or set(one.filters) & set(alert.filters))
     ]
     return {
-        "net": net, "fault": one.fault, "layer": one.layer, "filters": one.filters, "level": None if np.isnan(one.level) else one.level,
+        "net": net, "fault": one.fault, "layer": one.layer, "filters": one.filters,
+        "level": None if np.isnan(one.level) else one.level,
         "named": min(epochs) - PLANTED_AFTER if epochs else None, "healed": _healed(one, truth[one.layer]),
     }  # fmt: skip
 
