@@ -161,7 +161,7 @@ def test_redundant_filters_name_what_stays():
     (alert,) = raised(RedundantFilters(checks=1), [session(), similarity(0, "ab.ab.a.", sums=[7])])
     assert alert.filters == (3, 4, 6, 7)
     assert alert.text == "4 of 8 filters (3, 4, 6, 7) say what others say, 3 as multiples and 1 as sums of a few, " \
-        "to within 1.00% of their deviation"
+        "to within 1 % of their deviation"
     groups = alert.evidence["groups"]
     assert [(group["stays"], group["go"], group["by"]) for group in groups] == [(0, [3, 6], ["both"]), (1, [4], ["both"])]
     assert groups[0]["factors"] == [2.0, 2.0]

@@ -57,7 +57,7 @@ class NearlyDeadFilters(FilterDetector):
         assert isinstance(record, LayerHealth)
         count, of_all, active = len(filters), len(record.dead), _active(record)
         assert active is not None
-        effect = f"changes at most what comes of the {active[filters].max():.2%} of positions at which one fires"
+        effect = f"changes at most what comes of the {100 * active[filters].max():.2g} % of positions at which one fires"
         return Finding(
             epoch=record.epoch,
             layer=record.layer,

@@ -14,6 +14,7 @@ from featwatch.alerts.words import some
 from featwatch.records import Alert, LayerHealth, Record, Similarity
 
 EFFECT = "changes outputs no more than that, once the weights for them are added to those for the filters that stay"
+EXACTLY = 1e-4      # what is left below this is rounding
 
 
 class RedundantFilters(FilterDetector):
@@ -60,7 +61,7 @@ class RedundantFilters(FilterDetector):
             severity="advice",
             filters=tuple(filters),
             text=f"{count} of {of_all} filters ({some(filters)}) say what others say, {' and '.join(kinds)}, "
-            f"to within {worst:.2%} of their deviation",
+            + (f"to within {100 * worst:.2g} % of their deviation" if worst >= EXACTLY else "exactly"),
             suggestion=self.savings.advice(record.layer, count, EFFECT),
             evidence={
                 "redundant": count, "filters": of_all, "share": count / of_all, "groups": groups, "sums": sums,

@@ -18,10 +18,13 @@ class Thresholds:
 
     # Share of samples × positions below which a rectifier is as good as dead: SageMaker Debugger's DeadRelu and the
     # project's notes on pruning (APoZ of 0.99, Hu et al. 2016, *Network Trimming*).
+    # In 216 networks (benchmarks/detection.py) ablating all such filters changed 0.33 % of the predictions at most; below 5 %
+    # it is 1.7 %, below 10 % 3.7 %.
     nearly_dead_active: float = 0.01
     nearly_dead_checks: int = 2
     # A filter's weight norm, or batch-norm scale, relative to the layer's median: what is below adds less than a tenth of
     # what others add to a sum.  Norms of random and trained kernels of one layer lie within a factor of 3 of each other.
+    # In benchmarks/detection.py no healthy filter lies below 0.3; of planted ones all 259 below 0.1 are named, none above 0.15.
     energy_ratio: float = 0.1
     energy_checks: int = 2
     # Of fewer filters a median says little: of two it is their mean.
@@ -41,6 +44,7 @@ class Thresholds:
     # Geary's C of noise is 1.  On digits and on drawn shapes first kernels of 5 × 5 ended at a median of 0.57 to 0.69, of
     # 7 × 7 before a batch normalisation at 0.84 to 0.89; of 3 × 3, which are edges and dots, at 0.79 to 1.13 in nets that
     # were right about every sample: these are not judged.
+    # In benchmarks/detection.py 4 of 18 healthy 5 × 5 nets still have 0.9 after 15 epochs: this can be advice only.
     noisy_roughness: float = 0.9
     noisy_width: int = 5
     noisy_filters: int = 8
