@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="What reading the layers costs.")
     parser.add_argument("--job", choices=("digits", "wbc"), default="wbc")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--images", type=int, default=512, help="in the probe (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=1000, help="in the probe (default: %(default)s)")
     options = parser.parse_args(arguments)
     ways, how = _ways(options.job, options.images)
     seconds: dict[str, list[dict[str, float]]] = {name: [] for name in ways}

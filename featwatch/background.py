@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import math
 import threading
 import time
 import weakref
@@ -90,7 +91,7 @@ class BackgroundAnalyst:
         """Queue a snapshot; returns the waiting ones that had to go for it.
 
         Of too many the one goes whose neighbours are closest, so that what remains is spread evenly.
-        The newest always stays.
+        The newest always stays, and the very first, before which nothing was analysed, as long as another can go.
         """
         dropped = []
         with self._changed:
@@ -98,6 +99,8 @@ class BackgroundAnalyst:
             while len(self._waiting) > 1 and self._too_many():
                 places = [self._current_position, *(waiting for waiting, _ in self._waiting)]
                 gaps = [after - before for before, after in zip(places, places[2:], strict=False)]
+                if self._current_position < 0 and len(gaps) > 1:
+                    gaps[0] = math.inf
                 index = gaps.index(min(gaps))
                 dropped.append(self._waiting[index])
                 del self._waiting[index]

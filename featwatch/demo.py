@@ -103,19 +103,20 @@ def _report(log_dir: str, accuracy: float, seconds: float, blocked: float) -> No
     print(f"\n  Validation accuracy {accuracy:.1%} after {recorded.epochs[-1]} epochs in {seconds:.1f} s, "
           f"{blocked:.1f} s of which training waited for the watch.\n")  # fmt: skip
     print(f"  {'layer':<10}{'kNN accuracy':>20}{'silhouette':>20}{'dead filters':>16}")
-    first, last = recorded.epochs[0], recorded.epochs[-1]
     for layer in recorded.layers:
+        health = recorded.health(layer, recorded.epochs[-1])
         print(
             f"  {layer:<10}"
-            f"{_change(recorded, layer, first, last, 'knn_accuracy'):>20}"
-            f"{_change(recorded, layer, first, last, 'silhouette'):>20}"
-            f"{recorded.health(layer, last).dead_count:>11} of {len(recorded.health(layer, last).dead)}"
+            f"{_change(recorded, layer, 'knn_accuracy'):>20}"
+            f"{_change(recorded, layer, 'silhouette'):>20}"
+            f"{health.dead_count:>11} of {len(health.dead)}"
         )
 
 
-def _change(recorded: Run, layer: str, first: int, last: int, name: str) -> str:
-    before, after = (getattr(recorded.separation(layer, epoch), name) for epoch in (first, last))
-    return f"{before:.3f} → {after:.3f}"
+def _change(recorded: Run, layer: str, name: str) -> str:
+    """From the first epoch that was analysed to the last: on a busy machine the first ones may have been thinned."""
+    _, values = recorded.numbers("separation", layer, name)
+    return f"{values[0]:.3f} → {values[-1]:.3f}"
 
 
 @contextlib.contextmanager

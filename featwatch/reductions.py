@@ -152,10 +152,13 @@ def sampled_values(values: tf.Tensor, about: About) -> tf.Tensor:
 def moment_values(values: tf.Tensor, about: About) -> tf.Tensor:
     """(batch, kept, filters): the values at fewer positions, at all of them where the probe has `EXACT_MOMENTS` at most.
 
-    Of more than `MOST_COMPARED` filters of none: (batch, 1, 0).
+    Of large maps they are the first of each sample's `sampled_values`, so that both are gathered at once.  Of
+    more than `MOST_COMPARED` filters of none: (batch, 1, 0).
     """
     if values.shape[-1] > MOST_COMPARED:
         return _positions(values)[:, :1, :0]
+    if about.samples * int(np.prod(values.shape[1:-1])) > EXACT_VALUES:
+        return sampled_values(values, about)[:, : -(-EXACT_MOMENTS // about.samples)]
     return _some(values, about, EXACT_MOMENTS)
 
 

@@ -155,6 +155,8 @@ def test_a_worker_that_dies_costs_one_sentence_and_the_layer_it_died_on(box_and_
 
 def test_a_worker_killed_from_outside_is_started_again_and_loses_nothing(box_and_worker: tuple[Box, BackgroundAnalyst]) -> None:
     box, analyst = box_and_worker
+    analyst.submit(4, [task(4, layer="before")])
+    assert analyst.finish()
     box.outcomes.clear()
     box.troubles.clear()
     executor = analyst._worker._executor
@@ -195,6 +197,21 @@ def test_when_it_is_behind_it_thins_evenly_and_keeps_the_newest(monkeypatch: pyt
     assert sorted(box.epochs + dropped) == list(range(13)) and len(box.epochs) == 5
     assert box.epochs[0] == 0 and box.epochs[-1] == 12
     assert max(np.diff(box.epochs)) <= 2 * min(np.diff(box.epochs)) + 1
+
+
+def test_of_what_waits_for_a_worker_that_is_not_ready_the_first_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epoch 0 is what a training started from: it is not thinned because the worker takes its time to start."""
+    monkeypatch.setattr(background, "MAX_WAITING_BYTES", 14)      # three snapshots of four bytes
+    started = threading.Event()
+    monkeypatch.setattr(background.Worker, "warm_up", lambda self: started.wait(10))
+    box, executor = Box(), Manual()
+    executor.allow.set()
+    analyst = BackgroundAnalyst(box.deliver, box.troubles.append, lambda: executor)
+    dropped = [lost for epoch in range(8) for lost, _ in analyst.submit(epoch, [task(epoch)])]
+    started.set()
+    assert analyst.finish()
+    analyst.close()
+    assert box.epochs[0] == 0 and box.epochs[-1] == 7 and sorted(box.epochs + dropped) == list(range(8))
 
 
 def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
