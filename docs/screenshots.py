@@ -15,12 +15,15 @@ from tests.browsers import Tab, chromium
 from tests.tensorboards import tensorboards
 
 IMAGES = Path(__file__).parent / "images"
-# What is in the picture: the view, the layer, the filter that is opened, dark or light.
+# What is in the picture: the view, and the way to look at filters, the layer, the filter that is opened, dark or light.
 PICTURES = {
     "overview": ("overview", "dense", None, False),
     "samples": ("samples", "dense", None, False),
     "filters-dark": ("filters", "dense", None, True),
     "features": ("features", "conv3", 12, False),
+    "maps": ("filters/maps", "conv1", None, False),
+    "classes": ("filters/classes", "dense", None, False),
+    "layers": ("layers", "dense", None, False),
 }
 SETTLED = 2500      # milliseconds until nothing moves any more
 
@@ -42,7 +45,10 @@ def main() -> int:
         for name, (view, layer, opened, dark) in PICTURES.items():
             tab.dark(dark)
             tab.at(f"layer-row-{layer}").click()
+            view, _, way = view.partition("/")
             tab.at(f"tab-{view}").click()
+            if way:
+                tab.at(f"filters-{way}").click()
             if opened is not None:
                 chosen = opened if options.filter is None else options.filter
                 tab.frame.locator(f'[data-feature="{chosen}"]').click()
