@@ -50,6 +50,13 @@ def test_filters_are_named_while_it_lasts_and_no_longer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILTERWISE)
+def test_an_alert_has_held_since_the_first_of_its_filters_was_so(name: str) -> None:
+    detector, record = FILTERWISE[name]
+    alerts = raised(detector(checks=2), [session(), *(record(epoch, x) for epoch, x in enumerate(["..x.....", *["..x..x.."] * 3]))])
+    assert (alerts[-1].filters, alerts[-1].since) == ((2, 5), 0)
+
+
+@pytest.mark.parametrize("name", FILTERWISE)
 def test_an_open_alert_goes_on_in_a_resumed_training(name: str) -> None:
     detector, record = FILTERWISE[name]
     first = raised(detector(checks=3), [session(), *(record(epoch, "..x..x..") for epoch in range(3))])

@@ -7,8 +7,7 @@ from collections import Counter
 import numpy as np
 
 from featwatch.alerts.arguments import a_share
-from featwatch.alerts.detector import Finding
-from featwatch.alerts.filterwise import FilterDetector, known
+from featwatch.alerts.filterwise import FilterDetector, Said, advice_up_to, known
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import LayerHealth, Record
@@ -51,8 +50,7 @@ class DeadFilters(FilterDetector):
             return None
         return record.dead, np.ones_like(record.dead)
 
-    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
-        assert isinstance(record, LayerHealth)
+    def say(self, record: LayerHealth, filters: np.ndarray) -> Said:
         count, of_all = len(filters), len(record.dead)
         causes = Counter(record.cause[filters].tolist())
         proven = known(record.proven, of_all)
@@ -62,23 +60,17 @@ class DeadFilters(FilterDetector):
             who, severity, cure = f"all {of_all} filters", "critical", NOTHING_PASSES
         else:
             who = f"{count} of {of_all} filters ({some(filters)})"
-            severity = "warning" if count > self.share * of_all else "advice"
+            severity = advice_up_to(self.share, count, of_all)
             cure = CURES.get(causes.most_common(1)[0][0], CURES["unexplained"])
             cure = f"{cure} {self.savings.advice(record.layer, count, effect)}"
-        return Finding(
-            epoch=record.epoch,
-            layer=record.layer,
-            wrong=True,
+        return Said(
             severity=severity,
-            filters=tuple(filters),
             text=f"{who} {_what(record, filters)} of the probe",
             suggestion=cure,
             evidence={
-                "dead": count, "filters": of_all, "share": count / of_all, "causes": causes, "test": record.test,
+                "dead": count, "causes": causes, "test": record.test,
                 **({"proven": int(record.proven[filters].sum())} if proven else {}), **saving,
             },
-            view="filters",
-            since=since,
         )  # fmt: skip
 
 

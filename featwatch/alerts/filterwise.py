@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,16 @@ from featwatch.alerts.savings import Savings
 from featwatch.records import Alert, ProbeRecord, Record
 
 LISTED = 32         # entries that an alert's evidence lists at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What an alert says of some filters; how many they are of how many goes into its evidence by itself."""
+
+    text: str
+    suggestion: str
+    evidence: Mapping[str, Any]
+    severity: str = "advice"
 
 
 class FilterDetector(Detector):
@@ -40,8 +52,8 @@ class FilterDetector(Detector):
         """Which of a layer's filters are so, and which of them may be named, (filters,) bool each; None = no verdict."""
 
     @abstractmethod
-    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
-        """What is to be said of these filters of the record's layer, (n,) indices, which have been so since an epoch."""
+    def say(self, record: Any, filters: np.ndarray) -> Said:
+        """What is to be said of these filters of the record's layer, (n,) indices; the record is one that was judged."""
 
     def update(self, record: Record) -> Iterable[Finding]:
         self.savings.see(record)
@@ -60,10 +72,25 @@ class FilterDetector(Detector):
         lasting = lasting[may_be_named[lasting]]
         if len(lasting):
             self._named[layer] = lasting
-            yield self.finding(record, lasting, int(self._so[layer].since[lasting].min()))
+            yield self._finding(record, lasting)
         # What is back for a check is neither gone nor there for long.
         elif (self._not[layer].checks[self._named[layer]] >= self.checks).all():
             yield Finding(epoch=record.epoch, layer=layer, wrong=False)
+
+    def _finding(self, record: Record, filters: np.ndarray) -> Finding:
+        said, of_all = self.say(record, filters), len(self._so[record.layer])
+        return Finding(
+            epoch=record.epoch,
+            layer=record.layer,
+            wrong=True,
+            severity=said.severity,
+            filters=tuple(filters),
+            text=said.text,
+            suggestion=said.suggestion,
+            evidence={**said.evidence, "filters": of_all, "share": len(filters) / of_all},
+            view="filters",
+            since=int(self._so[record.layer].since[filters].min()),
+        )
 
     def _begin(self, layer: str, filters: int) -> None:
         self._so[layer], self._not[layer] = Streaks(filters), Streaks(filters)
@@ -72,6 +99,11 @@ class FilterDetector(Detector):
         self._named[layer] = known = np.array(numbers, np.int64)
         if alert is not None:
             self._so[layer].go_on(known, self.checks - 1, alert.since)
+
+
+def advice_up_to(share: float, count: int, of_all: int) -> str:
+    """The severity of so many filters that could go: a warning where they are more than this share of their layer."""
+    return "warning" if count > share * of_all else "advice"
 
 
 def known(values: np.ndarray, filters: int) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from featwatch.alerts.arguments import a_share
-from featwatch.alerts.detector import Finding
-from featwatch.alerts.filterwise import FilterDetector, known, listed
+from featwatch.alerts.filterwise import FilterDetector, Said, advice_up_to, known, listed
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import LayerHealth, Record
@@ -53,25 +52,18 @@ class NearlyDeadFilters(FilterDetector):
         # What dies now and then between its rare successes is nearly dead all the time.
         return active < self.active, ~record.dead
 
-    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
-        assert isinstance(record, LayerHealth)
+    def say(self, record: LayerHealth, filters: np.ndarray) -> Said:
         count, of_all, active = len(filters), len(record.dead), _active(record)
         assert active is not None
         effect = f"changes at most what comes of the {100 * active[filters].max():.2g} % of positions at which one fires"
-        return Finding(
-            epoch=record.epoch,
-            layer=record.layer,
-            wrong=True,
-            severity="warning" if count > self.share * of_all else "advice",
-            filters=tuple(filters),
+        return Said(
+            severity=advice_up_to(self.share, count, of_all),
             text=f"{count} of {of_all} filters ({some(filters)}) fire at less than {100 * self.active:.2g} % of all positions",
             suggestion=f"{CURE} {self.savings.advice(record.layer, count, effect)}",
             evidence={
-                "nearly_dead": count, "filters": of_all, "share": count / of_all, "active_fraction": listed(filters, active),
+                "nearly_dead": count, "active_fraction": listed(filters, active),
                 "threshold": self.active, **self.savings.evidence(record.layer, count, effect),
             },
-            view="filters",
-            since=since,
         )  # fmt: skip
 
 

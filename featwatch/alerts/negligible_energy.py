@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from featwatch.alerts.arguments import a_share
-from featwatch.alerts.detector import Finding
-from featwatch.alerts.filterwise import FilterDetector, known, listed
+from featwatch.alerts.filterwise import FilterDetector, Said, known, listed
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import LayerHealth, Record
@@ -35,30 +34,22 @@ class NegligibleEnergy(FilterDetector):
         found = _relative(record)
         return None if found is None else (found[0] < self.ratio, ~record.dead)
 
-    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
-        assert isinstance(record, LayerHealth)
+    def say(self, record: LayerHealth, filters: np.ndarray) -> Said:
         found = _relative(record)
         assert found is not None
         relative, what = found
         count, of_all = len(filters), len(relative)
         reach = np.abs([record.max_activation[filters], record.min_activation[filters]]).max()
         effect = f"takes no more than {reach:.3g} from what follows"
-        return Finding(
-            epoch=record.epoch,
-            layer=record.layer,
-            wrong=True,
-            severity="advice",
-            filters=tuple(filters),
+        return Said(
             text=f"{count} of {of_all} filters ({some(filters)}) have less than {100 * self.ratio:.2g} % of the layer's "
             f"median {what}",
             suggestion=self.savings.advice(record.layer, count, effect),
             evidence={
-                "negligible": count, "filters": of_all, "share": count / of_all, "relative": listed(filters, relative),
+                "negligible": count, "relative": listed(filters, relative),
                 "measure": what, "largest_activation": reach, "threshold": self.ratio,
                 **self.savings.evidence(record.layer, count, effect),
             },
-            view="filters",
-            since=since,
         )  # fmt: skip
 
 

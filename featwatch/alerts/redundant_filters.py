@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.alerts.detector import Finding
-from featwatch.alerts.filterwise import LISTED, FilterDetector
+from featwatch.alerts.filterwise import LISTED, FilterDetector, Said
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import Alert, LayerHealth, Record, Similarity
@@ -45,8 +44,7 @@ class RedundantFilters(FilterDetector):
         alive = ~dead if len(dead) == len(record.group) else np.ones(len(record.group), bool)
         return (record.group >= 0) | record.removable, record.removable & alive
 
-    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
-        assert isinstance(record, Similarity)
+    def say(self, record: Similarity, filters: np.ndarray) -> Said:
         count, of_all = len(filters), len(record.group)
         groups, sums = _groups(record, filters), _sums(record, filters)
         doubles = int(np.count_nonzero(record.group[filters] >= 0))
@@ -54,21 +52,14 @@ class RedundantFilters(FilterDetector):
         kinds = [f"{number} {how}" for number, how in told if number]
         left = np.where(record.group[filters] >= 0, record.residual[filters], record.unexplained[filters])
         worst = float(left[np.isfinite(left)].max(initial=0.0))
-        return Finding(
-            epoch=record.epoch,
-            layer=record.layer,
-            wrong=True,
-            severity="advice",
-            filters=tuple(filters),
+        return Said(
             text=f"{count} of {of_all} filters ({some(filters)}) say what others say, {' and '.join(kinds)}, "
             + (f"to within {100 * worst:.2g} % of their deviation" if worst >= EXACTLY else "exactly"),
             suggestion=self.savings.advice(record.layer, count, EFFECT),
             evidence={
-                "redundant": count, "filters": of_all, "share": count / of_all, "groups": groups, "sums": sums,
+                "redundant": count, "groups": groups, "sums": sums,
                 "largest_residual": worst, "values": record.values, **self.savings.evidence(record.layer, count, EFFECT),
             },
-            view="filters",
-            since=since,
         )  # fmt: skip
 
 

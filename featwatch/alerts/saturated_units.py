@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from featwatch.alerts.arguments import a_share
-from featwatch.alerts.detector import Finding
-from featwatch.alerts.filterwise import FilterDetector, known, listed
+from featwatch.alerts.filterwise import FilterDetector, Said, advice_up_to, known, listed
 from featwatch.alerts.thresholds import DEFAULTS
 from featwatch.alerts.words import some
 from featwatch.records import LayerHealth, Record
@@ -52,23 +51,16 @@ class SaturatedUnits(FilterDetector):
             saturated &= record.active_fraction >= DEFAULTS.nearly_dead_active
         return saturated, ~record.dead
 
-    def finding(self, record: Record, filters: np.ndarray, since: int) -> Finding:
-        assert isinstance(record, LayerHealth)
+    def say(self, record: LayerHealth, filters: np.ndarray) -> Said:
         count, of_all = len(filters), len(record.dead)
-        return Finding(
-            epoch=record.epoch,
-            layer=record.layer,
-            wrong=True,
-            severity="warning" if count > self.share * of_all else "advice",
-            filters=tuple(filters),
+        return Said(
+            severity=advice_up_to(self.share, count, of_all),
             text=f"{count} of {of_all} units ({some(filters)}) stand at an end of {record.activation} at all but "
             f"{100 * self.responsive:.2g} % of positions",
             suggestion=CURE,
             evidence={
-                "saturated": count, "filters": of_all, "share": count / of_all,
+                "saturated": count,
                 "responsive_fraction": listed(filters, record.responsive_fraction), "activation": record.activation,
                 "threshold": self.responsive,
             },
-            view="filters",
-            since=since,
         )  # fmt: skip
