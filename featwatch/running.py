@@ -68,6 +68,14 @@ class WritesState(RuntimeError):
     """The model's code writes variables that are not Keras': running it would change the training."""
 
 
+def filters_last(values: tf.Tensor, layer: Any) -> tf.Tensor:
+    """(batch, …, channels) float32: what enters or leaves a layer, whatever its data format."""
+    values = tf.cast(values, tf.float32)
+    if getattr(layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
+        return tf.experimental.numpy.moveaxis(values, 1, -1)
+    return values
+
+
 def first_tensor(outputs: Any) -> Any:
     """The tensor that stands for what a layer gave: of several, such as a recurrent layer's states, the first."""
     flat = keras.tree.flatten(outputs)

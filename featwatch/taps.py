@@ -18,7 +18,7 @@ from featwatch.graphs import graph_of
 from featwatch.layers import Site
 from featwatch.records import LayerInfo
 from featwatch.reductions import About, sorted_maps
-from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, rows_of, run, unreadable
+from featwatch.running import Seen, WritesState, filters_last, first_tensor, refuse_writes, rows_of, run, unreadable
 from featwatch.sketch import SKETCH_SEED, Sketch
 
 Reduced = dict[str, dict[str, np.ndarray]]      # layer name -> reduction -> (samples, …)
@@ -215,7 +215,7 @@ class TapPass:
         return reduced, [_scores(output, rows) for output in keras.tree.flatten(results)]
 
     def _reduce(self, site: Site, entered: Any, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = _filters_last(values, site.layer)
+        values = filters_last(values, site.layer)
         shape = tuple(values.shape[1:])
         self._shapes[site.name] = shape
         sketch = self._sketches[site.name] = Sketch.of_length(int(np.prod(shape)), self._seed)
@@ -227,21 +227,13 @@ class TapPass:
         if any(name.startswith("sorted_") for name in wanted):
             sources["sorted_"] = sorted_maps(values)
         if _readable_input(entered, values):
-            sources["input_"] = _filters_last(entered, site.layer)
+            sources["input_"] = filters_last(entered, site.layer)
         reduced = {}
         for name in sorted(wanted):
             prefix = next((prefix for prefix in ("sorted_", "input_") if name.startswith(prefix)), "")
             if prefix in sources:
                 reduced[name] = getattr(reductions, name.removeprefix("sorted_"))(sources[prefix], about)
         return reduced
-
-
-def _filters_last(values: tf.Tensor, layer: Any) -> tf.Tensor:
-    """(batch, …, channels) float32: what enters or leaves a layer, whatever its data format."""
-    values = tf.cast(values, tf.float32)
-    if getattr(layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
-        return tf.experimental.numpy.moveaxis(values, 1, -1)
-    return values
 
 
 def _readable_input(entered: Any, left: tf.Tensor) -> bool:

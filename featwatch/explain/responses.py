@@ -16,7 +16,7 @@ import tensorflow as tf
 from featwatch.graphs import graph_of
 from featwatch.layers import LayerChoice, Site, choose
 from featwatch.probe import Probe
-from featwatch.running import Seen, WritesState, first_tensor, refuse_writes, rows_of, run, unreadable
+from featwatch.running import Seen, WritesState, filters_last, first_tensor, refuse_writes, rows_of, run, unreadable
 from featwatch.structures import leaves
 
 # (values of a layer (batch, …, filters), bare=whether its bare response is read too) -> what is kept of them.
@@ -99,9 +99,9 @@ class Responses:
                 self.refused[site.name] = reason
                 continue
             bare = seen.bare.get(id(site.layer))
-            values = _filters_last(first_tensor(seen.left[id(site.tapped)]), site.layer)
+            values = filters_last(first_tensor(seen.left[id(site.tapped)]), site.layer)
             kept = functools.partial(self._kept, bare=bare is not None)
-            found[site.name] = kept(values), None if bare is None else kept(_filters_last(bare, site.layer))
+            found[site.name] = kept(values), None if bare is None else kept(filters_last(bare, site.layer))
         if not tf.executing_eagerly():
             refuse_writes(tf.compat.v1.get_default_graph())
         return found
@@ -149,14 +149,6 @@ def _before(tensor: tf.Tensor) -> Iterator[tf.Operation]:
         more = {each.op for each in operation.inputs} - seen
         seen |= more
         waiting += more
-
-
-def _filters_last(values: tf.Tensor, layer: Any) -> tf.Tensor:
-    """float32 with the filters last."""
-    values = tf.cast(values, tf.float32)
-    if getattr(layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
-        values = tf.experimental.numpy.moveaxis(values, 1, -1)
-    return values
 
 
 def activations(model: Any, layers: LayerChoice, probe: Any) -> dict[str, np.ndarray]:
