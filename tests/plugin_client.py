@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import grpc
 import numpy as np
+import pytest
 import tensorboard_data_server
 import werkzeug.test
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -24,6 +25,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.context import RequestContext
 from tensorboard.data import grpc_provider
 from tensorboard.plugins import base_plugin
+from tensorboard_plugin_featwatch import catalogue
 from tensorboard_plugin_featwatch.loader import FeatwatchLoader
 
 BASE = "/data/plugin/featwatch"
@@ -85,7 +87,9 @@ class Client:
         return {run["run"]: run for run in self.get("index").json()["runs"]}
 
     def epochs(self, run: Mapping[str, Any], kind: str, layer: str = "") -> list[int]:
-        return run["epochs"][run["series"][kind][layer]]
+        """Of which epochs there is such a record; none as long as TensorBoard has read none."""
+        place = run["series"].get(kind, {}).get(layer)
+        return [] if place is None else run["epochs"][place]
 
     def everything(self, run: Mapping[str, Any], step: int = 1) -> dict[str, Any]:
         """Every answer there is about a run, or that of every `step`-th epoch; none of them may be an error of the server's."""
@@ -107,6 +111,12 @@ class Client:
             for epoch in sorted(set().union(*(run["epochs"][place] for place in layers.values())))[::step]:
                 answers[f"{kind} {epoch}"] = self.get("records", **address, kind=kind, epoch=epoch).frame()
         return answers
+
+
+def look_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every question that the plugin is asked reads TensorBoard's catalogue anew, however short a while ago the last one was."""
+    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
+    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
 
 
 def plugin_app(provider: Any) -> Client:

@@ -6,7 +6,6 @@ import dataclasses
 import doctest
 import json
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorboard_plugin_featwatch import along, catalogue
+from tensorboard_plugin_featwatch import along
 from tensorboard_plugin_featwatch import development as served
 
 import featwatch as fw
@@ -24,7 +23,7 @@ from featwatch.records import KINDS, LayerHealth, Record, Session, Similarity
 from featwatch.writers import EventFileWriter
 from tests.event_logs import HandMadeLog, header
 from tests.memory_provider import MemoryProvider
-from tests.plugin_client import Client, Reply, plugin_app, python_loader, rust_loader
+from tests.plugin_client import Client, Reply, look_anew, plugin_app, python_loader, rust_loader
 from tests.small_logs import session
 from tests.test_wire import health
 
@@ -65,11 +64,8 @@ def provider() -> MemoryProvider:
 
 
 @pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every question looks anew."""
-    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
-    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
-    yield
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_anew(monkeypatch)
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard_plugin_featwatch import catalogue
 from tensorboard_plugin_featwatch.queries import NotRecorded, StaleGeneration
 from tensorboard_plugin_featwatch.session_facts import _TYPES, MAX_COLUMNS, MAX_NAME, MAX_NOTES, MAX_TEXT
 
@@ -27,7 +25,7 @@ from featwatch.records import (
 from featwatch.writers import EventFileWriter
 from tests.asked import RUN, STORY, Asked
 from tests.memory_provider import MemoryProvider
-from tests.plugin_client import Client, plugin_app, python_loader, rust_loader
+from tests.plugin_client import Client, look_anew, plugin_app, python_loader, rust_loader
 from tests.test_reader_axes import alert, entered
 
 LAYER = STORY.layer_infos[0].name
@@ -35,10 +33,8 @@ STEPS = [0, 400, 800]
 
 
 @pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
-    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
-    yield
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_anew(monkeypatch)
 
 
 @pytest.fixture

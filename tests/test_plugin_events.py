@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorboard_plugin_featwatch import along, catalogue, happened
+from tensorboard_plugin_featwatch import along, happened
 
 import featwatch as fw
 from featwatch import wire
@@ -22,7 +21,7 @@ from featwatch.records import Clustering, Embedding, LayerHealth, Record, Sample
 from featwatch.writers import EventFileWriter
 from tests.event_logs import HandMadeLog, header
 from tests.memory_provider import MemoryProvider
-from tests.plugin_client import Client, plugin_app, python_loader, rust_loader
+from tests.plugin_client import Client, look_anew, plugin_app, python_loader, rust_loader
 from tests.synthetic import Story
 
 RUN = "run-1/featwatch"
@@ -66,11 +65,8 @@ def provider() -> MemoryProvider:
 
 
 @pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every question looks anew."""
-    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
-    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
-    yield
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_anew(monkeypatch)
 
 
 @pytest.fixture

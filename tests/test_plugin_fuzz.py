@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorboard_plugin_featwatch import catalogue
 from tensorboard_plugin_featwatch.queries import NotRecorded
 
 from featwatch import wire
@@ -35,15 +34,13 @@ from featwatch.records import (
 from tests.asked import RUN, STORY, Asked
 from tests.event_logs import entry, header
 from tests.memory_provider import MemoryProvider
-from tests.plugin_client import decode_frame
+from tests.plugin_client import decode_frame, look_anew
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _always_fresh() -> Iterator[None]:
-    """Every question looks anew."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
-        patch.setattr(catalogue, "LIFETIME_FACTOR", 0)
+        look_anew(patch)
         yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,14 @@ from featwatch import wire
 from featwatch.records import Journal, ProbeRecord
 from tests.asked import RUN, STORY, Asked
 from tests.memory_provider import MemoryProvider
+from tests.plugin_client import look_anew
 
 FIRST, SECOND = (info.name for info in STORY.layer_infos)
 
 
 @pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
-    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
-    yield
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_anew(monkeypatch)
 
 
 @pytest.fixture

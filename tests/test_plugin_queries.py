@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,15 +21,13 @@ from featwatch import wire
 from featwatch.records import Closing, Embedding, Journal
 from tests.asked import RUN, STORY, Asked
 from tests.memory_provider import MemoryProvider
+from tests.plugin_client import look_anew
 from tests.synthetic import Story
 
 
 @pytest.fixture(autouse=True)
-def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every question looks anew, except where a test says otherwise."""
-    monkeypatch.setattr(catalogue, "LIFETIME_SECONDS", 0.0)
-    monkeypatch.setattr(catalogue, "LIFETIME_FACTOR", 0)
-    yield
+def _always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_anew(monkeypatch)
 
 
 @pytest.fixture
