@@ -52,7 +52,8 @@ def test_filters_are_named_while_it_lasts_and_no_longer(name: str) -> None:
 @pytest.mark.parametrize("name", FILTERWISE)
 def test_an_alert_has_held_since_the_first_of_its_filters_was_so(name: str) -> None:
     detector, record = FILTERWISE[name]
-    alerts = raised(detector(checks=2), [session(), *(record(epoch, x) for epoch, x in enumerate(["..x.....", *["..x..x.."] * 3]))])
+    marked = ["..x.....", *["..x..x.."] * 3]
+    alerts = raised(detector(checks=2), [session(), *(record(epoch, x) for epoch, x in enumerate(marked))])
     assert (alerts[-1].filters, alerts[-1].since) == ((2, 5), 0)
 
 
