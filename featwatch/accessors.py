@@ -13,10 +13,16 @@ from featwatch import gallery, wire
 from featwatch.logindex import LogIndex, NotThere
 from featwatch.phrases import closest, ranges
 from featwatch.records import (
+    Attributions,
+    ClassActivation,
     Closing,
+    ClusterImages,
     Clustering,
     Embedding,
     EpochLog,
+    ExemplarMaps,
+    FactorGroups,
+    FeatureArrangement,
     FeatureImages,
     FilterExemplars,
     GridMap,
@@ -28,6 +34,7 @@ from featwatch.records import (
     LayerInfo,
     LayerSeparation,
     Maps,
+    MaximisingImages,
     Predictions,
     ProbeRecord,
     Record,
@@ -126,6 +133,34 @@ class RunRecords:
         axis, position = wire.place_of(newest)
         before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if one < position]
         return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
+
+    def arrangement(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FeatureArrangement:
+        """Where the layer's feature images stand, alike ones as neighbours."""
+        return self._record(FeatureArrangement, layer, epoch, step)
+
+    def exemplar_maps(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> ExemplarMaps:
+        """What filters make of the samples that activate them most."""
+        return self._record(ExemplarMaps, layer, epoch, step)
+
+    def maximising(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> MaximisingImages:
+        """Samples, led a few steps towards what maximises filters."""
+        return self._record(MaximisingImages, layer, epoch, step)
+
+    def factors(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FactorGroups:
+        """Groups of filters that act together."""
+        return self._record(FactorGroups, layer, epoch, step)
+
+    def cluster_images(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> ClusterImages:
+        """Images of what sets clusters apart."""
+        return self._record(ClusterImages, layer, epoch, step)
+
+    def attributions(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> Attributions:
+        """What in some samples filters answer to."""
+        return self._record(Attributions, layer, epoch, step)
+
+    def class_activation(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> ClassActivation:
+        """Where the layer sees the class that is predicted, and which filters decide that."""
+        return self._record(ClassActivation, layer, epoch, step)
 
     def grid(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> GridMap:
         """The samples of that layout on a regular grid."""

@@ -10,6 +10,12 @@ import numpy as np
 
 from featwatch.records import FeatureImages
 
+# What is of single records alone.
+_NONE_OF_SOME: dict[str, Any] = {
+    "snapshot_steps": np.zeros(0, np.int32), "snapshot_pixels": np.zeros((0,) * 5, np.uint8),
+    "stopped": np.zeros(0, np.int32), "features": np.zeros((0, 0), np.float32),
+}  # fmt: skip
+
 
 def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureImages:
     """The record `newest` with the pictures of filters that only `earlier` ones show, in the filters' order.
@@ -33,13 +39,13 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
     values: dict[str, Any] = {
         field.name: np.array([getattr(record, field.name)[row] for record, row in rows], field.metadata["dtype"])
         for field in dataclasses.fields(FeatureImages)
-        if field.metadata.get("axes") == ("shown",)
+        if field.metadata.get("axes") == ("shown",) and not field.metadata["optional"]
     }
     values["pixels"] = np.stack([_on_range(record, record.pixels[row], low, high) for record, row in rows])
-    values["filtered_pixels"] = newest.pixels[:0]
-    if all(len(record.filtered_pixels) == len(record.filters) for record in shown):
-        values["filtered_pixels"] = np.stack([_on_range(record, record.filtered_pixels[row], low, high) for record, row in rows])
-    return dataclasses.replace(newest, low=low, high=high, **values | {"filters": np.array(filters, np.int32)})
+    for name in ("whole_pixels", "filtered_pixels") if newest.filtered_pixels.size else ():
+        values[name] = _on_range(newest, getattr(newest, name), low, high)
+    values["filters"] = np.array(filters, np.int32)
+    return dataclasses.replace(newest, low=low, high=high, **_NONE_OF_SOME, **values)
 
 
 def _while_some_are_missing(

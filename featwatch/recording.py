@@ -148,6 +148,11 @@ class Recording:
             for site in self._plan.sites
             if site.name in reading.layers
         }
+        # What others build on comes first; all else while the worker is busy already.
+        explaining = [recorder for recorder in recorders if isinstance(recorder, ExplainingRecorder)]
+        first = [one for one in explaining if any(isinstance(one, base) for other in recorders for base in other.builds_on)]
+        for recorder in first:
+            snapshots = self._explain(recorder, epoch, step, snapshots)
         tasks: list[Task] = []
         for task in layer_tasks(self._plan, recorders, snapshots):
             self._analyse_here(replace(task, recorders=tuple(recorder for recorder in task.recorders if not recorder.in_worker)))
@@ -157,8 +162,8 @@ class Recording:
         tasks += [replace(across, recorders=tuple(self._for_worker[recorder] for recorder in across.recorders))] if across else []
         if tasks:
             self._submit(epoch if position is None else position, tasks)
-        for recorder in recorders:
-            if isinstance(recorder, ExplainingRecorder):
+        for recorder in explaining:
+            if recorder not in first:
                 self._explain(recorder, epoch, step, snapshots)
 
     def _analyse_here(self, task: LayerTask) -> None:
@@ -192,7 +197,11 @@ class Recording:
             if events is not None:
                 self._write(events)
 
-    def _explain(self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: Mapping[str, LayerSnapshot]) -> None:
+    def _explain(
+        self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: dict[str, LayerSnapshot]
+    ) -> dict[str, LayerSnapshot]:
+        """The snapshots, each with the record that this recorder made of it."""
+        snapshots = dict(snapshots)
         sites = {site.name: site for site in self._plan.sites if site.name in snapshots and self._plan.of_site(site, [recorder])}
         look = Look(
             model=self._model,
@@ -202,6 +211,7 @@ class Recording:
             sites=sites,
             snapshots={name: snapshots[name] for name in sites},
             state=self._passes.state_of(recorder),
+            latest={layer: {kind: each.record for kind, each in known.items()} for layer, known in self.memory.items()},
         )
         layer = ""
         with self._booked(recorder.name):
@@ -210,10 +220,12 @@ class Recording:
                     if isinstance(found, NothingToSay):
                         self._note_nothing(recorder.name, str(found), epoch, found.layer)
                     else:
-                        layer = found.layer
-                        self._write(replace(found, step=step))
+                        layer, found = found.layer, replace(found, step=step)
+                        self._write(found)
+                        snapshots[layer] = replace(snapshots[layer], results={**snapshots[layer].results, found.kind: found})
             except Exception as error:
                 self._switch_off(Outcome(recorder.name, failure=in_words(error)), epoch, layer)
+        return snapshots
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float], blocked_seconds: float, *, step: int = -1) -> list[Alert]:
         """Record what Keras said of an epoch, or so far at a step, and everything that was noted since the last epoch.

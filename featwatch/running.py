@@ -25,6 +25,7 @@ from featwatch.graphs import graph_of
 from featwatch.layers import Site
 
 Told = Callable[[Any, tuple[Any, ...], Any], None]      # (operation, positional arguments, outputs)
+State = Iterable[tuple[Any, Any]]                       # Keras variables, and the values that they are to have meanwhile
 
 
 @dataclass(eq=False)
@@ -42,15 +43,16 @@ class Seen:
             self.entered.setdefault(id(operation), args[0])
 
 
-def run(model: Any, inputs: Any, sites: Iterable[Site], told: Told, way: str = "graph") -> Any:
+def run(model: Any, inputs: Any, sites: Iterable[Site], told: Told, way: str = "graph", state: State = ()) -> Any:
     """The model's outputs for `inputs`, in inference; `told` is called after each call of an operation of the sites.
 
     Arguments:
         way: "graph", for a model that has one, or "calls".
+        state: values that some variables have meanwhile; the variables themselves stay as they are.
     """
     graph = graph_of(model) if way == "graph" else None
     around = [operation for site in sites if graph is None or site.inside for operation in (site.layer, site.tapped)]
-    with keras.StatelessScope(), _counters_kept(), _intercepted(around, told):
+    with keras.StatelessScope(state_mapping=list(state)), _counters_kept(), _intercepted(around, told):
         if graph is None:
             return model(inputs, training=False) if model._call_has_training_arg else model(inputs)
         wanted = {id(operation) for site in sites if not site.inside for operation in (site.layer, site.tapped)}
@@ -136,11 +138,11 @@ class _Arrived(BaseException):
     """Ends a run where it was going.  No `Exception`: Keras would wrap it, and a user's layer might catch it."""
 
 
-def reach(model: Any, inputs: Any, site: Site) -> Reached:
+def reach(model: Any, inputs: Any, site: Site, state: State = ()) -> Reached:
     """The tensors around the activation of one site; what comes after it in the model is not computed.
 
     Call it while a `tf.function` is traced.  `inputs` may differ in their spatial size from the model's own,
-    as long as every layer before the site can take that.
+    as long as every layer before the site can take that.  `state`: as for `run`.
 
     Raises whatever the layers raise of inputs that do not fit them.
     """
@@ -152,7 +154,7 @@ def reach(model: Any, inputs: Any, site: Site) -> Reached:
             raise _Arrived
 
     with contextlib.suppress(_Arrived):
-        run(model, inputs, [site], told, "graph" if graph_of(model) is not None else "calls")
+        run(model, inputs, [site], told, "graph" if graph_of(model) is not None else "calls", state)
     after = seen.left[id(site.tapped)]
     return Reached(_before(site, seen.entered, after), after)
 

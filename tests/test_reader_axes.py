@@ -202,11 +202,14 @@ def test_pictures_of_other_ranges_keep_their_values(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.images[:, 0, 0, 0], [-1 + 10 / 255 * 2, 21 / 255 * 4], atol=5 / 255 / 2)
 
 
-def test_filtered_pictures_are_merged_where_all_have_them(tmp_path: Path) -> None:
-    with_filtered = {"channels": 3, "filtered_pixels": np.full((1, 2, 2, 3), 7, np.uint8)}
-    run = gallery(tmp_path, images(0, [0], **with_filtered), images(1, [1], **with_filtered), images(2, [2], channels=3))
-    assert run.feature_images("conv1", 1).filtered_pixels.tolist() == np.full((2, 2, 2, 3), 7).tolist()
-    assert run.feature_images("conv1", 2).filtered.shape == (0, 2, 2, 3)
+def test_filtered_pictures_are_those_of_the_newest_record(tmp_path: Path) -> None:
+    filtered = {"filtered_filters": np.array([0], np.int32), "preserved": np.ones(1, np.float32)}
+    filtered |= {name: np.full((1, 5, 5, 3), 7, np.uint8) for name in ("whole_pixels", "filtered_pixels")}
+    records = [images(epoch, [epoch], channels=3, **(filtered if epoch < 2 else {})) for epoch in range(3)]
+    run = gallery(tmp_path, *records)
+    assert run.feature_images("conv1", 1).filtered_pixels.tolist() == np.full((1, 5, 5, 3), 7).tolist()
+    assert run.feature_images("conv1", 1).filtered.shape == (1, 5, 5, 3)
+    assert run.feature_images("conv1", 2).filtered.size == 0
 
 
 def test_no_more_is_read_than_needed_and_damaged_ones_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

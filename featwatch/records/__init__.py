@@ -9,10 +9,19 @@ from __future__ import annotations
 from featwatch.records.alert import SEVERITIES, Alert
 from featwatch.records.base import Record, array, picture
 from featwatch.records.events import SampleEvents
-from featwatch.records.filters import (
-    CAUSES,
+from featwatch.records.explained import (
+    Attributions,
+    ClassActivation,
+    ClusterImages,
+    ExemplarMaps,
+    FactorGroups,
+    FeatureArrangement,
     FeatureImages,
     FilterExemplars,
+    MaximisingImages,
+)
+from featwatch.records.filters import (
+    CAUSES,
     Histograms,
     Kernels,
     LayerHealth,
@@ -25,10 +34,11 @@ from featwatch.records.samples import Clustering, Embedding, GridMap, LayerSepar
 from featwatch.records.session import AN_OUTPUT, Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
 
 __all__ = [
-    "AN_OUTPUT", "CAUSES", "KINDS", "SEVERITIES", "Alert", "Closing", "Clustering", "Embedding", "EpochLog",
-    "FeatureImages", "FilterExemplars", "GridMap", "Histograms", "Journal", "Kernels", "LayerAlignment", "LayerHealth",
-    "LayerInfo", "LayerSeparation", "Maps", "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session", "Similarity",
-    "Specificity", "array", "picture",
+    "AN_OUTPUT", "CAUSES", "KINDS", "SEVERITIES", "Alert", "Attributions", "ClassActivation", "Closing", "ClusterImages",
+    "Clustering", "Embedding", "EpochLog", "ExemplarMaps", "FactorGroups", "FeatureArrangement", "FeatureImages",
+    "FilterExemplars", "GridMap", "Histograms", "Journal", "Kernels", "LayerAlignment", "LayerHealth", "LayerInfo",
+    "LayerSeparation", "Maps", "MaximisingImages", "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session",
+    "Similarity", "Specificity", "array", "picture",
 ]  # fmt: skip
 
 KINDS: dict[str, type[Record]] = {
@@ -38,5 +48,6 @@ KINDS: dict[str, type[Record]] = {
         Predictions, Embedding, Clustering, LayerSeparation, LayerHealth,
         Histograms, FilterExemplars, FeatureImages, GridMap, LayerAlignment, SampleEvents,
         Similarity, Specificity, Kernels, Maps,
+        ExemplarMaps, FeatureArrangement, MaximisingImages, FactorGroups, ClusterImages, Attributions, ClassActivation,
     )
 }  # fmt: skip

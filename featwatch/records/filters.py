@@ -1,4 +1,4 @@
-"""What is recorded of a layer's filters: their health, activations, exemplars and feature images."""
+"""What is recorded of a layer's filters: their health, activations, likeness, classes, kernels and maps."""
 
 from __future__ import annotations
 
@@ -245,63 +245,6 @@ class Maps(Record):
     def values(self) -> np.ndarray:
         """(shown, rows, columns, filters) float32: the activations, within (`high` − `low`) / 510; NaN: one is not finite."""
         return self.low + self.pixels / np.float32(255) * (self.high - self.low)
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FilterExemplars(Record):
-    """The probe's samples that activate each filter most, and where in them (row F7)."""
-
-    kind: ClassVar[str] = "exemplars"
-
-    samples: np.ndarray = array("int32", "filters", "top")      # indices into the probe, strongest first
-    activation: np.ndarray = array("float32", "filters", "top")
-    position: np.ndarray = array("int32", "filters", "top", "axes")     # of the unit in its map; no axes for a Dense layer
-    # The unit's receptive field at the input, lowest and highest index inclusive, per spatial axis of the
-    # input; may reach beyond it.  (filters, top, 2 · input axes) as lo0, hi0, lo1, hi1, …
-    boxes: np.ndarray = array("int32", "filters", "top", "bounds", optional=True)
-    input_shape: tuple[int, ...] = ()                           # spatial shape of what the boxes are in
-    receptive_field: str = ""                                   # "exact", "superset", or why there are no boxes
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FeatureImages(Record):
-    """Images that maximise filters, found by gradient ascent (rows F1 to F3).
-
-    A record holds what was refreshed at its epoch; `Run.feature_images` puts earlier ones beside them.
-    """
-
-    kind: ClassVar[str] = "feature_images"
-
-    filters: np.ndarray = array("int32", "shown")
-    pixels: np.ndarray = array("uint8", "shown", "height", "width", "channels")    # 0 = `low`, 255 = `high` of the channel
-    low: np.ndarray = array("float32", "channels")
-    high: np.ndarray = array("float32", "channels")
-    activation: np.ndarray = array("float32", "shown")          # of the unit, before its activation function
-    natural: np.ndarray = array("float32", "shown")             # the same on the best patch of the probe; NaN = not known
-    reached: np.ndarray = array("bool", "shown")                # False: no gradient came from the unit, nor did it grow
-    refreshed: np.ndarray = array("int32", "shown")             # the epoch at which each was made
-    filtered_pixels: np.ndarray = array("uint8", "filtered", "height", "width", "channels", optional=True)
-    unit: tuple[int, ...] = ()                                  # position, in the map that `pixels` give, that is maximised
-    box: tuple[int, ...] = ()                                   # its receptive field in `pixels`: lo0, hi0, lo1, hi1, inclusive
-    patch: bool = True                                          # as large as the receptive field; False = the full input
-    steps: int = 0
-    basis: str = ""                                             # "fourier" or "pixels"
-    init: str = ""                                              # "patches" or "noise"
-    filters_in_all: int = 0                                     # of the layer
-    elapsed_seconds: float = math.nan
-    note: str = ""
-
-    @property
-    def images(self) -> np.ndarray:
-        """(shown, height, width, channels) float32, in the units of the model's input."""
-        return self.low + self.pixels.astype(np.float32) / 255.0 * (self.high - self.low)
-
-    @property
-    def filtered(self) -> np.ndarray:
-        """(filtered, height, width, channels) float32: the images after activation filtering; none so far."""
-        if not self.filtered_pixels.size:
-            return np.zeros((0, *self.pixels.shape[1:]), np.float32)
-        return self.low + self.filtered_pixels.astype(np.float32) / 255.0 * (self.high - self.low)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
