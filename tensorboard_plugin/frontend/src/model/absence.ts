@@ -16,6 +16,8 @@ const RECORDERS: Record<string, [name: string, code: string]> = {
   histograms: ["activation_histograms", "fw.ActivationHistograms()"],
   exemplars: ["exemplars", "fw.Exemplars()"],
   feature_images: ["feature_images", "fw.FeatureImages()"],
+  arrangement: ["feature_arrangement", "fw.FeatureArrangement()"],
+  exemplar_maps: ["exemplar_maps", "fw.ExemplarMaps()"],
 };
 
 export interface Reason {

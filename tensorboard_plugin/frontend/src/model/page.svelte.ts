@@ -10,12 +10,13 @@ import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./set
 /** A view is offered where any of these was recorded. */
 const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = {
   layers: ["separation", "cka", "clusters"], samples: ["embedding"], filters: ["health", "histograms", "similarity", "specificity", "kernels", "maps"],
-  features: ["feature_images", "exemplars"],
+  features: ["feature_images", "exemplars", "attributions", "factors", "cluster_images", "class_activation"],
 };
 
 /** Kinds of records of which there is one a layer. */
 const OF_LAYERS = new Set([
   "embedding", "separation", "health", "clusters", "histograms", "similarity", "specificity", "kernels", "maps", "exemplars", "feature_images", "grid",
+  "arrangement", "exemplar_maps", "attributions", "factors", "cluster_images", "class_activation", "maximising",
 ]);
 
 export class Page {

@@ -32,6 +32,9 @@ export const KERNEL_ORDERS = ["index", "energy", "roughness"] as const;
 /** Kernels alone, or what they make of a sample beside them. */
 export const KERNELS_ON = ["kernels", "sample"] as const;
 
+/** Ways of seeing what filters look for. */
+export const FEATURE_VIEWS = ["images", "exemplars", "attributions", "groups", "clusters", "classmaps"] as const;
+
 export const TILES = ["small", "medium", "large"] as const;
 export const ORDERS = ["index", "ratio", "similarity"] as const;
 
@@ -52,6 +55,7 @@ export type DevelopmentOrder = (typeof DEVELOPMENT_ORDERS)[number];
 export type KernelScale = (typeof KERNEL_SCALES)[number];
 export type KernelOrder = (typeof KERNEL_ORDERS)[number];
 export type KernelsOn = (typeof KERNELS_ON)[number];
+export type FeatureView = (typeof FEATURE_VIEWS)[number];
 export type Tile = (typeof TILES)[number];
 export type Order = (typeof ORDERS)[number];
 
@@ -85,6 +89,7 @@ export interface Settings {
   kernelScale: KernelScale;
   kernelOrder: KernelOrder;
   kernelsOn: KernelsOn;
+  featureView: FeatureView;
   tile: Tile;
   order: Order;
 }
@@ -94,7 +99,7 @@ export const DEFAULTS: Settings = {
   marks: "dots", imageSize: 1, regionStyle: "boundary", trails: "auto", tool: "move", toGrid: 0, metric: "knn_accuracy",
   filterView: "health", histogramOrder: "index", maximaOrder: "total",
   weightMap: "pca", developed: "active", developmentOrder: "index",
-  kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", tile: "medium", order: "index",
+  kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", featureView: "images", tile: "medium", order: "index",
 };
 
 export const SMALLEST_IMAGE = 0.5;
@@ -144,6 +149,7 @@ export function parseSettings(stored: string | null): Settings {
     kernelScale: oneOf(KERNEL_SCALES, raw.kernelScale, DEFAULTS.kernelScale),
     kernelOrder: oneOf(KERNEL_ORDERS, raw.kernelOrder, DEFAULTS.kernelOrder),
     kernelsOn: oneOf(KERNELS_ON, raw.kernelsOn, DEFAULTS.kernelsOn),
+    featureView: oneOf(FEATURE_VIEWS, raw.featureView, DEFAULTS.featureView),
     tile: oneOf(TILES, raw.tile, DEFAULTS.tile),
     order: oneOf(ORDERS, raw.order, DEFAULTS.order),
   };
