@@ -18,6 +18,11 @@ const RECORDERS: Record<string, [name: string, code: string]> = {
   feature_images: ["feature_images", "fw.FeatureImages()"],
   arrangement: ["feature_arrangement", "fw.FeatureArrangement()"],
   exemplar_maps: ["exemplar_maps", "fw.ExemplarMaps()"],
+  attributions: ["attributions", "fw.Attributions([0, 3], 6)"],
+  factors: ["factor_groups", "fw.FactorGroups()"],
+  cluster_images: ["cluster_images", "fw.ClusterImages()"],
+  class_activation: ["class_activation", "fw.ClassActivation()"],
+  maximising: ["maximising_images", "fw.MaximisingImages()"],
 };
 
 export interface Reason {

@@ -10,7 +10,7 @@ import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./set
 /** A view is offered where any of these was recorded. */
 const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = {
   layers: ["separation", "cka", "clusters"], samples: ["embedding"], filters: ["health", "histograms", "similarity", "specificity", "kernels", "maps"],
-  features: ["feature_images", "exemplars", "attributions", "factors", "cluster_images", "class_activation"],
+  features: ["feature_images", "exemplars", "attributions", "factors", "cluster_images", "class_activation", "maximising"],
 };
 
 /** Kinds of records of which there is one a layer. */
@@ -155,8 +155,30 @@ export class Page {
     if (name !== undefined) this.selectLayer(name);
   }
 
+  /** Opens a filter's page, from wherever it is asked for. */
+  openFilter(filter: number): void {
+    this.filters = [filter];
+    this.set("opened", filter);
+    this.set("tab", "features");
+  }
+
+  /** The filter whose page is open: the one that was selected last, by whatever view; null = none. */
+  opened: number | null = $derived.by(() => {
+    if (this.settings.opened === null) return null;
+    const filter = this.filters.at(-1) ?? this.settings.opened;
+    const filters = this.layerInfo?.filters ?? 0;
+    return filters > 0 && filter >= filters ? null : filter;
+  });
+
+  closeFilter(): void {
+    if (this.settings.opened !== null) this.set("opened", null);
+  }
+
   selectLayer(name: string): void {
-    if (name !== this.layer) [this.filters, this.stage] = [[], null];
+    if (name !== this.layer) {
+      [this.filters, this.stage] = [[], null];
+      this.closeFilter();
+    }
     this.hoveredFilter = null;
     this.drawer = null;
     this.set("layer", name);
@@ -169,6 +191,7 @@ export class Page {
 
   leaveRun(): void {
     this.clearSelection();
+    this.closeFilter();
     this.left.epochs = this.left.steps = null;
     this.playing = false;
     this.stage = null;

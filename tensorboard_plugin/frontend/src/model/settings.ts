@@ -33,7 +33,18 @@ export const KERNEL_ORDERS = ["index", "energy", "roughness"] as const;
 export const KERNELS_ON = ["kernels", "sample"] as const;
 
 /** Ways of seeing what filters look for. */
-export const FEATURE_VIEWS = ["images", "exemplars", "attributions", "groups", "clusters", "classmaps"] as const;
+export const FEATURE_VIEWS = ["images", "exemplars", "attributions", "groups", "clusters", "classmaps", "maximising"] as const;
+
+/** What stands side by side of a sample: methods for one filter, or filters by one method; and what is drawn of each. */
+export const ATTRIBUTION_COLUMNS = ["methods", "filters"] as const;
+export const ATTRIBUTION_SHOWN = ["map", "overlay", "areas"] as const;
+/** Receptive fields of the units that act most. */
+export const BOX_STYLES = ["off", "empty", "filled"] as const;
+
+/** Feature images as they were made, or after activation filtering. */
+export const PICTURED = ["plain", "filtered"] as const;
+/** Whether a filter's maps lie over the samples that activate it most. */
+export const OVERLAYS = ["on", "off"] as const;
 
 export const TILES = ["small", "medium", "large"] as const;
 export const ORDERS = ["index", "ratio", "similarity"] as const;
@@ -55,7 +66,12 @@ export type DevelopmentOrder = (typeof DEVELOPMENT_ORDERS)[number];
 export type KernelScale = (typeof KERNEL_SCALES)[number];
 export type KernelOrder = (typeof KERNEL_ORDERS)[number];
 export type KernelsOn = (typeof KERNELS_ON)[number];
+export type Pictured = (typeof PICTURED)[number];
+export type Overlay = (typeof OVERLAYS)[number];
 export type FeatureView = (typeof FEATURE_VIEWS)[number];
+export type AttributionColumns = (typeof ATTRIBUTION_COLUMNS)[number];
+export type AttributionShown = (typeof ATTRIBUTION_SHOWN)[number];
+export type BoxStyle = (typeof BOX_STYLES)[number];
 export type Tile = (typeof TILES)[number];
 export type Order = (typeof ORDERS)[number];
 
@@ -90,6 +106,24 @@ export interface Settings {
   kernelOrder: KernelOrder;
   kernelsOn: KernelsOn;
   featureView: FeatureView;
+  attributionColumns: AttributionColumns;
+  /** null: the first that was recorded. */
+  attributionMethod: string | null;
+  attributionShown: AttributionShown;
+  boxStyle: BoxStyle;
+  /** Whether a random network stands beside the trained one. */
+  twin: boolean;
+  /** Standard deviation, pixels of the map. */
+  smoothing: number;
+  /** Of a map's largest: what surely is important. */
+  areaShare: number;
+  mapOpacity: number;
+  /** The filter of the layer whose page is open. */
+  opened: number | null;
+  pictured: Pictured;
+  overlay: Overlay;
+  /** How channels of images are shown, where it was chosen: all, their mean, or one of them. */
+  channels: "all" | "mean" | number | null;
   tile: Tile;
   order: Order;
 }
@@ -99,9 +133,12 @@ export const DEFAULTS: Settings = {
   marks: "dots", imageSize: 1, regionStyle: "boundary", trails: "auto", tool: "move", toGrid: 0, metric: "knn_accuracy",
   filterView: "health", histogramOrder: "index", maximaOrder: "total",
   weightMap: "pca", developed: "active", developmentOrder: "index",
-  kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", featureView: "images", tile: "medium", order: "index",
+  kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", featureView: "images",
+  attributionColumns: "methods", attributionMethod: null, attributionShown: "overlay", boxStyle: "empty", twin: true, smoothing: 0.5, areaShare: 0.5, mapOpacity: 0.85,
+  opened: null, pictured: "plain", overlay: "on", channels: null, tile: "medium", order: "index",
 };
 
+export const MOST_SMOOTHING = 4;
 export const SMALLEST_IMAGE = 0.5;
 export const LARGEST_IMAGE = 3;
 
@@ -150,6 +187,18 @@ export function parseSettings(stored: string | null): Settings {
     kernelOrder: oneOf(KERNEL_ORDERS, raw.kernelOrder, DEFAULTS.kernelOrder),
     kernelsOn: oneOf(KERNELS_ON, raw.kernelsOn, DEFAULTS.kernelsOn),
     featureView: oneOf(FEATURE_VIEWS, raw.featureView, DEFAULTS.featureView),
+    attributionColumns: oneOf(ATTRIBUTION_COLUMNS, raw.attributionColumns, DEFAULTS.attributionColumns),
+    attributionMethod: typeof raw.attributionMethod === "string" ? raw.attributionMethod : null,
+    attributionShown: oneOf(ATTRIBUTION_SHOWN, raw.attributionShown, DEFAULTS.attributionShown),
+    boxStyle: oneOf(BOX_STYLES, raw.boxStyle, DEFAULTS.boxStyle),
+    twin: typeof raw.twin === "boolean" ? raw.twin : DEFAULTS.twin,
+    smoothing: between(0, MOST_SMOOTHING, raw.smoothing, DEFAULTS.smoothing),
+    areaShare: between(0.1, 0.9, raw.areaShare, DEFAULTS.areaShare),
+    mapOpacity: between(0.2, 1, raw.mapOpacity, DEFAULTS.mapOpacity),
+    opened: Number.isInteger(raw.opened) && (raw.opened as number) >= 0 ? (raw.opened as number) : null,
+    pictured: oneOf(PICTURED, raw.pictured, DEFAULTS.pictured),
+    overlay: oneOf(OVERLAYS, raw.overlay, DEFAULTS.overlay),
+    channels: raw.channels === "all" || raw.channels === "mean" || Number.isInteger(raw.channels) ? (raw.channels as Settings["channels"]) : null,
     tile: oneOf(TILES, raw.tile, DEFAULTS.tile),
     order: oneOf(ORDERS, raw.order, DEFAULTS.order),
   };
