@@ -1,0 +1,143 @@
+"""`ExemplarMaps`: what each filter makes of the samples that activate it most (row F7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from featwatch.analysis.exemplars import strongest
+from featwatch.analysis.kernels import unsigned
+from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
+from featwatch.recorders.options import whole
+from featwatch.recorders.turns import Turns
+from featwatch.records import ExemplarMaps as ExemplarMapsRecord
+from featwatch.schedule import every
+
+MOST_PIXELS = 512_000               # in a record
+
+
+class ExemplarMaps(ExplainingRecorder):
+    """For every filter its maps of the samples that activate it most, after the activation that applies.
+
+    Takes one more forward pass, over these samples only, for all layers at once.  Layers without positions have
+    no maps.  Where a layer has more filters than fit into a record, they come by turns: first the most
+    active ones, later those whose activation changed most.
+
+    Arguments:
+        top: how many samples; where the probe has fewer, all of them.
+        size: the most rows and columns of a map; of a larger one squares of positions are averaged.
+        schedule: every five epochs, unless told.
+    """
+
+    name = "exemplar_maps"
+    produces = ExemplarMapsRecord
+    reductions = ("maximum",)
+
+    def __init__(
+        self,
+        top: int = 3,
+        size: int = 24,
+        *,
+        layers: str | Sequence[str] | Callable[..., bool] | None = None,
+        schedule: Any = None,
+    ) -> None:
+        self.top = whole("top", top, 1)
+        self.size = whole("size", size, 1)
+        self.layers = layers
+        self.schedule = every(epochs=5) if schedule is None else schedule
+
+    def explain(self, look: Look) -> Iterator[ExemplarMapsRecord | NothingToSay]:
+        shapes = {name: _shape_of(look, name) for name in look.sites}
+        shapes = {name: shape for name, shape in shapes.items() if len(shape) > 1}
+        if not shapes:
+            return
+        if "pairs" not in look.state:
+            from featwatch.explain.exemplars import PairMaps
+            from featwatch.explain.maps import picture, pooled
+
+            sites = [look.sites[name] for name in shapes]
+            batch = next(iter(look.probe.batches()))[0]
+            look.state["pairs"] = PairMaps(
+                look.model, sites, batch, lambda values: pooled(picture(values), self._cell(_size_of(values.shape[1:])))
+            )
+            look.state["turns"] = {name: Turns(np.arange(shape[-1])) for name, shape in shapes.items()}
+            look.state["before"] = {}       # how active each filter was when its maps were looked at last
+            for name, reason in look.state["pairs"].refused.items():
+                yield _nothing(name, f"layer {name!r} has no maps: {reason}")
+        chosen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name, shape in shapes.items():
+            maxima = look.snapshots[name].reductions["maximum"]
+            if name in look.state["pairs"].refused:
+                continue
+            if not np.isfinite(maxima).any():
+                yield _nothing(name, f"no activation of layer {name!r} at epoch {look.epoch} is finite")
+                continue
+            filters = self._filters(look, name, shape, maxima)
+            chosen[name] = strongest(maxima[:, filters], self.top), filters
+        maps = look.state["pairs"].read(look.probe, chosen)
+        for name, (samples, filters) in chosen.items():
+            yield self._record(look, name, shapes[name], samples, filters, maps[name])
+
+    def _filters(self, look: Look, name: str, shape: tuple[int, ...], maxima: np.ndarray) -> np.ndarray:
+        """As many filters as fit into a record, ascending."""
+        cell = self._cell(_size_of(shape))
+        bytes_each = min(self.top, len(maxima)) * int(np.prod([-(-size // cell) for size in _size_of(shape)]))
+        activity = np.where(np.isfinite(maxima), maxima, 0).mean(axis=0)
+        turns, before = look.state["turns"][name], look.state["before"].setdefault(name, np.zeros_like(activity))
+        turns.begin()
+        chosen = np.sort(turns.next(activity, most=max(1, MOST_PIXELS // bytes_each), change=np.abs(activity - before)))
+        before[chosen] = activity[chosen]
+        return chosen
+
+    def _record(
+        self, look: Look, name: str, shape: tuple[int, ...], samples: np.ndarray, filters: np.ndarray, maps: np.ndarray
+    ) -> ExemplarMapsRecord:
+        finite = np.isfinite(maps).all(axis=(1, 2, 3))
+        values = np.where(finite[:, None, None, None], maps, 0)
+        low, high = values.min(axis=(1, 2, 3)), values.max(axis=(1, 2, 3))
+        return ExemplarMapsRecord(
+            epoch=look.epoch,
+            layer=name,
+            filters=filters.astype(np.int32),
+            samples=samples,
+            pixels=np.moveaxis(unsigned(np.moveaxis(values, 0, -1), low, high), -1, 0),
+            low=np.where(finite, low, np.float32(np.nan)),
+            high=np.where(finite, high, np.float32(np.nan)),
+            full_size=_size_of(shape),
+            filters_in_all=shape[-1],
+            note=self._note(shape, len(filters), int(np.count_nonzero(~finite))),
+        )
+
+    def _cell(self, size: tuple[int, int]) -> int:
+        """How many positions on a side are averaged."""
+        return -(-max(size) // self.size)
+
+    def _note(self, shape: tuple[int, ...], shown: int, unknown: int) -> str:
+        notes, cell = [], self._cell(_size_of(shape))
+        if cell > 1:
+            notes.append(f"each pixel is the mean over {cell} positions" + (f" × {cell}" if len(shape) > 2 else ""))
+        if len(shape) > 3:
+            notes.append(f"the middle one of {' × '.join(map(str, shape[:-3]))} slices")
+        if shown < shape[-1]:
+            notes.append(f"{shown} of {shape[-1]} filters, by turns, so that the log stays small")
+        if unknown:
+            notes.append(f"filters with a value that is not finite: {unknown}")
+        return "; ".join(notes)
+
+
+def _nothing(layer: str, reason: str) -> NothingToSay:
+    found = NothingToSay(reason)
+    found.layer = layer
+    return found
+
+
+def _shape_of(look: Look, name: str) -> tuple[int, ...]:
+    return tuple(size or 1 for size in look.snapshots[name].info.shape)
+
+
+def _size_of(shape: Sequence[int]) -> tuple[int, int]:
+    """(rows, columns) of a map of this shape, (…, filters): a 1-D one is a row."""
+    rows = shape[-3] if len(shape) > 2 else 1
+    return int(rows), int(shape[-2])
