@@ -2,6 +2,7 @@
 // holds, what comes out of here can be drawn.
 
 import type { FrameRecord } from "../api/types";
+import { filteringOf, snapshotsOf, type Filtering, type Snapshots } from "./featureExtras";
 import { ratio } from "./format";
 import type { Order } from "./settings";
 
@@ -26,6 +27,10 @@ export interface ImageSheet {
   field: Box | null;
   /** Filters of the layer. */
   inAll: number;
+  /** Steps that each ascent took, where some ended early; null where all took all. */
+  stopped: ArrayLike<number> | null;
+  snapshots: Snapshots | null;
+  filtering: Filtering | null;
   fields: Record<string, unknown>;
 }
 
@@ -65,14 +70,17 @@ export function imageSheet(record: FrameRecord): ImageSheet | null {
     return Array.from({ length: channels }, (_, i) => (i < values.length ? Number(values[i]) : otherwise));
   };
   const reached = record.arrays.reached?.values;
-  return {
+  const stopped = record.arrays.stopped?.values;
+  const sheet: ImageSheet = {
     epoch: record.epoch, filters: filters.values, pixels: pixels.values, height, width, channels,
     low: range("low", 0), high: range("high", 1),
     activation: numbers("activation"), natural: numbers("natural"),
     reached: reached instanceof Uint8Array && reached.length === shown ? reached : new Uint8Array(shown).fill(1),
     field: boxOf(record.fields.box), inAll: Number.isInteger(record.fields.filters_in_all) ? (record.fields.filters_in_all as number) : 0,
-    fields: record.fields,
+    stopped: stopped instanceof Int32Array && stopped.length === shown ? stopped : null,
+    snapshots: null, filtering: null, fields: record.fields,
   };
+  return { ...sheet, snapshots: snapshotsOf(record, sheet), filtering: filteringOf(record, sheet) };
 }
 
 /** lo0, hi0, lo1, hi1 as a box; of one axis alone the picture's columns; null for anything else. */

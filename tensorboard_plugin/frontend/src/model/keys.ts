@@ -15,7 +15,7 @@ export const KEYS: [keys: string[], what: string][] = [
   [["1", "2", "3", "4", "5"], "choose a view"],
   [["[", "]"], "previous alert, next alert"],
   [["S"], "next way to select samples"],
-  [["Esc"], "clear the selection"],
+  [["Esc"], "close a filter's page, or clear the selection"],
   [["?"], "this sheet"],
 ];
 
@@ -40,7 +40,7 @@ export function handleKey(page: Page, event: KeyboardEvent): boolean {
     case "s": return page.tab === "samples" && (page.set("tool", TOOLS[(TOOLS.indexOf(page.settings.tool) + 1) % TOOLS.length]!), true);
     case "/": return (page.finding = true), true;
     case "?": return (page.sheet = true), true;
-    case "Escape": return page.clearSelection(), true;
+    case "Escape": return page.tab === "features" && page.opened !== null ? page.closeFilter() : page.clearSelection(), true;
     default: return false;
   }
 }

@@ -1,6 +1,7 @@
 // The feature images of a layer up to the playhead: which records to ask for, and what they make together.
 
 import type { FrameRecord } from "../api/types";
+import { assembleFiltered, type Filtered } from "./featureExtras";
 import { assemble, imageSheet, MOST_RECORDS, type ImageSheet, type Tile } from "./gallery";
 import type { Look } from "./look.svelte";
 import type { Page } from "./page.svelte";
@@ -12,6 +13,8 @@ export class Sheets {
   closely = $state(false);
   /** Set where one filter alone is wanted: nothing is looked for beyond its newest image. */
   sought: number | null = $state(null);
+  /** Set where filtered images are wanted: few filters have them, and whose are in older records is not known beforehand. */
+  further = $state(false);
   private readonly known = new WeakMap<FrameRecord, ImageSheet | null>();
   private readonly page!: Page;
   private readonly look!: Look;
@@ -47,7 +50,7 @@ export class Sheets {
         sheets.push(sheet);
         for (const filter of sheet.filters) found.add(filter);
       }
-      if (missing.length) continue;
+      if (missing.length || this.further) continue;
       if (this.sought !== null ? found.has(this.sought) : sheets[0] && sheets[0].inAll > 0 && found.size >= sheets[0].inAll) break;
     }
     return { sheets, missing, reason };
@@ -55,6 +58,8 @@ export class Sheets {
   sheets: ImageSheet[] = $derived(this.settled(this.walk.sheets));
   /** Each filter's newest image at the playhead. */
   tiles: Tile[] = $derived(assemble(this.sheets));
+  /** Filters whose newest image was put through activation filtering, of the records that were looked through. */
+  filtered: Filtered[] = $derived(assembleFiltered(this.sheets));
   /** Records of the gallery that are still on their way. */
   loading: number = $derived(this.walk.missing.length);
   /** Why a record cannot be shown; "" where all can. */
