@@ -39,6 +39,7 @@ from featwatch.records import (
 )
 from featwatch.writers import EventFileWriter, Writer
 from tests.synthetic_embeddings import Evolution, agreement
+from tests.synthetic_explained import Explained
 from tests.synthetic_features import Features, Telling
 from tests.synthetic_filters import Deeds
 from tests.synthetic_histograms import Filters, histograms
@@ -316,6 +317,7 @@ def write_log(
     features: Features | None = None,
     embeddings: Evolution | None = None,
     deeds: Deeds | None = None,
+    explained: Explained | None = None,
     first: int = 0,
     behind: int = 0,
     live: float = 0.0,
@@ -332,6 +334,8 @@ def write_log(
         labelled=labelled, names=names, histograms=histograms,
     )  # fmt: skip
     writer: Writer = EventFileWriter(log_dir, first, clock=clock)
+    if explained:
+        writer = Telling(story, explained, writer)     # next to the file: it goes by clusters as they are told
     if features:
         by_step = EventFileWriter(log_dir, 0, axis="steps", clock=clock) if features.steps else None
         writer = Telling(story, features, writer, by_step)
@@ -369,6 +373,7 @@ def main() -> None:
     parser.add_argument("--features", action="store_const", const=Features(), help="and alerts, cost, attributes")
     parser.add_argument("--embeddings", action="store_const", const=Evolution(stages=9), help="and grids, alignment, events")
     parser.add_argument("--deeds", action="store_const", const=Deeds(), help="and what filters do")
+    parser.add_argument("--explained", action="store_const", const=Explained(), help="and what they answer to")
     parser.add_argument("--no-journal", dest="journal", action="store_false")
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS", help="append an epoch every so often")
     options = vars(parser.parse_args())
