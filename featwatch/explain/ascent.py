@@ -3,28 +3,28 @@
 Everything of a step stands in the graph: Adam with the gradient of each image normalised, so that neither
 the scale of a unit nor that of its inputs matters; total variation; jitter; gradients that are led past
 closed ReLUs at first.  Nothing of the model is changed, not even while it is traced.
+
+The one function does everything: with no steps to take it tells the values of given pictures.  To trace a second
+one would cost as long again as the first, at every layer.
 """
 
 from __future__ import annotations
 
 import math
-import weakref
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from featwatch.explain.bases import Basis
-from featwatch.explain.forms import Form, Unsuitable
-from featwatch.explain.frame import Frame
+from featwatch.explain.forms import Unsuitable
+from featwatch.explain.objective import SKETCHED, Objective, sketch
 from featwatch.explain.redirect import redirected
-from featwatch.layers import Site
-from featwatch.running import reach, refuse_writes
+from featwatch.explain.robustness import Robustness
+from featwatch.running import refuse_writes
 
-LEARNING_RATE = 0.05
-TOTAL_VARIATION = 0.1               # against a gradient of length 1
-JITTER = 2                          # pixels at most, and an eighth of the image
 REDIRECTED_STEPS = 16               # at most, and half of all
 GROWN = 1e-3                        # of the value: more than rounding
 FLOAT16_SCALE = 1024.0              # of the objective, so that small gradients do not vanish in half precision
@@ -37,35 +37,9 @@ class Climbed:
     shares: np.ndarray              # (images, height, width, channels) float32: between the bounds, 0 to 1
     activation: np.ndarray          # (images,) float32: of the objective
     reached: np.ndarray             # (images,) bool: whether a gradient that was not led past anything arrived, or the value grew
-
-
-@dataclass(frozen=True, eq=False)
-class Objective:
-    """What of a layer is to grow: a unit of each map, or the mean over all; before the activation, where that can be had."""
-
-    model: weakref.ref[Any]
-    site: Site
-    form: Form
-    unit: tuple[int, ...] | None = None     # None = the mean
-
-    def maps(self, pictures: tf.Tensor) -> tuple[tf.Tensor, bool]:
-        """While a function is traced: (pictures, …, filters), and whether that is what enters the activation."""
-        model = self.model()
-        if model is None:
-            raise RuntimeError("the model is gone")
-        reached = reach(model, self.form.inputs(pictures), self.site)
-        values = reached.before
-        if getattr(self.site.layer, "data_format", None) == "channels_first" and values.shape.rank > 2:
-            values = tf.experimental.numpy.moveaxis(values, 1, -1)
-        return values, self.site.activation == "linear" or reached.before is not reached.after
-
-    def values(self, pictures: tf.Tensor) -> tf.Tensor:
-        """(pictures, filters) float32, likewise."""
-        values = tf.cast(self.maps(pictures)[0], tf.float32)
-        if self.unit is not None:
-            return values[(slice(None), *self.unit)]
-        space = list(range(1, values.shape.rank - 1))
-        return tf.reduce_mean(values, axis=space) if space else values
+    taken: np.ndarray               # (images,) int32: steps, before the activation went beyond its limit
+    features: np.ndarray            # (images, numbers) float32: a sketch of what the layer makes of the image
+    between: Sequence[np.ndarray] = field(default_factory=list)     # the shares after the steps that were asked for
 
 
 class Ascent:
@@ -74,80 +48,165 @@ class Ascent:
     Raises Unsuitable where no gradient leads from the layer to the input.
     """
 
-    def __init__(self, objective: Objective, frame: Frame, basis: Basis, filters: int, half_precision: bool) -> None:
+    def __init__(self, objective: Objective, basis: Basis, filters: int, robustness: Robustness) -> None:
         self._objective = objective
         self._basis = basis
-        self._frame = frame
-        self._scale = FLOAT16_SCALE if half_precision else 1.0
-        self._jitter = [min(JITTER, size // 8) if objective.form.has_neighbours else 0 for size in frame.size]
-        self._value = traced(objective.values, tf.TensorSpec((None, *frame.size, basis.channels), tf.float32))
+        self._robustness = robustness
+        many, numbers = (None,), tf.TensorSpec((None, *basis.shape), tf.float32)
         self._climb = traced(
             self._trace,
-            tf.TensorSpec((None, *basis.shape), tf.float32),
+            tf.TensorSpec((None, *basis.size), tf.float32),
+            tf.TensorSpec((), tf.bool),
             tf.TensorSpec((None, filters), tf.float32),
-            tf.TensorSpec((), tf.int32),
-        )
+            tf.TensorSpec(many, tf.float32),
+            tf.TensorSpec((2,), tf.float32),
+            tf.TensorSpec((3,), tf.int32),
+            numbers, numbers, numbers,
+            tf.TensorSpec(many, tf.bool),
+            tf.TensorSpec(many, tf.int32),
+        )  # fmt: skip
 
-    def values(self, pictures: np.ndarray) -> np.ndarray:
-        """(pictures, filters) float32 of pictures of the frame's size."""
-        return self._value(tf.constant(pictures, tf.float32)).numpy()
+    def values(self, pictures: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """(pictures,) float32: the objective of each in its direction, of pictures of the window's size."""
+        nothing = np.zeros((len(pictures), *self._basis.shape), np.float32)
+        return self._run(nothing, directions, (0, 0, 0), given=pictures)["value"].numpy()
 
-    def climb(self, numbers: np.ndarray, directions: np.ndarray, steps: int) -> Climbed:
+    def arrives(self, numbers: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """(images,) bool: whether a gradient comes from the unit to the images as they are."""
+        return self._run(numbers, directions, (0, 0, 0))["reached"].numpy()
+
+    def climb(
+        self,
+        numbers: np.ndarray,
+        directions: np.ndarray,
+        steps: int,
+        *,
+        learning_rate: float = 0.05,
+        total_variation: float = 0.1,
+        limits: np.ndarray | None = None,
+        after: Sequence[int] = (),
+    ) -> Climbed:
         """Images that maximise `directions`, (images, filters), of the layer, from the start `numbers` in the basis.
 
         A unit that has only negative weights is largest where every ReLU before it is off, and no gradient comes
         from there: it is reached where its value has grown.
+
+        Arguments:
+            limits: (images,) of the activation; an image whose activation is beyond stays as it is.
+            after: steps after which images are kept as `between`; those of `steps` and more are left out.
         """
-        start, shares, reached = self._climb(tf.constant(numbers), tf.constant(directions), tf.constant(steps))
-        before, after = ((self._value(self._basis.images(part)).numpy() * directions).sum(axis=1) for part in (start, shares))
-        grown = after - before > GROWN * np.maximum(np.abs(before), np.abs(after))
-        return Climbed(shares.numpy(), after, reached.numpy() | grown)
+        redirecting = min(REDIRECTED_STEPS, steps // 2)
+        stops = [*(stop for stop in after if stop < steps), steps]
+        between: list[np.ndarray] = []
+        before, found, reached = 0, None, np.zeros(len(numbers), bool)
+        for stop in stops:
+            found = self._run(
+                numbers, directions, (before, stop, redirecting), found, (learning_rate, total_variation), limits
+            )
+            reached |= found["reached"].numpy()
+            if before == 0:
+                began = found["began"].numpy()
+            before = stop
+            between.append(found["shares"].numpy())
+        assert found is not None
+        value = found["value"].numpy()
+        grown = value - began > GROWN * np.maximum(np.abs(began), np.abs(value))
+        features = found["features"].numpy()[:, : self._features]
+        return Climbed(between.pop(), value, reached | grown, found["taken"].numpy(), features, between)
 
-    def _trace(self, numbers: tf.Tensor, directions: tf.Tensor, steps: tf.Tensor) -> Any:
-        redirecting = tf.minimum(REDIRECTED_STEPS, steps // 2)
-        count = tf.shape(numbers)[0]
+    def _run(
+        self, numbers: np.ndarray, directions: np.ndarray, span: tuple[int, int, int], on_from: Any = None,
+        rates: tuple[float, float] = (0.0, 0.0), limits: np.ndarray | None = None, given: np.ndarray | None = None,
+    ) -> Any:  # fmt: skip
+        count = len(numbers)
+        if on_from is None:
+            nothing = tf.zeros((count, *self._basis.shape))
+            state = tf.constant(numbers, tf.float32), nothing, nothing, tf.ones((count,), tf.bool), tf.zeros((count,), tf.int32)
+        else:
+            state = tuple(on_from[name] for name in ("numbers", "first", "second", "going", "taken"))
+        return self._climb(
+            tf.zeros((1, *self._basis.size)) if given is None else tf.constant(given, tf.float32),
+            tf.constant(given is not None),
+            tf.constant(directions, tf.float32),
+            tf.fill((count,), np.float32(np.inf)) if limits is None else tf.constant(limits, tf.float32),
+            tf.constant(rates, tf.float32),
+            tf.constant(span, tf.int32),
+            *state,
+        )
+
+    def _trace(
+        self, given: tf.Tensor, is_given: tf.Tensor, directions: tf.Tensor, limits: tf.Tensor, rates: tf.Tensor, span: tf.Tensor,
+        numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor, going: tf.Tensor, taken: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:  # fmt: skip
+        """Steps span[0] to span[1]; at the end values are read once more, of the images as they are and nothing moves."""
+        begin, end, redirecting = tf.unstack(span)
+        learning_rate, total_variation = tf.unstack(rates)
         axes = list(range(1, numbers.shape.rank))
+        has_neighbours = self._objective.form.has_neighbours
+        count = tf.shape(numbers)[0]
 
-        def step(i: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor, reached: tf.Tensor) -> Any:
-            shares = self._basis.shares(numbers)
-            uphill = self._uphill(shares, directions, i, i < redirecting)
+        def step(i: tf.Tensor, now: dict[str, tf.Tensor]) -> Any:
+            shares = self._basis.shares(now["numbers"])
+            # The end of a stretch is looked at as it is, the start likewise; what is in between moves.
+            still = (i == 0) | (i == end)
+            images = tf.where(is_given, given, self._basis.images(shares))
+            with redirected(i < redirecting):
+                read = self._objective.read(self._robustness(images, i, still))
+            value = tf.reduce_sum(self._objective.of(read.maps) * directions, axis=1)
+            last = i == end
+            going = now["going"] & (last | ~(value > limits))   # a value that is not finite is beyond nothing
+            uphill = self._uphill(value, shares, read.half)
             length = _length(uphill, [1, 2, 3])
             arrived = length > 0
             uphill = tf.math.divide_no_nan(uphill, length)
-            if self._objective.form.has_neighbours:
-                uphill -= TOTAL_VARIATION / math.prod(shares.shape[1:]) * _roughening(shares)
+            if has_neighbours:
+                uphill -= total_variation / math.prod(shares.shape[1:]) * _roughening(shares)
             uphill = tf.where(arrived, uphill, 0.0)             # without a gradient the start stays what it is
-            gradient = tf.gradients(shares, numbers, uphill)[0]
+            gradient = tf.gradients(shares, now["numbers"], uphill)[0]
             gradient = tf.math.divide_no_nan(gradient, _length(gradient, axes))
             after = tf.cast(i + 1, tf.float32)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.999 * second + 0.001 * tf.square(gradient)
+            first = 0.9 * now["first"] + 0.1 * gradient
+            second = 0.999 * now["second"] + 0.001 * tf.square(gradient)
             mean, spread = first / (1 - 0.9**after), second / (1 - 0.999**after)
-            reached |= (i >= redirecting) & tf.reshape(arrived, (-1,))
-            return i + 1, numbers + LEARNING_RATE * mean / (tf.sqrt(spread) + 1e-8), first, second, reached
+            moves = tf.reshape(going & ~last, (-1, *[1] * len(axes)))
+            by = learning_rate * mean / (tf.sqrt(spread) + 1e-8)
+            return i + 1, {
+                "numbers": now["numbers"] + tf.where(moves, by, 0.0),
+                "first": tf.where(moves, first, now["first"]),
+                "second": tf.where(moves, second, now["second"]),
+                "going": going,
+                "taken": now["taken"] + tf.cast(going & ~last, tf.int32),
+                "reached": now["reached"] | ((i >= redirecting) & tf.reshape(arrived, (-1,))),
+                "value": value,
+                "began": tf.where(i == begin, value, now["began"]),
+                "features": self._sketch(read.after),
+            }
 
-        nothing, start = tf.zeros_like(numbers), self._basis.shares(numbers)
-        _, numbers, _, _, reached = tf.while_loop(
-            lambda i, *_: i < steps,
+        _, found = tf.while_loop(
+            lambda i, _: i <= end,
             step,
-            (tf.constant(0), numbers, nothing, nothing, tf.zeros((count,), tf.bool)),
+            (begin, {
+                "numbers": numbers, "first": first, "second": second, "going": going, "taken": taken,
+                "reached": tf.zeros((count,), tf.bool), "value": tf.zeros((count,)), "began": tf.zeros((count,)),
+                "features": tf.zeros((count, SKETCHED)),
+            }),
             parallel_iterations=1,
-        )
-        return start, self._basis.shares(numbers), reached
+        )  # fmt: skip
+        return {**found, "shares": self._basis.shares(found["numbers"])}
 
-    def _uphill(self, shares: tf.Tensor, directions: tf.Tensor, i: tf.Tensor, redirecting: tf.Tensor) -> tf.Tensor:
+    def _sketch(self, maps: tf.Tensor) -> tf.Tensor:
+        """(images, SKETCHED): zeros behind what there is, because a loop has to know its shapes before its first step."""
+        short = sketch(maps)
+        self._features = short.shape[1]
+        return tf.pad(short, ((0, 0), (0, SKETCHED - self._features)))
+
+    def _uphill(self, value: tf.Tensor, shares: tf.Tensor, half: bool) -> tf.Tensor:
         """The objective's gradient with regard to the shares, 0 where it is not finite."""
-        chance = tf.random.stateless_uniform((2,), tf.stack([i, 7]))            # a seed of its own: no global state moves
-        by = tf.cast(chance * [2.0 * most + 1 for most in self._jitter], tf.int32) - self._jitter
-        shown = tf.roll(self._basis.images(shares), by, (1, 2)) if any(self._jitter) else self._basis.images(shares)
-        with redirected(redirecting):
-            values = self._objective.values(shown)
-        gradient = tf.gradients(tf.reduce_sum(values * directions) * self._scale, shown)[0]
+        scale = FLOAT16_SCALE if half else 1.0
+        gradient = tf.gradients(tf.reduce_sum(value) * scale, shares)[0]
         if gradient is None:
             raise Unsuitable("no gradient leads from the layer to the model's input")
-        if any(self._jitter):
-            gradient = tf.roll(gradient, -by, (1, 2))
-        gradient *= self._basis.range / self._scale
+        gradient /= scale
         return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from featwatch.explain.bounds import Bounds
+from featwatch.explain.recipe import Recipe
 
 _MARGIN = 0.02                      # by which a start keeps away from the ends of the range, where nothing moves it any more
 
@@ -17,7 +19,7 @@ class Basis(ABC):
     """Images of one size as numbers that may take any value; all within the bounds."""
 
     def __init__(self, size: tuple[int, int, int], bounds: Bounds) -> None:
-        self.height, self.width, self.channels = size
+        self.size = self.height, self.width, self.channels = size
         self._bounds = bounds
         self.range = bounds.high - bounds.low
 
@@ -49,7 +51,7 @@ class Basis(ABC):
         free = np.log(share / (1 - share)) @ np.linalg.inv(self._bounds.mix.astype(np.float64)).T
         return self.numbers_of(free).astype(np.float32)
 
-    def noise(self, count: int, seed: int, deviation: float = 0.1) -> np.ndarray:
+    def noise(self, count: int, seed: Any, deviation: float = 0.1) -> np.ndarray:
         """The numbers of `count` images of noise."""
         return np.random.default_rng(seed).normal(0.0, deviation, (count, *self.shape)).astype(np.float32)
 
@@ -90,4 +92,6 @@ class Fourier(Basis):
         return np.stack([coefficients.real, coefficients.imag], axis=1)
 
 
-BASES: dict[str, type[Basis]] = {"fourier": Fourier, "pixels": Pixels}
+def basis_of(recipe: Recipe, size: tuple[int, int, int], bounds: Bounds) -> Basis:
+    """The basis that a recipe names, for images of a size."""
+    return (Fourier if recipe.basis == "fourier" else Pixels)(size, bounds)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,11 +18,23 @@ class Bounds:
     low: np.ndarray                 # (height, width, channels), or 1 where it is the same all along an axis; float32
     high: np.ndarray                # likewise
     mix: np.ndarray                 # (channels, channels) float32: a root of the channels' covariance, its longest row 1 long
+    neutral: np.ndarray             # like `low`: the mean, between them; without samples the middle
 
     @property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest value per channel, (channels,) each."""
         return self.low.min(axis=(0, 1)), self.high.max(axis=(0, 1))
+
+    @property
+    def key(self) -> bytes:
+        """What tells them from others."""
+        numbers = (self.low, self.high, self.mix, self.neutral)
+        shapes = repr([each.shape for each in numbers]).encode()
+        return hashlib.sha256(shapes + b"".join(each.tobytes() for each in numbers)).digest()
+
+    def shares(self, pictures: np.ndarray) -> np.ndarray:
+        """Where each value of pictures as large as the bounds lies between them, 0 to 1; beyond that 0 or 1."""
+        return np.clip((pictures - self.low) / np.where(self.high > self.low, self.high - self.low, 1), 0, 1)
 
 
 def bounds_of(pictures: np.ndarray, *, each_position: bool = False) -> Bounds:
@@ -33,7 +46,9 @@ def bounds_of(pictures: np.ndarray, *, each_position: bool = False) -> Bounds:
     channels = pictures.shape[-1]
     if each_position:
         low, high = np.percentile(pictures.astype(np.float32), _PERCENTILES, axis=0)
-        return Bounds(low.astype(np.float32), high.astype(np.float32), np.eye(channels, dtype=np.float32))
+        mean = np.clip(pictures.mean(axis=0, dtype=np.float64), low, high)
+        lowest, highest, middle = (each.astype(np.float32) for each in (low, high, mean))
+        return Bounds(lowest, highest, np.eye(channels, dtype=np.float32), middle)
     values = pictures.reshape(-1, channels)
     if len(values) > _VALUES_LOOKED_AT:
         values = values[np.random.default_rng(0).integers(0, len(values), _VALUES_LOOKED_AT)]
@@ -45,6 +60,7 @@ def bounds_of(pictures: np.ndarray, *, each_position: bool = False) -> Bounds:
         low.astype(np.float32).reshape(1, 1, -1),
         high.astype(np.float32).reshape(1, 1, -1),
         _mix(np.clip((values - low) / np.where(high > low, high - low, 1), 0, 1)),
+        np.clip(values, low, high).mean(axis=0).astype(np.float32).reshape(1, 1, -1),
     )
 
 
@@ -56,7 +72,12 @@ def given_bounds(low: np.ndarray | float, high: np.ndarray | float, channels: in
         raise ValueError(f"bounds=({low!r}, {high!r}): give two numbers, or two lists of {channels} numbers") from None
     if not (np.isfinite(lowest).all() and np.isfinite(highest).all() and (lowest < highest).all()):
         raise ValueError(f"bounds=({low!r}, {high!r}): the lower one has to be below the higher one, both finite")
-    return Bounds(lowest, highest, np.eye(channels, dtype=np.float32))
+    return Bounds(lowest, highest, np.eye(channels, dtype=np.float32), (lowest + highest) / 2)
+
+
+def apart(bounds: Bounds) -> Bounds:
+    """The same with channels that move one by one."""
+    return replace(bounds, mix=np.eye(len(bounds.mix), dtype=np.float32))
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from featwatch.explain.bases import BASES
 from featwatch.explain.bounds import Bounds, bounds_of, given_bounds
 from featwatch.explain.fields import site_of
 from featwatch.explain.forms import Form, form_of
-from featwatch.explain.painter import PATCHES, Painted, Painter
+from featwatch.explain.painter import Painter, together
+from featwatch.explain.recipe import Recipe
+from featwatch.explain.starts import PATCHES
 from featwatch.layers import Site
 from featwatch.probe import Probe
 from featwatch.records import FeatureImages
+
+__all__ = ["feature_images", "painter_of", "together"]
+
+
+_OVER_UNITS = {"neuron": "max", "channel": "mean", "sum": "sum"}
 
 
 def feature_images(
@@ -26,11 +32,12 @@ def feature_images(
     *,
     probe: Any = None,
     steps: int = 64,
-    basis: str = "fourier",
+    basis: Any = "fourier",
     init: str = "patches",
     bounds: tuple[Any, Any] | None = None,
     objective: str = "neuron",
     weights: Any = None,
+    **choices: Any,
 ) -> FeatureImages:
     """Images that maximise filters of a layer, found by gradient ascent within the range of the data.
 
@@ -39,13 +46,9 @@ def feature_images(
         layer: its name, or the layer itself.
         filters: which; None = all of them.
         probe: a `Probe`, or samples; tells the range of the input, how its channels go together, and the starts.
-        steps: of gradient ascent.
-        basis: "fourier" or "pixels".
-        init: "patches", the mean of the nine patches of the probe that activate the filter most, or "noise".
-            Without a probe it is noise.
+        steps, basis, init, objective, choices: see `Recipe`, which all of them make up; "neuron" is what enters the activation
+            of one unit, on its receptive field, "channel" the mean of that over all units, on the whole input.
         bounds: (lowest, highest) value of the input, numbers or one per channel; None = the probe's range, or 0 to 1.
-        objective: "neuron", what enters the activation of the central unit, on its receptive field; "channel",
-            the mean of that over all units, on the whole input.
         weights: (images, filters of the layer), or a single row: directions to maximise instead of single filters.
 
     Returns: a `FeatureImages` record; `.images` are in the units of the model's input.  With `weights`,
@@ -59,41 +62,35 @@ def feature_images(
         >>> shown.images.shape
         (2, 3, 3, 1)
     """
+    recipe = Recipe(steps=steps, basis=basis, init=init, objective=objective, **choices)
     site = site_of(model, layer)
-    _check("basis", basis, tuple(BASES))
-    _check("init", init, ("patches", "noise"))
-    _check("objective", objective, ("neuron", "channel"))
     started = time.perf_counter()
     probe = probe if probe is None or isinstance(probe, Probe) else Probe(probe)
     form = form_of(model, None if probe is None else probe.x)
     samples = None if probe is None else form.pictures(probe.x)
-    painter = Painter(model, site, form, _bounds(form, samples, bounds), samples, basis=basis, objective=objective)
+    painter = Painter(model, site, form, _bounds(form, samples, bounds), samples, recipe=recipe)
     directions, named = _directions(painter, filters, weights, site)
-    starts = _strongest(painter, probe, directions) if init == "patches" and probe is not None else None
+    best = _strongest(painter, probe, directions) if probe is not None else None
     painted = []
     for first in range(0, len(directions), painter.at_once):
         some = slice(first, first + painter.at_once)
-        if starts is None:
-            painted.append(painter.from_noise(directions[some], steps, seed=first))
-        else:
-            painted.append(painter.from_patches(directions[some], steps, starts[0][some], starts[1][some]))
+        painted.append(painter.paint(directions[some], None, *(best.of(some) if best is not None else ())))
     return painter.record(
-        together(painted), named, epoch=0, step=-1, layer=site.name, steps=steps,
-        init="noise" if starts is None else "patches", seconds=time.perf_counter() - started,
-    )  # fmt: skip
+        together(painted), named, epoch=0, step=-1, layer=site.name, seconds=time.perf_counter() - started
+    )
 
 
-def together(painted: Sequence[Painted]) -> Painted:
-    """All of them, in order."""
-    parts = [(part.pixels, part.activation, part.natural, part.reached) for part in painted]
-    return Painted(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def painter_of(model: Any, site: Site, probe: Any, *, recipe: Recipe | None = None, **choices: Any) -> Painter:
+    """The painter of a layer, with everything that it needs taken from a probe.
 
+    Arguments:
+        recipe: how images are made; or `choices` of a `Recipe`, such as basis="pixels".
 
-def painter_of(model: Any, site: Site, probe: Any, *, basis: str) -> Painter:
-    """The painter of a layer, with everything that it needs taken from a probe.  Raises Unsuitable."""
+    Raises Unsuitable.
+    """
     form = form_of(model, probe.x)
     samples = form.pictures(probe.x)
-    return Painter(model, site, form, _bounds(form, samples, None), samples, basis=basis, objective="neuron")
+    return Painter(model, site, form, _bounds(form, samples, None), samples, recipe=recipe or Recipe(**choices))
 
 
 def _bounds(form: Form, samples: np.ndarray | None, given: tuple[Any, Any] | None) -> Bounds:
@@ -128,18 +125,27 @@ def _directions(
     return rows, np.arange(len(rows))
 
 
-def _strongest(painter: Painter, probe: Probe, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(images, patches) indices of the samples with the largest values, strongest first, and where in the map these are."""
-    largest, places = [], []
+@dataclass(frozen=True, eq=False)
+class Best:
+    """What of the probe gives the largest values, per image."""
+
+    strongest: np.ndarray           # (images, patches) indices of samples, strongest first
+    peaks: np.ndarray               # likewise, where in the map it is, as an index over positions
+    natural: np.ndarray             # (images,) the largest value of the objective
+
+    def of(self, some: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of some of the images, as `Painter.paint` takes it."""
+        return self.strongest[some], self.peaks[some], self.natural[some]
+
+
+def _strongest(painter: Painter, probe: Probe, directions: np.ndarray) -> Best:
+    largest, places, objective = [], [], []
     for batch, count in probe.batches():
-        maps = painter.maps(tf.constant(painter.form.pictures(batch), tf.float32)).numpy()[:count]
+        maps = painter.maps(painter.form.pictures(batch)).numpy()[:count]
         values = (maps @ directions.T).reshape(count, -1, len(directions))
         largest.append(values.max(axis=1))
         places.append(values.argmax(axis=1))
+        objective.append(getattr(values, _OVER_UNITS[painter.recipe.objective])(axis=1))
     strongest = np.argsort(-np.concatenate(largest), axis=0, kind="stable")[:PATCHES].T
-    return strongest, np.take_along_axis(np.concatenate(places).T, strongest, axis=1)
-
-
-def _check(argument: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{argument}={value!r}: expected " + " or ".join(map(repr, allowed)))
+    peaks = np.take_along_axis(np.concatenate(places).T, strongest, axis=1)
+    return Best(strongest, peaks, np.concatenate(objective).max(axis=0))

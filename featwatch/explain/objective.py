@@ -1,0 +1,75 @@
+"""What of a layer is to grow, as a function of pictures of one size."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from featwatch.explain.forms import Form
+from featwatch.layers import Site
+from featwatch.running import filters_last, reach
+
+SKETCHED = 61                       # numbers at most that stand for what a layer makes of a picture; a prime, see `sketch`
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """What is known of some pictures while a function is traced."""
+
+    maps: tf.Tensor                 # (pictures, …, filters) float32: what enters the layer's activation, where that can be had
+    after: tf.Tensor                # likewise: what leaves it
+    before: bool                    # whether `maps` is what enters it
+    precision: float                # of the layer's numbers: 1 + precision is the next after 1
+    half: bool                      # whether they are float16, in which small gradients vanish
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A unit of each map, or the mean or sum over all; before the activation, where that can be had."""
+
+    model: weakref.ref[Any]
+    site: Site
+    form: Form
+    unit: tuple[int, ...] | None = None     # None = all
+    total: bool = False                     # of all units the sum, not the mean
+
+    def read(self, pictures: tf.Tensor) -> Values:
+        """While a function is traced: what the layer makes of (pictures, height, width, channels)."""
+        model = self.model()
+        if model is None:
+            raise RuntimeError("the model is gone")
+        reached = reach(model, self.form.inputs(pictures), self.site)
+        kind = reached.before.dtype
+        precision = 2.0**-7 if kind == tf.bfloat16 else float(np.finfo(kind.as_numpy_dtype).eps)
+        after = filters_last(reached.after, self.site.layer)
+        inside = reached.before is not reached.after
+        maps = filters_last(reached.before, self.site.layer) if inside else after
+        return Values(maps, after, inside or self.site.activation == "linear", precision, kind == tf.float16)
+
+    def of(self, maps: tf.Tensor) -> tf.Tensor:
+        """(pictures, filters) of (pictures, …, filters)."""
+        if self.unit is not None:
+            return maps[(slice(None), *self.unit)]
+        space = list(range(1, maps.shape.rank - 1))
+        if not space:
+            return maps
+        return tf.reduce_sum(maps, axis=space) if self.total else tf.reduce_mean(maps, axis=space)
+
+
+def sketch(maps: tf.Tensor) -> tf.Tensor:
+    """(pictures, numbers): the flattened maps, folded to `SKETCHED` numbers with random signs where there are more.
+
+    A count sketch: distances are kept in expectation (`featwatch.sketch` does the same at more numbers).
+    """
+    length = int(np.prod(maps.shape[1:]))
+    flat = tf.reshape(maps, (-1, length))
+    if length <= SKETCHED:
+        return flat
+    folds = -(-length // SKETCHED)
+    signs = np.random.default_rng((0, length)).choice(np.array([-1, 1], np.int8), length)
+    signed = tf.pad(flat * tf.cast(tf.constant(signs), tf.float32), ((0, 0), (0, folds * SKETCHED - length)))
+    return tf.reduce_sum(tf.reshape(signed, (-1, folds, SKETCHED)), axis=1)

@@ -1,0 +1,160 @@
+"""How feature images are made: every choice there is, checked, in one value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+BASES = ("fourier", "pixels")
+INITS = ("patches", "patch", "crops", "noise", "mean", "empty")
+FROM_DATA = ("patches", "patch", "crops", "mean")       # starts that need samples
+OBJECTIVES = ("neuron", "channel", "sum")
+KEEPS = ("best", "mean", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The choices for the feature images of a layer.  `Recipe(steps=128, basis="pixels")`; what is not named is the default.
+
+    Arguments:
+        steps: of gradient ascent.
+        basis: "fourier", "pixels", or a decoder: a Keras model from a latent to a picture as the model takes it.
+        decorrelate: whether channels move together as they do in the data (Cholesky root of their covariance).
+        init: "patches", the mean of the nine patches of the probe that activate most; "patch", the best of them;
+            "crops", the mean of four crops of the probe's pictures; "noise"; "mean", the mean of the probe; "empty", zeros.
+            Without a probe, and with a decoder, it is noise.
+        starts: how many starts are tried for each image; they differ by what is drawn at random.
+        keep: of several starts: "best", the image of the largest activation; "mean", the mean of the images; "all" of them.
+        objective: "neuron", one unit; "channel" or "sum", the mean or the sum over all units, on the whole input.
+        unit: which one, as a position in the layer's map; None = the central one.
+        norm: the distance of the image from the middle of its range, in the units of the input; None = any.
+        learning_rate: of Adam.
+        total_variation: weight of the differences between neighbours, against a gradient of length 1.
+        jitter: pixels at most, and an eighth of the image, by which the image is moved at each step.
+        rotate: degrees at most, likewise.
+        scale: 0.1 for enlarging by 0.9 to 1.1, likewise.
+        guard: how far, in widths of the natural range, an activation may lie above the natural maximum before the ascent of
+            its image ends; None = as far as it gets.
+        deeper: by what share of them there are more steps for each layer with weights before this one.
+        at_least: pixels on a side of the window, where the receptive field is smaller; None = the receptive field.
+        snapshots: steps after which the images are kept.
+        seed: of everything that is random.
+
+    Raises:
+        ValueError, TypeError: a choice is out of its range.
+    """
+
+    steps: int = 64
+    basis: Any = "fourier"
+    decorrelate: bool = True
+    init: str = "patches"
+    starts: int = 1
+    keep: str = "best"
+    objective: str = "neuron"
+    unit: tuple[int, ...] | None = None
+    norm: float | None = None
+    learning_rate: float = 0.05
+    total_variation: float = 0.1
+    jitter: int = 2
+    rotate: float = 0.0
+    scale: float = 0.0
+    guard: float | None = 10.0
+    deeper: float = 0.0
+    at_least: int | None = None
+    snapshots: tuple[int, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.basis, str) or not callable(self.basis):
+            one_of("basis", self.basis, BASES, "a Keras model from a latent to a picture")
+        one_of("init", self.init, INITS)
+        one_of("keep", self.keep, KEEPS)
+        one_of("objective", self.objective, OBJECTIVES)
+        for name, least in (("steps", 1), ("starts", 1), ("jitter", 0), ("seed", 0)):
+            self._set(name, _whole(name, getattr(self, name), least))
+        for name in ("rotate", "scale", "total_variation", "deeper"):
+            self._set(name, _real(name, getattr(self, name)))
+        self._set("learning_rate", _real("learning_rate", self.learning_rate, above=True))
+        if self.scale >= 1:
+            raise ValueError(f"scale={self.scale!r}: expected less than 1; 0.1 enlarges by 0.9 to 1.1")
+        for name in ("norm", "guard"):
+            if getattr(self, name) is not None:
+                self._set(name, _real(name, getattr(self, name), above=True))
+        if self.at_least is not None:
+            self._set("at_least", _whole("at_least", self.at_least, 1))
+        if not isinstance(self.decorrelate, bool):
+            raise TypeError(f"decorrelate={self.decorrelate!r}: expected True or False")
+        if self.unit is not None:
+            self._set("unit", tuple(_whole("unit", each, 0) for each in _listed("unit", self.unit)))
+            if self.objective != "neuron":
+                raise ValueError(f"unit={self.unit}: the objective {self.objective!r} is over all units; leave one of them out")
+        after = sorted({_whole("snapshots", each, 1) for each in _listed("snapshots", self.snapshots)})
+        self._set("snapshots", tuple(after))
+
+    @property
+    def basis_name(self) -> str:
+        """"fourier", "pixels", or "decoder" with the name of the model."""
+        return self.basis if isinstance(self.basis, str) else f"decoder {getattr(self.basis, 'name', type(self.basis).__name__)}"
+
+    @property
+    def learned(self) -> bool:
+        """Whether images come from a decoder."""
+        return not isinstance(self.basis, str)
+
+    @property
+    def traced(self) -> tuple[Any, ...]:
+        """The choices that a traced ascent depends on; all others may change from call to call."""
+        return (
+            self.basis, self.decorrelate, self.objective, self.unit, self.norm, self.jitter, self.rotate, self.scale,
+            self.at_least,
+        )  # fmt: skip
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Every choice that a record has no place of its own for, as plain values."""
+        own = ("steps", "basis", "init", "objective", "snapshots")
+        named = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in own}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+
+    def with_(self, **choices: Any) -> Recipe:
+        """The same with some choices changed."""
+        return replace(self, **choices)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+# The constants of Lucid's `render_vis` (Olah, Mordvintsev, Schubert 2017): `feature_images(model, "conv", **LUCID)`.
+LUCID: Mapping[str, Any] = {"steps": 512, "jitter": 8, "rotate": 10.0, "scale": 0.1, "total_variation": 0.0, "init": "noise"}
+
+
+def one_of(argument: str, value: Any, allowed: tuple[str, ...], other: str = "") -> None:
+    """Raises ValueError where the value is none of those allowed."""
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{argument}={value!r}: expected " + " or ".join([*map(repr, allowed), *([other] if other else [])]))
+
+
+def _listed(argument: str, value: Any) -> list[Any]:
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        raise TypeError(f"{argument}={value!r}: give whole numbers, as in (1, 8)")
+    return list(value)
+
+
+def _whole(argument: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{argument}={value!r}: expected a whole number")
+    if value < least:
+        raise ValueError(f"{argument}={value!r}: expected at least {least}")
+    return int(value)
+
+
+def _real(argument: str, value: Any, *, above: bool = False) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{argument}={value!r}: expected a number") from None
+    if not math.isfinite(number) or number < 0 or (above and number == 0):
+        raise ValueError(f"{argument}={value!r}: expected a number {'above 0' if above else 'of at least 0'}")
+    return number
