@@ -11,19 +11,37 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "activations": "featwatch.explain.responses",
     "Box": "featwatch.explain.fields",
+    "Attribution": "featwatch.explain.attribution",
+    "class_activation": "featwatch.explain.class_maps",
+    "deconvolution": "featwatch.explain.deconvolution_maps",
+    "exemplars": "featwatch.explain.exemplars",
     "feature_images": "featwatch.explain.images",
     "field_of": "featwatch.explain.fields",
+    "occlusion": "featwatch.explain.occlusion_maps",
+    "overlay": "featwatch.explain.overlays",
+    "random_twin": "featwatch.explain.twin",
+    "maximising_images": "featwatch.explain.maximising",
     "receptive_field": "featwatch.explain.fields",
+    "saliency": "featwatch.explain.saliency_maps",
 }
 
 __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
+    from featwatch.explain.attribution import Attribution as Attribution
+    from featwatch.explain.class_maps import class_activation as class_activation
+    from featwatch.explain.deconvolution_maps import deconvolution as deconvolution
+    from featwatch.explain.exemplars import exemplars as exemplars
     from featwatch.explain.fields import Box as Box
     from featwatch.explain.fields import field_of as field_of
     from featwatch.explain.fields import receptive_field as receptive_field
     from featwatch.explain.images import feature_images as feature_images
+    from featwatch.explain.maximising import maximising_images as maximising_images
+    from featwatch.explain.occlusion_maps import occlusion as occlusion
+    from featwatch.explain.overlays import overlay as overlay
     from featwatch.explain.responses import activations as activations
+    from featwatch.explain.saliency_maps import saliency as saliency
+    from featwatch.explain.twin import random_twin as random_twin
 
 
 def __getattr__(name: str) -> Any:
