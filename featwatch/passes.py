@@ -60,7 +60,7 @@ class TapPasses:
     def info(self, site: Site, taps: TapPass) -> LayerInfo:
         """The description of a site that `taps` reads, its receptive field and its costs included."""
         if site.name not in self._infos:
-            field, economy = field_of(self._model(), site), self._economy(site)
+            field, economy = field_of(self._model(), site, probe=self._probe), self._economy(site)
             self._infos[site.name] = replace(
                 taps.info(site),
                 field_size=field.size,

@@ -281,12 +281,12 @@ class Subclassed(keras.Model):
         return self.head(keras.ops.mean(self.conv(x), axis=(1, 2)))
 
 
-def test_a_subclassed_model_on_its_whole_input() -> None:
+def test_a_subclassed_model_on_the_window_that_was_measured() -> None:
     model, x = Subclassed(), images(30)[0]
     model(x[:1])
-    for layer in ("conv", "head"):
+    for layer, size in (("conv", 3), ("head", 8)):
         record = fw.explain.feature_images(model, layer, probe=x, steps=24)
-        assert not record.patch and record.reached.all() and record.images.shape[1:] == (8, 8, 1)
+        assert record.patch == (layer == "conv") and record.reached.all() and record.images.shape[1:] == (size, size, 1)
 
 
 def test_channels_directions_and_bounds() -> None:

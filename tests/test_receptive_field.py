@@ -230,15 +230,26 @@ def test_layers_within_a_nested_model() -> None:
     assert receptive_field(model, "block/y").size == receptive_field(model, inner.layers[1]).size == (11, 11)
 
 
-def test_an_operation_that_is_not_known_may_see_everything() -> None:
-    class Mirror(L.ReLU):
-        def call(self, x: Any) -> Any:
-            return keras.ops.flip(super().call(x), axis=1)
+class Mirror(L.ReLU):
+    def call(self, x: Any) -> Any:
+        return keras.ops.flip(super().call(x), axis=1)
 
-    for net in (Mirror(), L.Lambda(lambda x: x + 1)):
-        model = build(lambda x, net=net: L.Conv2D(2, 3)(net(x)))
-        box = receptive_field(model, "here", (0, 0))
-        assert (box.lo, box.hi, box.exact) == ((0, 0), (22, 19), False)
+
+def test_an_operation_that_is_not_known_is_measured() -> None:
+    model = build(lambda x: L.Conv2D(2, 3)(Mirror()(x)))
+    box = receptive_field(model, "here", (0, 0))
+    assert (box.lo, box.hi, box.stride, box.kind) == ((20, 0), (22, 2), (-1, 1), "measured")
+    field = field_of(model, choose(model, "here")[0])
+    assert (field.size, field.stride, field.offset, field.kind) == ((3, 3), (-1, 1), (20, 0), "measured")
+    model = build(lambda x: L.Conv2D(2, 3)(L.Lambda(lambda x: x + 1)(x)))
+    assert receptive_field(model, "here", (0, 0)).hi == (2, 2)
+
+
+def test_an_operation_that_is_not_known_and_cannot_be_measured_may_see_everything() -> None:
+    model = build(lambda x: L.Conv2D(2, 3)(L.Lambda(lambda x: tf.cast(tf.cast(x, tf.int32), tf.float32))(x)))
+    box = receptive_field(model, "here", (0, 0))
+    assert (box.lo, box.hi, box.kind) == ((0, 0), (22, 19), "superset")
+    assert field_of(model, choose(model, "here")[0]).kind == "superset"
 
 
 def test_an_input_without_a_size() -> None:
@@ -270,9 +281,7 @@ def test_what_cannot_be_told_is_said() -> None:
         receptive_field(model, "*")
     own = Subclassed()
     own(np.zeros((1, 8, 8, 1), np.float32))
-    with pytest.raises(TypeError, match="not supported yet"):
-        receptive_field(own, "conv")
-    assert "not supported yet" in field_of(own, choose(own, "conv")[0]).kind
+    assert receptive_field(own, "conv").kind == "measured"
     one, other = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
     summed = L.Add()([L.Conv2D(1, 3, name="first")(one), L.Conv2D(1, 3)(other)])
     both = keras.Model([one, other], L.Conv2D(2, 3, name="both")(summed))

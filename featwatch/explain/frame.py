@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.explain.fields import FAR, Start
+from featwatch.explain.arithmetic import FAR, NoGraph, Start
+from featwatch.explain.axes import NoSize
 from featwatch.explain.forms import Form
+from featwatch.explain.measuring import measured
 from featwatch.layers import Site
+
+_Along = tuple[int, int, Fraction, int]     # along one axis: lo and hi of a unit's field, its pace and its grid
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Fra
     """The smallest window in which the central unit finds all that it sees, aligned as in the whole input.
 
     Strides and padding fall alike in both when the window starts at a multiple of the total stride, and its
-    size leaves the same remainder.  Where no part of the input serves, all of it.
+    size leaves the same remainder.  Where no part of the input serves, all of it.  Where fields are measured, that they
+    move from unit to unit as from one point of a grid to the next is assumed: compare the unit's values.
 
     Arguments:
         map_size: of the layer's map over the whole input.
@@ -53,20 +58,15 @@ def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Fra
     full = whole(form, map_size)
     axes = form.axes
     try:
-        start = Start(model, site)
-        paces = start.paces()
-        hulls, _ = start.hulls([np.array([u, u + FAR]) for u in full.unit])
+        along = _computed(model, site, full.unit) or _measured(model, site, form, full.unit)
     except (TypeError, ValueError):
         return full
-    if not axes or not len(axes) == len(map_size) == len(hulls):
+    if not axes or along is None or not len(axes) == len(map_size) == len(along):
         return full
     size, origin, unit, stride = list(full.size), [0, 0], list(full.unit), [Fraction(1), Fraction(1)]
     bounds = [[0, full.size[0] - 1], [0, full.size[1] - 1]]
     for i, axis in enumerate(axes):
-        (lows, highs), (pace, grid), whole_size = hulls[i], paces[i], full.size[axis]
-        if lows[1] - lows[0] != FAR * pace:                 # something of it does not move along
-            return full
-        low, high = int(lows[0]), int(highs[0])
+        (low, high, pace, grid), whole_size = along[i], full.size[axis]
         first = low // grid * grid
         wide = high - first + 1
         wide += (whole_size - wide) % grid
@@ -81,3 +81,25 @@ def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Fra
         (size[0], size[1]), (origin[0], origin[1]), tuple(unit), (*bounds[0], *bounds[1]), (stride[0], stride[1]),
         patch=tuple(size) != full.size,
     )  # fmt: skip
+
+
+def _computed(model: Any, site: Site, unit: Sequence[int]) -> list[_Along] | None:
+    """None where the graph does not tell; empty where something of the unit's field does not move along with the unit."""
+    try:
+        start = Start(model, site)
+        paces = start.paces()
+        hulls, _ = start.hulls([np.array([u, u + FAR]) for u in unit])
+    except (NoGraph, NoSize):
+        return None
+    if start.guessed:
+        return None
+    if any(low[-1] - low[0] != FAR * pace for (low, _), (pace, _) in zip(hulls, paces, strict=True)):
+        return []
+    return [(int(low[0]), int(high[0]), *pace) for (low, high), pace in zip(hulls, paces, strict=True)]
+
+
+def _measured(model: Any, site: Site, form: Form, unit: Sequence[int]) -> list[_Along] | None:
+    found = measured(model, site, np.zeros((1, *form.shape), np.float32))
+    if not all(rule.regular and rule.stride > 0 for rule in found.rules):
+        return None
+    return [(*ends, Fraction(rule.stride), rule.stride) for ends, rule in zip(found.box(unit), found.rules, strict=True)]
