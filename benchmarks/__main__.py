@@ -13,6 +13,7 @@ SHORT: dict[str, list[str]] = {
     "grid": [],
     "redundant_layers": [],
     "detection": [],
+    "feature_images": [],
 }
 
 
