@@ -30,9 +30,13 @@ _PUBLIC = {
     "ActivationHistograms": "featwatch.recorders",
     "ClassSpecificity": "featwatch.recorders",
     "KernelPictures": "featwatch.recorders",
+    "Attributions": "featwatch.recorders",
+    "ClassActivation": "featwatch.recorders",
     "ActivationMaps": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
+    "ExemplarMaps": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
+    "MaximisingImages": "featwatch.recorders",
 }
 _MODULES = ("alerts", "explain")   # sub-packages that are named through the door: fw.alerts.DeadFilters
 
@@ -46,9 +50,12 @@ if TYPE_CHECKING:
     from featwatch.reader import load as load
     from featwatch.recorders import ActivationHistograms as ActivationHistograms
     from featwatch.recorders import ActivationMaps as ActivationMaps
+    from featwatch.recorders import Attributions as Attributions
+    from featwatch.recorders import ClassActivation as ClassActivation
     from featwatch.recorders import ClassSpecificity as ClassSpecificity
     from featwatch.recorders import Clusters as Clusters
     from featwatch.recorders import Embeddings as Embeddings
+    from featwatch.recorders import ExemplarMaps as ExemplarMaps
     from featwatch.recorders import Exemplars as Exemplars
     from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
@@ -56,6 +63,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import GridMapping as GridMapping
     from featwatch.recorders import KernelPictures as KernelPictures
     from featwatch.recorders import LayerSimilarity as LayerSimilarity
+    from featwatch.recorders import MaximisingImages as MaximisingImages
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at
     from featwatch.schedule import every as every

@@ -14,7 +14,7 @@ _PUBLIC = {
     "Attribution": "featwatch.explain.attribution",
     "class_activation": "featwatch.explain.class_maps",
     "deconvolution": "featwatch.explain.deconvolution_maps",
-    "exemplars": "featwatch.explain.exemplars",
+    "exemplars": "featwatch.explain.strongest",
     "feature_images": "featwatch.explain.images",
     "field_of": "featwatch.explain.fields",
     "occlusion": "featwatch.explain.occlusion_maps",
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from featwatch.explain.attribution import Attribution as Attribution
     from featwatch.explain.class_maps import class_activation as class_activation
     from featwatch.explain.deconvolution_maps import deconvolution as deconvolution
-    from featwatch.explain.exemplars import exemplars as exemplars
+    from featwatch.explain.strongest import exemplars as exemplars
     from featwatch.explain.fields import Box as Box
     from featwatch.explain.fields import field_of as field_of
     from featwatch.explain.fields import receptive_field as receptive_field

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from featwatch.recorders.activation_histograms import ActivationHistograms
 from featwatch.recorders.activation_maps import ActivationMaps
+from featwatch.recorders.attributions import Attributions
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
+from featwatch.recorders.class_activation import ClassActivation
 from featwatch.recorders.class_specificity import ClassSpecificity
 from featwatch.recorders.clusters import Clusters
 from featwatch.recorders.embeddings import Embeddings
+from featwatch.recorders.exemplar_maps import ExemplarMaps
 from featwatch.recorders.exemplars import Exemplars
 from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
@@ -15,12 +18,14 @@ from featwatch.recorders.filter_similarity import FilterSimilarity
 from featwatch.recorders.grid_mapping import GridMapping
 from featwatch.recorders.kernel_pictures import KernelPictures
 from featwatch.recorders.layer_similarity import LayerSimilarity
+from featwatch.recorders.maximising_images import MaximisingImages
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "ActivationMaps", "ClassSpecificity", "Clusters", "Embeddings", "Exemplars", "FeatureImages",
-    "FilterHealth", "FilterSimilarity",
-    "GridMapping", "KernelPictures", "LayerSimilarity", "LayerSnapshot", "NothingToSay", "Recorder", "Separation",
+    "ActivationHistograms", "ActivationMaps", "Attributions", "ClassActivation", "ClassSpecificity", "Clusters", "Embeddings",
+    "ExemplarMaps", "Exemplars", "FeatureImages", "FilterHealth", "FilterSimilarity",
+    "GridMapping", "KernelPictures", "LayerSimilarity", "LayerSnapshot", "MaximisingImages", "NothingToSay", "Recorder",
+    "Separation",
     "default_recorders",
 ]  # fmt: skip
 
@@ -30,5 +35,5 @@ def default_recorders() -> list[Recorder]:
     return [
         FilterHealth(), FilterSimilarity(),
         Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
-        ClassSpecificity(), KernelPictures(), ActivationMaps(), Exemplars(), FeatureImages(),
+        ClassSpecificity(), KernelPictures(), ActivationMaps(), Exemplars(), ExemplarMaps(), FeatureImages(),
     ]  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.analysis.histograms import stratified
 from featwatch.analysis.kernels import Fit, fitted, signed, unsigned
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
+from featwatch.recorders.chosen_samples import one_of_each_class_first
 from featwatch.recorders.options import whole
 from featwatch.records import Maps
 from featwatch.schedule import every
@@ -49,7 +49,7 @@ class ActivationMaps(ExplainingRecorder):
     def explain(self, look: Look) -> Iterator[Maps | NothingToSay]:
         if "read" not in look.state:
             look.state["refused"] = set()
-            look.state["samples"] = _shown(look.probe.labels, self.samples)
+            look.state["samples"] = one_of_each_class_first(look.probe.labels, self.samples)
             look.state["read"] = self._reader(look, look.state["samples"])
         found = look.state["read"]()
         for name in look.sites:
@@ -113,13 +113,6 @@ class ActivationMaps(ExplainingRecorder):
         if unknown:
             notes.append(f"filters with a value that is not finite: {unknown}")
         return "; ".join(notes)
-
-
-def _shown(labels: np.ndarray, count: int) -> np.ndarray:
-    """(shown,) int32, ascending: the first samples of each class, as many of each as there is room for; then unlabelled ones."""
-    labelled, others = np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)
-    first = labelled[stratified(labels[labelled], count)]
-    return np.sort(np.concatenate([first, others[: count - len(first)]])).astype(np.int32)
 
 
 def _convolved(bare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

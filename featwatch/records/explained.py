@@ -131,6 +131,8 @@ class MaximisingImages(Record):
     noise: np.ndarray = array("float32", "shown", optional=True)    # share of high spatial frequencies in the image
     natural_noise: float = math.nan                             # the same in the probe
     calibrated_on: int = 0                                      # units specific to one class, over which `steps` is the mean
+    # What each unit sees of its sample, all that was changed: lo0, hi0, lo1, hi1, inclusive, in rows and columns of `pixels`.
+    boxes: np.ndarray = array("int32", "shown", "bounds", optional=True)
     note: str = ""
 
     @property
@@ -236,6 +238,11 @@ class ClassActivation(Record):
     method: str = ""                                            # "gradcam", "gradcam++", "layercam", "scorecam"
     full_size: tuple[int, ...] = ()
     note: str = ""
+
+    @property
+    def maps(self) -> np.ndarray:
+        """(shown, rows, columns) float32, 0 and more."""
+        return self.pixels / np.float32(255) * self.largest[:, None, None]
 
 
 def _in_units(pixels: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
