@@ -1,6 +1,6 @@
 // Maps over pictures, as pixels: opaque where the map is what is looked at, transparent where little is.  No drawing here.
 
-import { diverging, mix, sequential, type Rgb } from "../theme/palette";
+import { diverging, sequential, type Rgb } from "../theme/palette";
 
 /** A colour as the four bytes of a pixel in one word; `alpha` 0 … 1. */
 export const wordOf = ([r, g, b]: Rgb, alpha = 1): number => ((Math.round(255 * Math.min(1, Math.max(0, alpha))) << 24) | (b << 16) | (g << 8) | r) >>> 0;
@@ -26,13 +26,14 @@ export function mapWords(values: ArrayLike<number>, scale: Scale): Uint32Array<A
   });
 }
 
-/** The map to be laid over a picture: what is little is transparent, the most is as opaque as `opacity` says. */
+/**
+ * The map to be laid over a picture.  Without a sign it lies over all of it alike, so that its colours keep their meaning; with one,
+ * what is near zero is transparent: white would hide the picture where the map says nothing.
+ */
 export function overlayWords(values: ArrayLike<number>, scale: Scale, opacity: number): Uint32Array<ArrayBuffer> {
   return Uint32Array.from({ length: values.length }, (_, i) => {
     const share = shareOf(values[i]!, scale);
-    // The root: without it a map with a few peaks would leave nothing to see of the rest.
-    const alpha = opacity * Math.sqrt(Math.abs(share));
-    return wordOf(scale.signed ? diverging(Math.sign(share) * Math.max(0.55, Math.abs(share))) : sequential(Math.abs(share)), alpha);
+    return scale.signed ? wordOf(diverging(Math.sign(share) * Math.max(0.6, Math.abs(share))), opacity * Math.sqrt(Math.abs(share))) : wordOf(sequential(share), opacity);
   });
 }
 
@@ -69,6 +70,3 @@ export function mixedWords(maps: readonly ArrayLike<number>[], hues: readonly Rg
     return sum ? wordOf([Math.round(r / sum), Math.round(g / sum), Math.round(b / sum)], (opacity * most) / 255) : 0;
   });
 }
-
-/** A hue that can be seen on the page's background as text and lines. */
-export const readable = (hue: Rgb, dark: boolean): Rgb => mix(hue, dark ? LIGHT : [0, 0, 0], dark ? 0.2 : 0.1);

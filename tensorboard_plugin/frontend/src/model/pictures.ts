@@ -10,10 +10,11 @@ export function picturesOf(record: FrameRecord, count: number): Tile[] | null {
   return sheet && tilesOf(sheet);
 }
 
-/** The filters of a row of weights that are above 0, the heaviest first, at most `most`. */
+/** The filters of a row of weights that count, the heaviest first, at most `most`: those from a hundredth of the heaviest on. */
 export function heaviest(weights: ArrayLike<number>, most: number): { filter: number; weight: number }[] {
-  return Array.from(weights, (weight, filter) => ({ filter, weight }))
+  const order = Array.from(weights, (weight, filter) => ({ filter, weight }))
     .filter(({ weight }) => weight > 0 && Number.isFinite(weight))
     .sort((a, b) => b.weight - a.weight || a.filter - b.filter)
     .slice(0, most);
+  return order.filter(({ weight }) => weight >= 0.01 * order[0]!.weight);
 }

@@ -38,6 +38,8 @@ export const FEATURE_VIEWS = ["images", "exemplars", "attributions", "groups", "
 /** What stands side by side of a sample: methods for one filter, or filters by one method; and what is drawn of each. */
 export const ATTRIBUTION_COLUMNS = ["methods", "filters"] as const;
 export const ATTRIBUTION_SHOWN = ["map", "overlay", "areas"] as const;
+/** What full colour stands for in attributions: the largest of all samples in the column, or of each map by itself. */
+export const ATTRIBUTION_SCALES = ["column", "map"] as const;
 /** Receptive fields of the units that act most. */
 export const BOX_STYLES = ["off", "empty", "filled"] as const;
 
@@ -71,6 +73,7 @@ export type Overlay = (typeof OVERLAYS)[number];
 export type FeatureView = (typeof FEATURE_VIEWS)[number];
 export type AttributionColumns = (typeof ATTRIBUTION_COLUMNS)[number];
 export type AttributionShown = (typeof ATTRIBUTION_SHOWN)[number];
+export type AttributionScale = (typeof ATTRIBUTION_SCALES)[number];
 export type BoxStyle = (typeof BOX_STYLES)[number];
 export type Tile = (typeof TILES)[number];
 export type Order = (typeof ORDERS)[number];
@@ -110,6 +113,7 @@ export interface Settings {
   /** null: the first that was recorded. */
   attributionMethod: string | null;
   attributionShown: AttributionShown;
+  attributionScale: AttributionScale;
   boxStyle: BoxStyle;
   /** Whether a random network stands beside the trained one. */
   twin: boolean;
@@ -134,7 +138,7 @@ export const DEFAULTS: Settings = {
   filterView: "health", histogramOrder: "index", maximaOrder: "total",
   weightMap: "pca", developed: "active", developmentOrder: "index",
   kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", featureView: "images",
-  attributionColumns: "methods", attributionMethod: null, attributionShown: "overlay", boxStyle: "empty", twin: true, smoothing: 0.5, areaShare: 0.5, mapOpacity: 0.85,
+  attributionColumns: "methods", attributionMethod: null, attributionShown: "overlay", attributionScale: "column", boxStyle: "empty", twin: true, smoothing: 0.5, areaShare: 0.5, mapOpacity: 0.7,
   opened: null, pictured: "plain", overlay: "on", channels: null, tile: "medium", order: "index",
 };
 
@@ -190,6 +194,7 @@ export function parseSettings(stored: string | null): Settings {
     attributionColumns: oneOf(ATTRIBUTION_COLUMNS, raw.attributionColumns, DEFAULTS.attributionColumns),
     attributionMethod: typeof raw.attributionMethod === "string" ? raw.attributionMethod : null,
     attributionShown: oneOf(ATTRIBUTION_SHOWN, raw.attributionShown, DEFAULTS.attributionShown),
+    attributionScale: oneOf(ATTRIBUTION_SCALES, raw.attributionScale, DEFAULTS.attributionScale),
     boxStyle: oneOf(BOX_STYLES, raw.boxStyle, DEFAULTS.boxStyle),
     twin: typeof raw.twin === "boolean" ? raw.twin : DEFAULTS.twin,
     smoothing: between(0, MOST_SMOOTHING, raw.smoothing, DEFAULTS.smoothing),
