@@ -40,7 +40,7 @@ export function handleKey(page: Page, event: KeyboardEvent): boolean {
     case "s": return page.tab === "samples" && (page.set("tool", TOOLS[(TOOLS.indexOf(page.settings.tool) + 1) % TOOLS.length]!), true);
     case "/": return (page.finding = true), true;
     case "?": return (page.sheet = true), true;
-    case "Escape": return page.tab === "features" && page.opened !== null ? page.closeFilter() : page.clearSelection(), true;
+    case "Escape": return page.reading ? page.closeFilter() : page.clearSelection(), true;
     default: return false;
   }
 }

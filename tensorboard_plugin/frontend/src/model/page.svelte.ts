@@ -160,6 +160,7 @@ export class Page {
     this.filters = [filter];
     this.set("opened", filter);
     this.set("tab", "features");
+    if (this.settings.featureView !== "exemplars") this.set("featureView", "images");
   }
 
   /** The filter whose page is open: the one that was selected last, by whatever view; null = none. */
@@ -169,6 +170,9 @@ export class Page {
     const filters = this.layerInfo?.filters ?? 0;
     return filters > 0 && filter >= filters ? null : filter;
   });
+
+  /** Whether that page is what is shown now. */
+  reading: boolean = $derived(this.opened !== null && this.tab === "features" && ["images", "exemplars"].includes(this.settings.featureView));
 
   closeFilter(): void {
     if (this.settings.opened !== null) this.set("opened", null);
