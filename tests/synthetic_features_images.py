@@ -60,8 +60,8 @@ class FeaturePictures(Features):
         taken = np.stack([(1 - share) * noise + share * pixels for share in shares], 1) if shares else np.zeros((0,) * 5)
         order = np.argsort(-np.asarray(health.active_fraction)[made.filters], kind="stable")
         chosen = np.array([row for row in order if made.reached[row]][: self.filtered], int)
-        whole = np.stack([self.spread(pixels[row]) for row in chosen]) if len(chosen) else np.zeros((0,) * 4)
-        kept = np.stack([self.window(layer, int(number)) for number in made.filters[chosen]]) if len(chosen) else np.zeros((0,) * 3)
+        whole = np.array([self.spread(pixels[row]) for row in chosen]).reshape(len(chosen), SIDE, SIDE, self.channels)
+        kept = np.array([self.window(layer, int(number)) for number in made.filters[chosen]]).reshape(len(chosen), SIDE, SIDE)
         return dataclasses.replace(
             made,
             snapshot_steps=np.array(self.snapshots, np.int32), snapshot_pixels=np.clip(taken, 0, 255).astype(np.uint8),
