@@ -53,7 +53,7 @@ PLUGIN_FLOORS = [
 NARROWER = {
     "alerts": {"records", "errors"},
     "analysis": {"records", "activations", "folding"},
-    "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch", "activations", "folding"},
+    "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch", "activations", "folding", "phrases"},
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
     "reader": {

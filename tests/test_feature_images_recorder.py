@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,62 +10,21 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import featwatch as fw
+from featwatch import wire
 from featwatch.explain import images as explain_images
 from featwatch.explain.forms import Unsuitable
 from featwatch.explain.painter import Painted
+from featwatch.explain.recipe import Recipe
 from featwatch.recorders import NothingToSay
 from featwatch.recorders.base import Look
-from featwatch.recorders.turns import MOST_ACTIVE, Turns
+from featwatch.recorders.feature_work import bounded
 from featwatch.records import FeatureImages
 from tests.fits import fit, ours, quick
 from tests.nets import functional
 
 L = keras.layers
-
-
-def test_the_most_active_come_first_and_the_others_in_turn() -> None:
-    activity = np.arange(40.0)[::-1]
-    turns, seen = Turns(np.arange(40)), []
-    for _ in range(2):
-        turns.begin()
-        while turns.waiting:
-            seen.append(turns.next(activity, 16).tolist())
-    assert seen[:3] == seen[3:] == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
-
-
-def test_with_time_for_one_turn_the_most_active_and_the_others_alternate() -> None:
-    activity = np.arange(64.0)[::-1]
-    turns, seen = Turns(np.arange(64)), []
-    for _ in range(8):
-        turns.begin()
-        seen.append(turns.next(activity, 16))
-    assert [turn.tolist() for turn in seen[::2]] == [list(range(16))] * 4
-    assert np.concatenate(seen[1::2]).tolist() == [*range(16, 64), *range(16, 32)]
-
-
-@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 5), st.integers(0, 99))
-def test_everybody_has_a_turn_and_nobody_two_in_one_snapshot(filters: int, most: int, turns_each: int, seed: int) -> None:
-    turns = Turns(np.arange(100, 100 + filters))
-    rng = np.random.default_rng(seed)
-    served: set[int] = set()
-    for _ in range(4 * filters + 4):
-        activity = rng.random(100 + filters)
-        turns.begin()
-        here: list[int] = []
-        for _ in range(turns_each):
-            if turns.waiting:
-                now = turns.next(activity, most).tolist()
-                assert 1 <= len(now) <= most
-                here += now
-        assert len(set(here)) == len(here)
-        assert here[:1] or filters == 0
-        served |= set(here)
-    assert served == set(range(100, 100 + filters))
-    assert MOST_ACTIVE == 16
 
 
 class Clock:
@@ -89,37 +47,48 @@ class SlowPainter:
     step: float
     made: list[list[int]] = field(default_factory=list)
     at_once: int = 16
+    unreached: int = -1
 
     def directions(self, filters: np.ndarray) -> np.ndarray:
         return filters
 
-    def from_patches(self, filters: np.ndarray, steps: int, strongest: np.ndarray, peaks: np.ndarray) -> Painted:
+    steps = 10
+
+    def paint(self, filters: np.ndarray, steps: int | None, strongest: np.ndarray, peaks: np.ndarray) -> Painted:
         assert strongest.shape == peaks.shape == (len(filters), 9)
-        self.clock.now += self.step * steps * len(filters)
-        if steps > 2:
+        self.clock.now += self.step * (steps or self.steps) * len(filters)
+        if steps is None:
             self.made.append(filters.tolist())
         n = len(filters)
-        return Painted(np.zeros((n, 2, 2, 1), np.uint8), np.zeros(n, np.float32), np.zeros(n, np.float32), np.ones(n, bool))
+        return Painted(
+            np.zeros((n, 2, 2, 1), np.uint8), np.zeros(n, np.float32), np.zeros(n, np.float32), filters != self.unreached,
+            np.full(n, 10, np.int32), np.zeros((n, 3), np.float32), np.zeros((n, 1, 2, 2, 1), np.uint8), (8,), 10, "patches",
+        )  # fmt: skip
 
     def record(self, painted: Painted, filters: np.ndarray, *, epoch: int, layer: str, **more: Any) -> FeatureImages:
         return FeatureImages(
             epoch=epoch, layer=layer, filters=filters, pixels=painted.pixels, low=np.zeros(1), high=np.ones(1),
-            activation=painted.activation, natural=painted.natural, reached=painted.reached,
-            refreshed=np.full(len(filters), epoch), elapsed_seconds=more["seconds"],
+            activation=painted.activation, natural=painted.natural, reached=painted.reached, init=painted.init,
+            refreshed=np.full(len(filters), epoch), elapsed_seconds=more["seconds"], filters_in_all=self.filters,
         )  # fmt: skip
 
 
 class Bench:
     """Looks at slow layers with a clock of its own."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, layers: dict[str, tuple[int, float, float]], **options: Any) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, layers: dict[str, tuple[int, float, float]], training: float = 60.0, **options: Any
+    ) -> None:
         self.clock = Clock()
         self.painters = {name: SlowPainter(self.clock, *layer) for name, layer in layers.items()}
+        self.training = training        # seconds between two looks
         self.recorder = fw.FeatureImages(steps=10, **options)
         self.recorder._clock = self.clock
         self.state: dict[str, Any] = {}
+        self.weights: dict[str, np.ndarray] = {}
+        self.taken: list[float] = []
 
-        def painter_of(model: Any, site: Any, probe: Any, *, basis: str) -> SlowPainter:
+        def painter_of(model: Any, site: Any, probe: Any, *, recipe: Recipe) -> SlowPainter:
             painter = self.painters[site.name]
             self.clock.now += painter.trace
             if not painter.filters:
@@ -136,32 +105,71 @@ class Bench:
         look = Look(
             model=None, probe=None, epoch=epoch, step=-1, state=self.state,
             sites={name: SimpleNamespace(name=name) for name in self.painters},
-            snapshots={name: SimpleNamespace(reductions=r, layer=name, epoch=epoch) for name, r in reductions.items()},
+            snapshots={
+                name: SimpleNamespace(reductions=r, layer=name, epoch=epoch, weights=self.weights.get(name))
+                for name, r in reductions.items()
+            },
         )  # fmt: skip
-        return list(self.recorder.explain(look))
-
-    def seconds(self) -> Iterator[float]:
-        for epoch in range(100):
-            before = self.clock.now
-            self.look(epoch)
-            yield self.clock.now - before
+        began = self.clock.now
+        found = list(self.recorder.explain(look))
+        self.taken.append(self.clock.now - began)
+        self.clock.now += self.training
+        return found
 
 
 def test_a_snapshot_keeps_to_its_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, {"a": (8, 0.5, 0.001), "b": (64, 0.5, 0.004), "c": (200, 0.5, 0.01)}, seconds=2.0)
-    taken = list(bench.seconds())
-    assert max(taken[3:]) <= 2.0 and np.mean(taken[3:]) > 1.0
-    assert max(taken[:3]) <= 2.0 + 0.5 + 0.25 * 2.0         # who is new takes its first batch in any case
+    for epoch in range(100):
+        bench.look(epoch)
+    assert max(bench.taken) <= 2.0 + 0.5 + 0.25 * 2.0       # who is new takes its first batch in any case
+    assert np.mean(bench.taken) > 1.0
+    assert all(sum(bench.taken[:looks]) <= 1.1 * 2.0 * looks for looks in range(1, 101))
     for painter in bench.painters.values():
         assert set(sum(painter.made, [])) == set(range(painter.filters))
 
 
+def test_many_layers_that_take_long_to_trace_take_no_more_than_the_seconds_of_all_snapshots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers = {f"layer{number}": (32, 1.5, 0.002) for number in range(20)}
+    bench = Bench(monkeypatch, layers, seconds=2.0)
+    for epoch in range(60):
+        bench.look(epoch)
+    assert max(bench.taken) <= 2.0 + 1.5
+    assert all(sum(bench.taken[:looks]) <= 2.0 * looks + 1.5 for looks in range(1, 61))
+    for painter in bench.painters.values():
+        assert set(sum(painter.made, [])) == set(range(32))
+
+
+def test_a_short_training_is_not_slowed_down_by_more_than_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {"a": (32, 0.1, 0.0002), "b": (64, 0.1, 0.001)}, training=2.0, seconds=2.0, share=0.2)
+    for epoch in range(40):
+        bench.look(epoch)
+    later = np.array(bench.taken[1:])
+    assert later.mean() <= 1.1 * 0.2 * 2.0 and (later > 0).all()
+    for painter in bench.painters.values():
+        assert set(sum(painter.made, [])) == set(range(painter.filters))
+
+
+def test_where_seconds_are_owed_a_small_image_is_made_all_the_same_and_a_large_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = Bench(monkeypatch, {"a": (8, 9.0, 0.005)}, seconds=2.0)
+    assert all(len(small.look(epoch)) == 1 for epoch in range(4))
+    assert [len(made) for made in small.painters["a"].made] == [8, 1, 1, 1]
+    large = Bench(monkeypatch, {"a": (8, 9.0, 0.1)}, seconds=2.0)
+    found = [large.look(epoch) for epoch in range(9)]       # 9 s and 2.2 for the first image are paid back 2 s at a time
+    assert isinstance(found[0][0], FeatureImages) and "no time for any image" in str(found[1][0])
+    assert found[2:6] == [[]] * 4 and all(isinstance(record, FeatureImages) for (record,) in found[6:])
+
+
 def test_what_is_too_slow_has_its_turn_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch, {"quick": (8, 0.1, 0.001), "slow": (6, 4.0, 0.5)}, seconds=1.0)
-    records = [record for epoch in range(30) for record in bench.look(epoch)]
+    records = [record for epoch in range(60) for record in bench.look(epoch)]
     assert set(sum(bench.painters["slow"].made, [])) == set(range(6))
     assert len(bench.painters["quick"].made) > 10
     assert all(isinstance(record, FeatureImages) for record in records)
+    assert all(sum(bench.taken[:looks]) <= looks + 15 for looks in range(1, 61))        # the first image of "slow"
 
 
 def test_without_a_limit_everything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +188,44 @@ def test_a_layer_without_feature_images_is_mentioned_once(monkeypatch: pytest.Mo
     assert [record.layer for record in bench.look(1)] == ["a"]
     assert "not finite" in str(bench.look(2, activity=np.nan)[0])           # and the layer comes back
     assert [record.layer for record in bench.look(3)] == ["a"]
+
+
+def test_what_changed_most_comes_first_once_all_have_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {"a": (6, 0, 0.1)}, seconds=2.0)
+    bench.weights["a"] = np.ones((6, 3), np.float32)
+    for epoch in range(4):
+        bench.look(epoch)
+    bench.weights["a"] = np.ones((6, 3), np.float32) + np.array([0.1, 0, 3, 0, 2, 0])[:, None]
+    bench.look(4)
+    assert [sorted(made) for made in bench.painters["a"].made] == [[0], [1], [2, 3], [4, 5], [2, 4]]
+
+
+def test_what_is_to_be_known_of_the_images_is_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {"a": (6, 0, 0.1)}, seconds=2.0)
+    bench.painters["a"].unreached = 2
+    notes = [record.note for epoch in range(3) for record in bench.look(epoch)][::2]
+    alike = "every sample activates filter{} {} alike: what the image starts from was not chosen by it"
+    assert notes[0] == "time for 1 filter; 5 wait for a later snapshot; " + alike.format("", 0)
+    assert notes[1].endswith(
+        f"; no gradient comes from filter 2: dead, or out of reach of this start; {alike.format('s', '2–3')}"
+    )
+
+
+def test_snapshots_of_the_ascent_are_bounded() -> None:
+    record = FeatureImages(
+        epoch=0, layer="a", filters=np.arange(4), pixels=np.zeros((4, 64, 64, 3), np.uint8), low=np.zeros(3), high=np.ones(3),
+        activation=np.zeros(4), natural=np.zeros(4), reached=np.ones(4, bool), refreshed=np.zeros(4),
+        snapshot_steps=np.array([1, 8, 32]), snapshot_pixels=np.arange(3, dtype=np.uint8)[None, :, None, None, None]
+        * np.ones((4, 3, 64, 64, 3), np.uint8),
+    )  # fmt: skip
+    each = 4 * 64 * 64 * 3
+    assert bounded(record, 3 * each) == (record, "")
+    fewer, said = bounded(record, 3 * each - 1)
+    assert fewer.snapshot_steps.tolist() == [8, 32] and fewer.snapshot_pixels[0, :, 0, 0, 0].tolist() == [1, 2]
+    assert said == "images after 1 steps left out: all snapshots would be 0.1 MB"
+    none, said = bounded(record, each - 1)
+    assert none.snapshot_steps.size == none.snapshot_pixels.size == 0 and "after 1, 8, 32 steps left out" in said
+    assert wire.decode(wire.encode(none)).snapshot_steps.size == 0
 
 
 def test_given_filters_are_made_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +250,11 @@ def test_given_filters_are_made_and_no_others(monkeypatch: pytest.MonkeyPatch) -
         ({"steps": 0}, ValueError, "steps=0"),
         ({"seconds": 0}, ValueError, "seconds=0"),
         ({"basis": "fourrier"}, ValueError, "expected 'fourier' or 'pixels'"),
-        ({"init": None}, ValueError, "expected 'patches' or 'noise'"),
+        ({"init": None}, ValueError, "init=None: expected 'patches' or"),
+        ({"share": 0}, ValueError, "share=0"),
+        ({"snapshots": (0,)}, ValueError, "snapshots=0"),
+        ({"startz": 3}, TypeError, "startz=3: there is no such choice; did you mean 'starts'"),
+        ({"starts": 3, "keep": "all"}, ValueError, "keep 'best' or 'mean'"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], error: type[Exception], message: str) -> None:

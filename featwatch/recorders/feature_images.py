@@ -1,7 +1,8 @@
-"""`FeatureImages`: images that maximise filters, made while the model trains (rows F1 to F3)."""
+"""`FeatureImages`: images that maximise filters, made while the model trains (rows F1 to F4)."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import time
@@ -10,28 +11,31 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.explain.recipe import Recipe
+from featwatch.recorders.allowance import Allowance
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
+from featwatch.recorders.feature_work import LayerWork
 from featwatch.recorders.options import real, whole
-from featwatch.recorders.turns import Turns
 from featwatch.records import FeatureImages as FeatureImagesRecord
 from featwatch.schedule import every
-
-PATCHES = 9                         # of the probe, whose mean is a start
-_IMAGES_TRIED, _STEPS_TRIED = 4, 2  # of a layer that is new, to see how long a step takes
-_LEAST_SHARE = 0.25                 # of the seconds of a snapshot, for its first batch and for that of a new layer, in any case
 
 
 class FeatureImages(ExplainingRecorder):
     """For every filter an image that maximises it, by gradient ascent on its receptive field.
 
+    What a snapshot has no time for has its turn at a later one: of each layer first the most active filters, then all
+    others, then those whose weights changed most since their image was made.  Each record says what was made at its epoch.
+
     Arguments:
-        filters: numbers of filters, of every layer or by the layers' names; None = of each layer the 16
-            most active ones first, then the others in turns.
+        filters: numbers of filters, of every layer or by the layers' names; None = all, by turns.
         steps: of gradient ascent.
-        basis: "fourier" or "pixels".
-        init: "patches", the mean of the nine patches of the probe that activate the filter most, or "noise".
-        seconds: that a snapshot may take, for all layers together; what does not fit has its turn at a later
-            snapshot.  Something is made at each.  None = no limit.
+        basis: "fourier", "pixels", or a decoder: a Keras model from a latent to a picture.
+        init: "patches", the mean of the nine patches of the probe that activate the filter most, "noise", …
+        snapshots: steps of the ascent after which the images are kept too; a record holds 4 MB of them at most.
+        choices: all others that `featwatch.explain.recipe.Recipe` knows, such as starts=3 or at_least=35.
+        seconds: that a snapshot may take, for all layers together.  What one took too many, as a layer's functions were
+            traced, is missing at the next ones.  None = no limit.
+        share: of the time since the snapshot before, which a snapshot may take at most where that is less than `seconds`.
         schedule: every five epochs, unless told.
     """
 
@@ -43,59 +47,63 @@ class FeatureImages(ExplainingRecorder):
         self,
         filters: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
         steps: int = 64,
-        basis: str = "fourier",
+        basis: Any = "fourier",
         init: str = "patches",
         seconds: float | None = 2.0,
         *,
+        share: float = 0.2,
+        snapshots: Sequence[int] = (1, 8, 32),
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
+        **choices: Any,
     ) -> None:
         self.filters = _checked(filters)
-        self.steps = whole("steps", steps, 1)
-        self.basis = _one_of("basis", basis, ("fourier", "pixels"))
-        self.init = _one_of("init", init, ("patches", "noise"))
+        self._recipe = recipe_of(steps=steps, basis=basis, init=init, snapshots=snapshots, **choices)
+        self.steps = self._recipe.steps
+        self.basis = self._recipe.basis_name
+        self.init = self._recipe.init
+        self.snapshots = self._recipe.snapshots
+        self.choices = choices
         self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
+        self.share = real("share", share, 0.0, open_below=True)
         self.layers = layers
         self.schedule = every(epochs=5) if schedule is None else schedule
-        self._least = _LEAST_SHARE * (self.seconds or 0.0)      # seconds
         self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[FeatureImagesRecord | NothingToSay]:
-        began = self._clock()
         self._check_layers(look)
-        works: list[_Work] = []
-        for name, site in look.sites.items():
-            if isinstance(self.filters, Mapping) and name not in self.filters:
-                continue
-            work = look.state.setdefault(name, _Work(self, site))
-            if work.refusal:
-                continue
-            try:
-                work.begin(self.finite(look.snapshots[name]))
-            except NothingToSay as reason:
-                reason.layer = name
-                yield reason
-                continue
-            works.append(work)
-        done = 0
-        while works := [work for work in works if work.wanted]:
-            left = math.inf if self.seconds is None else self.seconds - (self._clock() - began)
-            # Who has had the fewest turns; of those that still fit, but for the first, so that nobody waits for ever.
-            in_turn = sorted(works, key=lambda work: work.turns)
-            starting = _typical(look.state.values())
-            work = next((w for w in in_turn if not done or w.least_seconds(starting) <= left), None)
-            if work is None:
-                break
-            try:
-                work.turn(look, left, least=0.0 if done else self._least)
-                done += 1
-            except NothingToSay as reason:
-                reason.layer = work.name
-                yield reason
-        for name in look.sites:
-            record = look.state[name].finish(look) if name in look.state else None
-            if record is not None:
-                yield record
+        allowance = look.state.setdefault("allowance", Allowance(self.seconds, self.share, self._clock))
+        allowance.begin()
+        try:
+            works: list[LayerWork] = []
+            for name, site in look.sites.items():
+                if isinstance(self.filters, Mapping) and name not in self.filters:
+                    continue
+                work = look.state.setdefault("works", {}).setdefault(name, self._work(site))
+                try:
+                    work.begin(*self.finite(look.snapshots[name]), look.snapshots[name].weights)
+                    works.append(work)
+                except NothingToSay as reason:
+                    yield _of_layer(reason, name)
+            made = 0
+            while chosen := _whose_turn(works, allowance, nothing_yet=not made):
+                try:
+                    chosen.turn(look, allowance.left, allowance.granted)
+                    made += 1
+                except NothingToSay as reason:
+                    yield _of_layer(reason, chosen.name)
+            if not made and any(work.wanted for work in works) and not look.state.setdefault("said", False):
+                look.state["said"] = True       # once: on a schedule of steps it may be so at every other snapshot
+                yield NothingToSay("no time for any image here, nor at later snapshots where those before took too many seconds")
+            for record in (work.finish(look) for work in works):
+                if record is not None:
+                    yield record
+        finally:
+            allowance.end()
+
+    def _work(self, site: Any) -> LayerWork:
+        filters = self.filters[site.name] if isinstance(self.filters, Mapping) else self.filters
+        return LayerWork(site, self._recipe, filters, self._clock)
 
     def _check_layers(self, look: Look) -> None:
         for name in self.filters if isinstance(self.filters, Mapping) else ():
@@ -104,118 +112,32 @@ class FeatureImages(ExplainingRecorder):
                 raise ValueError(f"filters: {name!r} is none of this recorder's layers; did you mean {close[0]!r}?")
 
 
-class _Work:
-    """One layer: its painter, whose turn it is, and how long a batch of it takes."""
+def _whose_turn(works: Sequence[LayerWork], allowance: Allowance, nothing_yet: bool) -> LayerWork | None:
+    """The layer to make images of next: of those that there is time for, the one that has had the fewest turns.
 
-    def __init__(self, recorder: FeatureImages, site: Any) -> None:
-        self.refusal = ""
-        self.starting_seconds = math.nan        # which tracing took
-        self._recorder = recorder
-        self._site = site
-        self._painter: Any = None
-        self._turns: Turns | None = None
-        self._seconds_per_image = math.nan
-        self._maxima = self._peaks = np.zeros((0, 0))
-        self._painted: list[tuple[np.ndarray, Any]] = []
-        self._elapsed = 0.0
-
-    @property
-    def name(self) -> str:
-        """The layer's."""
-        return str(self._site.name)
-
-    @property
-    def turns(self) -> int:
-        return self._turns.count if self._turns else 0
-
-    @property
-    def wanted(self) -> bool:
-        return not self.refusal and (self._turns is None or self._turns.waiting > 0)
-
-    def begin(self, reductions: tuple[np.ndarray, ...]) -> None:
-        """A snapshot begins, with (samples, filters) largest values and where in the map they are."""
-        self._maxima, self._peaks = reductions
-        self._painted, self._elapsed = [], 0.0
-        if self._turns:
-            self._turns.begin()
-
-    def least_seconds(self, starting: float) -> float:
-        """What its next image will take; `starting` = what tracing another layer took, 0 where there was none."""
-        return starting if self._painter is None else self._seconds_per_image
-
-    def turn(self, look: Look, left: float, least: float) -> None:
-        """Make a batch of images: as many as should fit into what is `left` of the seconds, or into `least`, and one at least.
-
-        Raises NothingToSay where the layer turns out to have none.
-        """
-        clock = self._recorder._clock
-        began = clock()
-        if self._painter is None:
-            self._start(look)
-            self.starting_seconds = clock() - began
-            left, least = left - self.starting_seconds, self._recorder._least
-        assert self._turns is not None
-        started = clock()
-        most = max(1, int(min(self._painter.at_once, max(left, least) // max(self._seconds_per_image, 1e-6))))
-        filters = self._turns.next(self._maxima.mean(axis=0), most)
-        self._painted.append((filters, self._paint(filters, self._recorder.steps)))
-        ended = clock()
-        self._elapsed += ended - began
-        self._seconds_per_image = (ended - started) / len(filters)
-
-    def finish(self, look: Look) -> FeatureImagesRecord | None:
-        """The record of what was made at this snapshot."""
-        if not self._painted:
-            return None
-        from featwatch.explain.images import together
-
-        filters = np.concatenate([filters for filters, _ in self._painted])
-        painted, self._painted = together([images for _, images in self._painted]), []
-        return self._painter.record(
-            painted, filters, epoch=look.epoch, step=look.step, layer=self._site.name,
-            steps=self._recorder.steps, init=self._recorder.init, seconds=self._elapsed,
-        )  # fmt: skip
-
-    def _start(self, look: Look) -> None:
-        from featwatch.explain.images import painter_of
-
-        clock = self._recorder._clock
-        try:
-            self._painter = painter_of(look.model, self._site, look.probe, basis=self._recorder.basis)
-            some = np.arange(min(_IMAGES_TRIED, self._painter.at_once)) % self._painter.filters
-            self._paint(some, 1)                # TensorFlow prepares a graph as it runs first
-            began = clock()
-            self._paint(some, _STEPS_TRIED)
-            self._seconds_per_image = (clock() - began) / _STEPS_TRIED / len(some) * self._recorder.steps
-        except Exception as error:
-            self.refusal = (str(error) or type(error).__name__).splitlines()[0]
-            raise NothingToSay(f"layer {self._site.name!r} has no feature images: {self.refusal}") from None
-        self._turns = Turns(self._wanted_filters())
-
-    def _paint(self, filters: np.ndarray, steps: int) -> Any:
-        directions = self._painter.directions(filters)
-        if self._recorder.init == "noise":
-            return self._painter.from_noise(directions, steps)
-        strongest = np.argsort(-self._maxima[:, filters], axis=0, kind="stable")[:PATCHES].T
-        return self._painter.from_patches(directions, steps, strongest, self._peaks[strongest, filters[:, None]])
-
-    def _wanted_filters(self) -> np.ndarray:
-        given = self._recorder.filters
-        if isinstance(given, Mapping):
-            given = given[self._site.name]
-        if given is None:
-            return np.arange(self._painter.filters)
-        if max(given) >= self._painter.filters:
-            raise ValueError(
-                f"filters: layer {self._site.name!r} has the filters 0 to {self._painter.filters - 1}, and no filter {max(given)}"
-            )
-        return np.array(given)
+    The first of all need not fit where nothing is owed, so that what is slow has its turn all the same.
+    """
+    waiting = sorted((work for work in works if work.wanted), key=lambda work: work.turns)
+    if not waiting:
+        return None
+    starting = _typical([work.starting_seconds for work in works])
+    if nothing_yet and not allowance.in_debt:
+        return waiting[0]
+    left = allowance.left
+    fitting = (work for work in waiting if work.least_seconds(starting) <= left)
+    small = (work for work in waiting if nothing_yet and work.started and work.least_seconds(starting) <= allowance.small)
+    return next(fitting, None) or next(small, None)
 
 
-def _typical(works: Any) -> float:
+def _typical(seconds: Sequence[float]) -> float:
     """What the first turn of a layer takes: the median of those so far, 0 where there was none."""
-    known = [work.starting_seconds for work in works if math.isfinite(work.starting_seconds)]
+    known = [each for each in seconds if math.isfinite(each)]
     return float(np.median(known)) if known else 0.0
+
+
+def _of_layer(reason: NothingToSay, layer: str) -> NothingToSay:
+    reason.layer = layer
+    return reason
 
 
 def _checked(filters: Any) -> Any:
@@ -237,7 +159,14 @@ def _numbers(argument: str, value: Any) -> tuple[int, ...]:
     return numbers
 
 
-def _one_of(argument: str, value: Any, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{argument}={value!r}: expected " + " or ".join(map(repr, allowed)))
-    return str(value)
+def recipe_of(**choices: Any) -> Recipe:
+    """The recipe of these choices.  Raises ValueError, TypeError where one is not known, or not for a recorder."""
+    known = [field.name for field in dataclasses.fields(Recipe)]
+    for name in choices:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise TypeError(f"{name}={choices[name]!r}: there is no such choice; did you mean {close!r}?")
+    recipe = Recipe(**choices)
+    if recipe.keep == "all" and recipe.starts > 1:
+        raise ValueError("keep='all': of each filter one image is recorded; keep 'best' or 'mean'")
+    return recipe

@@ -4,56 +4,62 @@ from __future__ import annotations
 
 import numpy as np
 
-MOST_ACTIVE = 16
+PATIENCE = 2        # times the number of filters: when so many others were looked at since, a filter goes before all that changed
 
 
 class Turns:
-    """The filters of one layer in their turns.
+    """The filters of one layer in their turns, each once at most in a snapshot.
 
-    At each snapshot the most active filters come first, then those that have waited longest.  Where the
-    time of a snapshot is enough for one turn only, the two kinds alternate.
+    First come those that were never looked at, the most active of them before the others; then those whose weights changed
+    most since.  Nobody waits for ever: who was passed over `PATIENCE` times as often as there are filters goes before all
+    that changed, so that between two looks at a filter there are never more than (PATIENCE + 1) × filters + `most` others.
 
     Arguments:
         filters: which take part.
+
+    >>> turns = Turns(np.array([4, 7]))
+    >>> turns.begin()
+    >>> activity, change = np.arange(8.0), np.zeros(8)
+    >>> turns.next(activity, 1, change), turns.waiting
+    (array([7]), 1)
     """
 
     def __init__(self, filters: np.ndarray) -> None:
         self._filters = filters
-        self._served = np.full(len(filters), -1, np.int64)      # the turn in which each was looked at last
-        self._turn = 0
-        self._snapshot = 0                                      # the turn with which this snapshot began
-        self._last_was_top = False
-
-    @property
-    def count(self) -> int:
-        """How many turns there have been."""
-        return self._turn
+        self._served = np.full(len(filters), -1, np.int64)      # how many had been looked at when each was; −1 = never
+        self._looked = 0
+        self._began = 0                                         # how many had been when this snapshot began
+        self.count = 0                                          # turns that there have been
 
     def begin(self) -> None:
         """A snapshot begins."""
-        self._snapshot = self._turn
+        self._began = self._looked
 
     @property
     def waiting(self) -> int:
         """How many filters have not been looked at in this snapshot."""
-        return int(np.count_nonzero(self._served < self._snapshot))
+        return int(np.count_nonzero(self._served < self._began))
 
-    def next(self, activity: np.ndarray, most: int) -> np.ndarray:
+    @property
+    def unseen(self) -> int:
+        """How many filters have never been looked at."""
+        return int(np.count_nonzero(self._served < 0))
+
+    def next(self, activity: np.ndarray, most: int, change: np.ndarray | None = None) -> np.ndarray:
         """The filters whose turn it is, `most` at most.
 
         Arguments:
             activity: of every filter of the layer, (all filters,).
+            change: likewise, how much its weights changed since it was looked at last; None = not known.
         """
-        here = activity[self._filters]
-        waiting = np.flatnonzero(self._served < self._snapshot)
-        top = waiting[np.argsort(-here[waiting], kind="stable")][: min(most, MOST_ACTIVE)]
-        is_top = self._turn == self._snapshot and not self._last_was_top
-        if not is_top:
-            # Those that have waited longest, among them the most active; in a snapshot's only turn not the top again.
-            others = np.setdiff1d(waiting, top) if self._turn == self._snapshot else waiting
-            candidates = others if len(others) else waiting
-            top = candidates[np.lexsort((-here[candidates], self._served[candidates]))][:most]
-        self._served[top] = self._turn
-        self._turn += 1
-        self._last_was_top = is_top
-        return self._filters[top]
+        active = activity[self._filters]
+        changed = np.zeros(len(active)) if change is None else change[self._filters]
+        passed_over = self._looked - self._served >= PATIENCE * len(self._filters)
+        rank = np.where(self._served < 0, 0, np.where(passed_over, 1, 2))
+        within = np.where(rank == 0, -active, np.where(rank == 1, self._served, -changed))
+        order = np.lexsort((-active, self._served, within, rank))
+        chosen = order[self._served[order] < self._began][:most]
+        self._served[chosen] = self._looked
+        self._looked += len(chosen)
+        self.count += 1
+        return self._filters[chosen]
