@@ -54,7 +54,7 @@ class ExemplarMaps(ExplainingRecorder):
         if not shapes:
             return
         if "pairs" not in look.state:
-            from featwatch.explain.exemplars import PairMaps
+            from featwatch.explain.strongest import PairMaps
             from featwatch.explain.maps import picture, pooled
 
             sites = [look.sites[name] for name in shapes]

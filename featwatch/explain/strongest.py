@@ -27,6 +27,7 @@ from featwatch.sketch import Sketch
 from featwatch.structures import leaves, mapped
 
 _ABOUT = About(Sketch.of_length(1), 1)
+_REDUCTIONS = (reductions.maximum, reductions.peak, reductions.mean, reductions.below_zero)
 Choice = tuple[np.ndarray, np.ndarray]      # (filters, top) indices of samples, and (filters,) whose maps of them are wanted
 
 
@@ -71,11 +72,12 @@ def exemplars(model: Any, layer: Any, filters: Sequence[int] | int | None, probe
         raise ValueError(f"top={top!r}: expected a whole number of 1 or more")
     site = site_of(model, layer)
     probe = probe if isinstance(probe, Probe) else Probe(probe, size=max(1, len(leaves(probe)[0][1])))
-    maxima, peaks = _strength(model, site, probe)
+    found = strength(model, site, probe)
+    maxima, peaks = found["maximum"], found["peak"]
     named = filters_of(filters, maxima.shape[1], site.name)
     samples = strongest(maxima[:, named], int(top))
     batch = next(iter(probe.batches()))[0]
-    key = ("exemplar maps", id(site.layer), id(site.tapped), *_shapes(batch))
+    key = ("exemplar maps", id(site.layer), id(site.tapped), *_shapes(batch), probe.batch_size)
     pairs = kept(model, key, lambda: PairMaps(model, [site], batch, lambda values: values))
     maps = pairs.read(probe, {site.name: (samples, named)})[site.name]
     position = unravelled(peaks[samples, named[:, None]], maps.shape[2:])
@@ -185,13 +187,16 @@ def _rows_of(probe: Probe, rows: np.ndarray) -> Any:
     return mapped(lambda array: tf.convert_to_tensor(array[rows]), probe.x)
 
 
-def _strength(model: Any, site: Site, probe: Probe) -> tuple[np.ndarray, np.ndarray]:
-    """(samples, filters) the largest value of each map, and where it is, as an index over positions."""
+def strength(model: Any, site: Site, probe: Probe) -> dict[str, np.ndarray]:
+    """(samples, filters) each: "maximum", "peak", "mean" and "below_zero" of a layer's maps of a probe, as `reductions` has them.
+
+    Raises ValueError where the layer cannot be read.
+    """
 
     def reduced(values: tf.Tensor, bare: bool) -> tf.Tensor:
-        return tf.stack([reductions.maximum(values, _ABOUT), tf.cast(reductions.peak(values, _ABOUT), tf.float32)], axis=-1)
+        return tf.stack([tf.cast(function(values, _ABOUT), tf.float32) for function in _REDUCTIONS], axis=-1)
 
-    key = ("exemplar strength", id(site.layer), id(site.tapped), *_shapes(probe.x))
+    key = ("exemplar strength", id(site.layer), id(site.tapped), *_shapes(probe.x), probe.batch_size)
     responses = kept(model, key, lambda: Responses(model, [site], reduced))
     parts = []
     for batch, count in probe.batches():
@@ -200,7 +205,8 @@ def _strength(model: Any, site: Site, probe: Probe) -> tuple[np.ndarray, np.ndar
             raise ValueError(f"layer {site.name!r} cannot be read: {responses.refused[site.name]}")
         parts.append(found[site.name].values[:count])
     values = np.concatenate(parts)
-    return values[..., 0], values[..., 1].astype(np.int32)
+    named = {function.__name__: values[..., number] for number, function in enumerate(_REDUCTIONS)}
+    return {**named, "peak": named["peak"].astype(np.int32)}
 
 
 def _cut(model: Any, probe: Probe, samples: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
