@@ -31,6 +31,8 @@ _PUBLIC = {
     "ClassSpecificity": "featwatch.recorders",
     "KernelPictures": "featwatch.recorders",
     "Attributions": "featwatch.recorders",
+    "ClusterImages": "featwatch.recorders",
+    "FactorGroups": "featwatch.recorders",
     "ClassActivation": "featwatch.recorders",
     "ActivationMaps": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
@@ -53,10 +55,12 @@ if TYPE_CHECKING:
     from featwatch.recorders import Attributions as Attributions
     from featwatch.recorders import ClassActivation as ClassActivation
     from featwatch.recorders import ClassSpecificity as ClassSpecificity
+    from featwatch.recorders import ClusterImages as ClusterImages
     from featwatch.recorders import Clusters as Clusters
     from featwatch.recorders import Embeddings as Embeddings
     from featwatch.recorders import ExemplarMaps as ExemplarMaps
     from featwatch.recorders import Exemplars as Exemplars
+    from featwatch.recorders import FactorGroups as FactorGroups
     from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
     from featwatch.recorders import FilterSimilarity as FilterSimilarity

@@ -14,7 +14,9 @@ _PUBLIC = {
     "Attribution": "featwatch.explain.attribution",
     "class_activation": "featwatch.explain.class_maps",
     "deconvolution": "featwatch.explain.deconvolution_maps",
+    "cluster_images": "featwatch.explain.clusters",
     "exemplars": "featwatch.explain.strongest",
+    "factorise": "featwatch.explain.groups",
     "feature_images": "featwatch.explain.images",
     "field_of": "featwatch.explain.fields",
     "occlusion": "featwatch.explain.occlusion_maps",
@@ -30,11 +32,13 @@ __all__ = [*_PUBLIC]
 if TYPE_CHECKING:
     from featwatch.explain.attribution import Attribution as Attribution
     from featwatch.explain.class_maps import class_activation as class_activation
+    from featwatch.explain.clusters import cluster_images as cluster_images
     from featwatch.explain.deconvolution_maps import deconvolution as deconvolution
     from featwatch.explain.strongest import exemplars as exemplars
     from featwatch.explain.fields import Box as Box
     from featwatch.explain.fields import field_of as field_of
     from featwatch.explain.fields import receptive_field as receptive_field
+    from featwatch.explain.groups import factorise as factorise
     from featwatch.explain.images import feature_images as feature_images
     from featwatch.explain.maximising import maximising_images as maximising_images
     from featwatch.explain.occlusion_maps import occlusion as occlusion

@@ -8,10 +8,12 @@ from featwatch.recorders.attributions import Attributions
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.recorders.class_activation import ClassActivation
 from featwatch.recorders.class_specificity import ClassSpecificity
+from featwatch.recorders.cluster_images import ClusterImages
 from featwatch.recorders.clusters import Clusters
 from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.exemplar_maps import ExemplarMaps
 from featwatch.recorders.exemplars import Exemplars
+from featwatch.recorders.factor_groups import FactorGroups
 from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
 from featwatch.recorders.filter_similarity import FilterSimilarity
@@ -22,8 +24,8 @@ from featwatch.recorders.maximising_images import MaximisingImages
 from featwatch.recorders.separation import Separation
 
 __all__ = [
-    "ActivationHistograms", "ActivationMaps", "Attributions", "ClassActivation", "ClassSpecificity", "Clusters", "Embeddings",
-    "ExemplarMaps", "Exemplars", "FeatureImages", "FilterHealth", "FilterSimilarity",
+    "ActivationHistograms", "ActivationMaps", "Attributions", "ClassActivation", "ClassSpecificity", "ClusterImages",
+    "Clusters", "Embeddings", "ExemplarMaps", "Exemplars", "FactorGroups", "FeatureImages", "FilterHealth", "FilterSimilarity",
     "GridMapping", "KernelPictures", "LayerSimilarity", "LayerSnapshot", "MaximisingImages", "NothingToSay", "Recorder",
     "Separation",
     "default_recorders",

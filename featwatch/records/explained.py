@@ -109,6 +109,8 @@ class FeatureArrangement(Record):
     made: np.ndarray = array("int32", "shown")                  # the epoch whose image of the filter was arranged
     points: np.ndarray = array("float32", "shown", "axes")      # (shown, 2) in the plane
     cells: np.ndarray = array("int32", "shown")                 # row · columns + column, counted from the top left; all different
+    # Of the images, from which the next arrangement continues where not all of them were made anew.
+    features: np.ndarray = array("float32", "shown", "numbers", optional=True, bits=10)
     columns: int = 0
     rows: int = 0
     note: str = ""
@@ -156,8 +158,10 @@ class FactorGroups(Record):
     maps: np.ndarray = array("uint8", "shown", "groups", "rows", "columns")     # where each group acts: 255 = its `largest`
     largest: np.ndarray = array("float32", "groups")
     weights: np.ndarray = array("float32", "groups", "filters")     # of length 1 per group
-    share: np.ndarray = array("float32", "groups")              # of the tensor's energy, descending
+    share: np.ndarray = array("float32", "groups")              # of the tensor's energy; descending, but where groups keep places
     unexplained: float = math.nan                               # share of the tensor's energy that no group explains
+    # How alike each group's weights are to those of its place in the record before: their cosine; NaN = there were none.
+    likeness: np.ndarray = array("float32", "groups", optional=True)
     # A feature image that maximises each group's total; none where the layer has no feature images.
     pixels: np.ndarray = array("uint8", "groups", "height", "width", "channels", optional=True)
     low: np.ndarray = array("float32", "channels", optional=True)
