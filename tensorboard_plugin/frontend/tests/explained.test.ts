@@ -97,6 +97,10 @@ describe("smoothing", () => {
     expect(soft[128]! / soft[112]!).toBeCloseTo(Math.exp(-1), 4);
     smoothed(new Float32Array(12).fill(3), 4, 3, 2).forEach((value) => expect(value).toBeCloseTo(3, 5));
     expect(smoothed(peak, 15, 15, 0)).toBe(peak);
+    // With nothing beyond the edge, a corner of a flat map keeps a little more than a quarter.
+    const corner = smoothed(new Float32Array(225).fill(1), 15, 15, 1, true);
+    expect(corner[0]).toBeCloseTo(((1 + 0.3989) / 2) ** 2, 3);
+    expect(corner[112]).toBeCloseTo(1, 5);
   });
 });
 

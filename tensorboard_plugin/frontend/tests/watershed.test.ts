@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { borderPath, importantAreas, steepness, watershed } from "../src/model/watershed";
+import { borderPath, importantAreas, watershed } from "../src/model/watershed";
 
 /** Rows of digits as numbers. */
 const grid = (...rows: string[]): number[] => rows.join("").split("").map(Number);
@@ -14,68 +14,57 @@ function random(seed: number): () => number {
 }
 
 describe("a watershed", () => {
-  it("parts two basins along the ridge between them, wherever the markers stand", () => {
-    const relief = grid("0123210", "0123210", "0123210");
-    const markers = grid("0000000", "1000002", "0000000");
-    expect(text(watershed(relief, markers, 7, 3), 7)).toEqual(["1111222", "1111222", "1111222"]);
-    // The ridge has moved: so does the border, although the markers have not.
-    expect(text(watershed(grid("0132100", "0132100", "0132100"), markers, 7, 3), 7)).toEqual(["1112222", "1112222", "1112222"]);
+  it("draws the border at the largest step, wherever the markers stand", () => {
+    expect(text(watershed(grid("0014555", "0014555"), grid("1000002", "0000000"), 7, 2), 7)).toEqual(["1112222", "1112222"]);
+    // The step has moved: so does the border, although the markers have not.
+    expect(text(watershed(grid("0111455", "0111455"), grid("1000002", "0000000"), 7, 2), 7)).toEqual(["1111222", "1111222"]);
   });
 
-  it("goes round a wall rather than over it", () => {
-    const relief = grid("00000", "99990", "00000");
-    const markers = grid("10000", "00000", "20000");
-    expect(text(watershed(relief, markers, 5, 3), 5)[0]).toBe("11111");
-    expect(text(watershed(relief, markers, 5, 3), 5)[2]!.startsWith("2222")).toBe(true);
+  it("of equal steps gives to the lower marker", () => {
+    expect(text(watershed(grid("01234"), grid("10002"), 5, 1), 5)).toEqual(["11112"]);
+    expect(text(watershed(grid("01234"), grid("20001"), 5, 1), 5)).toEqual(["21111"]);
+    expect(text(watershed(new Array(6).fill(0), grid("300002"), 6, 1), 6)).toEqual(["322222"]);
   });
 
-  it("shares a plain evenly: who is nearer comes first", () => {
-    expect(text(watershed(new Array(8).fill(0), grid("10000002"), 8, 1), 8)).toEqual(["11112222"]);
-  });
-
-  it("floods a pit from the marker that is first over its rim", () => {
-    // Left and right of the pit stand rims of 3 and 5.
-    expect(text(watershed(grid("0300050"), grid("1000002"), 7, 1), 7)).toEqual(["1111122"]);
+  it("goes round what is steep", () => {
+    // From the first marker a level way leads to the last column; from the second it is one large step there.
+    expect(text(watershed(grid("00000", "99990", "55550"), grid("10000", "00000", "20000"), 5, 3), 5)).toEqual(["11111", "22221", "22221"]);
   });
 
   it("keeps markers, reaches everything, and leaves what has no marker alone", () => {
     const next = random(5);
     for (let trial = 0; trial < 40; trial++) {
       const [width, height] = [2 + Math.floor(9 * next()), 2 + Math.floor(9 * next())];
-      const relief = Array.from({ length: width * height }, () => (next() < 0.05 ? NaN : Math.floor(6 * next())));
-      const markers = relief.map(() => (next() < 0.15 ? 1 + Math.floor(3 * next()) : 0));
-      const labels = watershed(relief, markers, width, height);
+      const values = Array.from({ length: width * height }, () => (next() < 0.05 ? NaN : Math.floor(6 * next())));
+      const markers = values.map(() => (next() < 0.15 ? 1 + Math.floor(3 * next()) : 0));
+      const labels = watershed(values, markers, width, height);
       markers.forEach((marker, i) => marker && expect(labels[i]).toBe(marker));
       const known = new Set(markers.filter(Boolean));
       expect(labels.every((label) => (known.size ? known.has(label) : label === 0))).toBe(true);
     }
   });
 
-  it("gives every pixel to a marker that reaches it over no higher pass than any other does", () => {
+  it("gives every pixel to the marker to which the path of the smallest largest step leads", () => {
     const next = random(11);
-    for (let trial = 0; trial < 30; trial++) {
-      const [width, height] = [5, 5];
-      const relief = Array.from({ length: 25 }, () => Math.floor(8 * next()));
-      const markers = relief.map((_, i) => (i === 3 ? 1 : i === 17 ? 2 : 0));
-      const labels = watershed(relief, markers, width, height);
-      const [one, two] = [passes(relief, 3, width), passes(relief, 17, width)];
-      labels.forEach((label, i) => {
-        if (one[i]! < two[i]!) expect(label).toBe(1);
-        if (two[i]! < one[i]!) expect(label).toBe(2);
-      });
+    for (let trial = 0; trial < 60; trial++) {
+      const values = Array.from({ length: 25 }, () => Math.floor(8 * next()));
+      const markers = values.map((_, i) => (i === 3 ? 1 : i === 17 ? 2 : 0));
+      const [one, two] = [steps(values, 3, 5), steps(values, 17, 5)];
+      // Of equal ones the lower marker, unless its way leads through the other.
+      watershed(values, markers, 5, 5).forEach((label, i) => one[i] !== two[i] && expect(label).toBe(two[i]! < one[i]! ? 2 : 1));
     }
   });
 });
 
-/** From one pixel, the lowest that the highest point on the way to each can be: by relaxing until nothing changes. */
-function passes(relief: readonly number[], from: number, width: number): number[] {
-  const found = relief.map((_, i) => (i === from ? relief[i]! : Infinity));
+/** From one pixel to each, the smallest that the largest step on the way can be: by relaxing until nothing changes. */
+function steps(values: readonly number[], from: number, width: number): number[] {
+  const found = values.map((_, i) => (i === from ? 0 : Infinity));
   for (let changed = true; changed; ) {
     changed = false;
-    for (let i = 0; i < relief.length; i++) {
+    for (let i = 0; i < values.length; i++) {
       for (const j of [i - width, i + width, i % width ? i - 1 : -1, (i + 1) % width ? i + 1 : -1]) {
-        if (j < 0 || j >= relief.length) continue;
-        const level = Math.max(found[j]!, relief[i]!);
+        if (j < 0 || j >= values.length) continue;
+        const level = Math.max(found[j]!, Math.abs(values[i]! - values[j]!));
         if (level < found[i]!) [found[i], changed] = [level, true];
       }
     }
@@ -85,14 +74,17 @@ function passes(relief: readonly number[], from: number, width: number): number[
 
 describe("important areas", () => {
   it("end where the map falls off most steeply", () => {
-    // From 9 to 6 slowly, from 6 to 3 at once: sure from 4.5 on, surely not up to 2.25.
-    expect([...importantAreas([9, 8, 7, 6, 3, 2.5, 1, 0], 8, 1, 0.5)]).toEqual([1, 1, 1, 1, 0, 0, 0, 0]);
+    // From 9 to 4 slowly, from 4 to 2.5 at once: sure from 4.5 on, surely not up to 2.25.
+    expect([...importantAreas([9, 8, 7, 6, 5, 4, 2.5, 2, 1, 0], 10, 1, 0.5)]).toEqual([1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
+    // As `important_regions` says of the same.
+    expect([...importantAreas([0, 0, 1, 1, 1, 0.4, 0, 0], 8, 1, 0.5)]).toEqual([0, 0, 1, 1, 1, 0, 0, 0]);
   });
 
   it("are of either sign, and none where there is nothing", () => {
     expect([...importantAreas([0, 0, -5, 0, 0, 5, 0], 7, 1, 0.6)]).toEqual([0, 0, 1, 0, 0, 1, 0]);
     expect([...importantAreas([0, 0, 0], 3, 1, 0.5)]).toEqual([0, 0, 0]);
     expect([...importantAreas([NaN, NaN], 2, 1, 0.5)]).toEqual([0, 0]);
+    expect([...importantAreas([5, 4], 2, 1, 0.5)]).toEqual([1, 1]);
   });
 
   it("hold all from the share on, and nothing up to half of it", () => {
@@ -113,13 +105,6 @@ describe("important areas", () => {
     const next = random(8);
     const values = Float32Array.from({ length: 64 }, () => next());
     expect([...importantAreas(values, 8, 8, 0.5)]).toEqual([...importantAreas(values.map((value) => value * 1024), 8, 8, 0.5)]);
-  });
-});
-
-describe("steepness", () => {
-  it("is the difference of neighbours, one-sided at edges", () => {
-    expect([...steepness([0, 1, 4], 3, 1)]).toEqual([1, 4, 3]);
-    expect([...steepness([0, 3, 4, 7], 2, 2)]).toEqual([5, 5, 5, 5]);
   });
 });
 

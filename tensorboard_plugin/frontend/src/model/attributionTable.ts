@@ -24,13 +24,20 @@ export interface AttributionColumn extends Scale {
  */
 export function columnsOf(
   sheet: AttributionSheet, by: AttributionColumns, filters: readonly number[], method: number,
-  { rows, twin, smoothing }: { rows: number; twin: boolean; smoothing: number },
+  { rows, twin, smoothing, magnitude = false }: {
+    rows: number; twin: boolean; smoothing: number;
+    /** Whether signs are given up before smoothing, and beyond the edge is nothing: what areas are found in, as in `important_regions`. */
+    magnitude?: boolean;
+  },
 ): AttributionColumn[] {
   const first = filters[0];
   if (first === undefined) return [];
   const pairs = by === "methods" ? sheet.methods.map((_, way) => [way, first] as const) : filters.map((place) => [method, place] as const);
   const maps = (network: AttributionSheet["trained"], way: number, place: number) =>
-    Array.from({ length: rows }, (_, row) => smoothed(attributionMap(sheet, network, way, place, row), sheet.columns, sheet.rows, smoothing));
+    Array.from({ length: rows }, (_, row) => {
+      const map = attributionMap(sheet, network, way, place, row);
+      return smoothed(magnitude ? map.map(Math.abs) : map, sheet.columns, sheet.rows, smoothing, magnitude);
+    });
   const columns = pairs.map(([way, place]): AttributionColumn => {
     const trained = maps(sheet.trained, way, place);
     const untaught = twin && sheet.twin ? maps(sheet.twin, way, place) : [];

@@ -93,13 +93,14 @@ export function attributionMap(sheet: AttributionSheet, network: Network, method
 }
 
 /**
- * A map smoothed by a Gaussian of standard deviation `sigma` pixels, cut off at three of them; at edges the weights that are left are brought
- * to the sum 1, so that a flat map stays as it is.
+ * A map smoothed by a Gaussian of standard deviation `sigma` pixels, cut off at four of them.  At edges the weights that are left are brought
+ * to the sum 1, so that a flat map stays as it is; with `open` edges there is nothing beyond.
  */
-export function smoothed(values: Float32Array, width: number, height: number, sigma: number): Float32Array {
+export function smoothed(values: Float32Array, width: number, height: number, sigma: number, open = false): Float32Array {
   if (!(sigma > 0)) return values;
-  const reach = Math.ceil(3 * sigma);
+  const reach = Math.floor(4 * sigma + 0.5);
   const weights = Array.from({ length: reach + 1 }, (_, i) => Math.exp(-(i * i) / (2 * sigma * sigma)));
+  const all = weights.reduce((sum, weight, i) => sum + (i ? 2 : 1) * weight, 0);
   const along = (from: Float32Array, length: number, step: number, start: (line: number) => number, lines: number): Float32Array => {
     const to = new Float32Array(from.length);
     for (let line = 0; line < lines; line++) {
@@ -111,7 +112,7 @@ export function smoothed(values: Float32Array, width: number, height: number, si
           sum += weight * from[first + j * step]!;
           whole += weight;
         }
-        to[first + i * step] = sum / whole;
+        to[first + i * step] = sum / (open ? all : whole);
       }
     }
     return to;

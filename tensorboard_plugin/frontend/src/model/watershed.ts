@@ -1,40 +1,41 @@
 // Which areas of a map matter: a watershed between what surely does and what surely does not.  Pure functions.
 
 /**
- * Floods a relief from markers, the lowest places first: every pixel gets the marker whose water reaches it first, so that borders
- * come to lie on ridges.  `markers`: 0 = none, any other number a marker; so is the answer.  Pixels touch along edges.  Where a
- * relief holds NaN, it is flooded last.  (Meyer 1994, Topographic distance and watershed lines; without lines between areas.)
+ * Each pixel gets the marker to which a path leads whose largest step is smallest, a step being the difference of two neighbours; of
+ * equal ones the lower marker.  So borders come to lie where the picture changes most abruptly.  `markers`: 0 = none, any other whole
+ * number a marker; so is the answer.  Pixels touch along edges.  (Falcão, Stolfi and Lotufo 2004, The image foresting transform.)
  */
-export function watershed(relief: ArrayLike<number>, markers: ArrayLike<number>, width: number, height: number): Int32Array {
-  const labels = Int32Array.from({ length: width * height }, (_, i) => markers[i] ?? 0);
+export function watershed(values: ArrayLike<number>, markers: ArrayLike<number>, width: number, height: number): Int32Array {
+  const labels = new Int32Array(width * height);
+  const cost = new Float64Array(width * height).fill(Infinity);
   const heap = new Heap();
-  const level = (i: number) => (Number.isFinite(relief[i]!) ? relief[i]! : Infinity);
-  const queue = (from: number, to: number, floor: number) => {
-    if (labels[to] !== 0) return;
-    labels[to] = labels[from]!;
-    heap.push(Math.max(level(to), floor), to);
+  const reach = (item: number, level: number, label: number) => {
+    if (level > cost[item]! || (level === cost[item]! && label >= labels[item]!)) return;
+    [cost[item], labels[item]] = [level, label];
+    heap.push({ level, label, item });
   };
-  const around = (i: number, floor: number) => {
-    const x = i % width;
-    if (x > 0) queue(i, i - 1, floor);
-    if (x < width - 1) queue(i, i + 1, floor);
-    if (i >= width) queue(i, i - width, floor);
-    if (i < width * (height - 1)) queue(i, i + width, floor);
-  };
-  // All markers are wet before any water spreads, or the first would run over ground that is nearer to another.
-  for (let i = 0; i < labels.length; i++) if (labels[i] !== 0) heap.push(level(i), i);
-  for (let top = heap.pop(); top; top = heap.pop()) around(top.item, top.level);
+  for (let i = 0; i < labels.length; i++) if (markers[i]) reach(i, -1, markers[i]!); // below any step: a marker stays what it is
+  for (let top = heap.pop(); top; top = heap.pop()) {
+    const { item, level, label } = top;
+    if (level !== cost[item] || label !== labels[item]) continue; // reached better meanwhile
+    const step = (to: number) => reach(to, Math.max(level, Math.abs(values[to]! - values[item]!) || 0), label);
+    const x = item % width;
+    if (x > 0) step(item - 1);
+    if (x < width - 1) step(item + 1);
+    if (item >= width) step(item - width);
+    if (item < width * (height - 1)) step(item + width);
+  }
   return labels;
 }
 
-/** Lowest level first; of equal ones the first that came. */
-class Heap {
-  private readonly entries: { level: number; order: number; item: number }[] = [];
-  private count = 0;
+interface Entry { level: number; label: number; item: number }
 
-  push(level: number, item: number): void {
+/** Lowest level first; of equal ones the lowest label. */
+class Heap {
+  private readonly entries: Entry[] = [];
+
+  push(entry: Entry): void {
     const { entries } = this;
-    const entry = { level, order: this.count++, item };
     let at = entries.length;
     entries.push(entry);
     while (at > 0) {
@@ -46,7 +47,7 @@ class Heap {
     entries[at] = entry;
   }
 
-  pop(): { level: number; item: number } | undefined {
+  pop(): Entry | undefined {
     const { entries } = this;
     const top = entries[0];
     const last = entries.pop();
@@ -65,32 +66,24 @@ class Heap {
   }
 }
 
-const before = (a: { level: number; order: number }, b: { level: number; order: number }): boolean =>
-  a.level < b.level || (a.level === b.level && a.order < b.order);
-
-/** How steep a picture is at each pixel: the length of the gradient, by differences of neighbours, one-sided at edges. */
-export function steepness(values: ArrayLike<number>, width: number, height: number): Float32Array {
-  const at = (x: number, y: number) => values[Math.min(Math.max(y, 0), height - 1) * width + Math.min(Math.max(x, 0), width - 1)]!;
-  return Float32Array.from({ length: width * height }, (_, i) => {
-    const [x, y] = [i % width, Math.floor(i / width)];
-    return Math.hypot(at(x + 1, y) - at(x - 1, y), at(x, y + 1) - at(x, y - 1));
-  });
-}
+const before = (a: Entry, b: Entry): boolean => a.level < b.level || (a.level === b.level && a.label < b.label);
 
 const INSIDE = 2, OUTSIDE = 1;
+/** Steps are compared in so many levels; the rule is that of `featwatch.analysis.important_regions`. */
+const LEVELS = 65535;
 
 /**
  * The important areas of a map, 1 where a pixel is in one: those from `share` of the largest magnitude on surely are, those up to
- * half of that surely are not, and between the two a watershed on the map's steepness draws the border where it falls off
- * most steeply.  All 0 where the map is 0 everywhere.
+ * half of that surely are not, and between the two a watershed draws the border where the map falls off most steeply.  All 0
+ * where the map is 0 everywhere.
  */
 export function importantAreas(values: ArrayLike<number>, width: number, height: number, share: number): Uint8Array {
-  const size = Float32Array.from({ length: width * height }, (_, i) => Math.abs(values[i]!));
-  let most = 0;
-  for (const value of size) if (value > most && Number.isFinite(value)) most = value;
+  const size = Float64Array.from({ length: width * height }, (_, i) => (Number.isFinite(values[i]!) ? Math.abs(values[i]!) : 0));
+  const most = size.reduce((found, value) => Math.max(found, value), 0);
   if (!(most > 0)) return new Uint8Array(size.length);
   const markers = Int32Array.from(size, (value) => (value >= share * most ? INSIDE : value > (share / 2) * most ? 0 : OUTSIDE));
-  return Uint8Array.from(watershed(steepness(size, width, height), markers, width, height), (label) => (label === INSIDE ? 1 : 0));
+  const labels = watershed(size.map((value) => Math.round((value / most) * LEVELS)), markers, width, height);
+  return Uint8Array.from(labels, (label) => (label === INSIDE ? 1 : 0));
 }
 
 /** The border of areas as an SVG path along pixels' edges, in pixels. */
