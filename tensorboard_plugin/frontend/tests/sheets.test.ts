@@ -82,6 +82,14 @@ describe("the records behind a gallery", () => {
     expect(asked.length).toBe(new Set(asked).size);
   });
 
+  it("are asked for further back where filtered images are wanted", async () => {
+    page.goTo(30);
+    sheets.further = true;
+    await settle();
+    expect(asked.length).toBe(31);
+    expect(sheets.tiles.map((tile) => tile.epoch)).toEqual([30, 26, 27, 28, 29]);
+  });
+
   it("that are the same again are the same list: nothing is drawn anew", async () => {
     page.goTo(50);
     await settle();
