@@ -159,6 +159,12 @@ class Explained:
             smooth[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = 0
         return found
 
+    def fields(self, layer: int, n: int) -> np.ndarray:
+        """(n, 4) int32: what each of so many units sees, somewhere in the input."""
+        size, rng = min(field_of(layer), SIDE), np.random.default_rng((self.seed, layer, 23))
+        lows = rng.integers(0, SIDE - size + 1, (n, 2))
+        return np.stack([lows[:, 0], lows[:, 0] + size - 1, lows[:, 1], lows[:, 1] + size - 1], 1).astype(np.int32)
+
     def factors_of(self, story: Pictured, info: LayerInfo, layer: int, epoch: int) -> FactorGroups:
         samples, progress, groups = self.samples_of(story), story.progress(epoch), min(self.groups, info.filters)
         spatial = len(info.shape) == 3
@@ -169,6 +175,7 @@ class Explained:
         rng = np.random.default_rng((self.seed, layer, 11))
         weights = rng.gamma(0.35, 1, (groups, info.filters)) * (rng.random((groups, info.filters)) < 0.4)
         weights[np.arange(groups), rng.integers(0, info.filters, groups)] += 1.5
+        likeness = rng.uniform(0.3, 1, groups) if epoch else np.full(groups, np.nan)
         share = np.sort(rng.dirichlet(np.full(groups, 3.0)))[::-1] * (0.45 + 0.4 * progress)
         pixels = np.stack([Features().picture(layer, 200 + g, SIDE, progress, rng) for g in range(groups)])
         images = {"pixels": pixels, "low": np.zeros(1, np.float32), "high": np.full(1, 16, np.float32),
@@ -177,7 +184,7 @@ class Explained:
             epoch=epoch, layer=info.name, samples=samples,
             maps=np.round(255 * np.clip(zoomed / largest[None, :, None, None], 0, 1)).astype(np.uint8), largest=largest.astype(np.float32),
             weights=(weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32), share=share.astype(np.float32),
-            unexplained=float(1 - share.sum()), full_size=(side, side), **(images if spatial else {}),
+            unexplained=float(1 - share.sum()), likeness=likeness.astype(np.float32), full_size=(side, side), **(images if spatial else {}),
         )  # fmt: skip
 
     def images_of_clusters(self, story: Pictured, record: Clustering) -> ClusterImages:
@@ -225,7 +232,7 @@ class Explained:
             pixels=np.clip(pictures + 1.6 * (waves - 128) * (0.15 + pictures / 255), 0, 255).astype(np.uint8),
             low=np.zeros(1, np.float32), high=np.full(1, 16, np.float32), started=started.astype(np.float32),
             activation=(started * rng.uniform(1.3, 3, n)).astype(np.float32), steps=14,
-            noise=rng.uniform(0.05, 0.2, n).astype(np.float32), natural_noise=0.14, calibrated_on=5,
+            boxes=self.fields(layer, n), noise=rng.uniform(0.05, 0.2, n).astype(np.float32), natural_noise=0.14, calibrated_on=5,
         )  # fmt: skip
 
 

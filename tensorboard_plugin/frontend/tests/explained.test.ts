@@ -155,7 +155,7 @@ describe("colours of maps", () => {
 /** Two samples, two groups, 1 × 2 positions, three filters. */
 const GROUPS: Arrays = {
   samples: ints(4, 7), maps: shaped(bytes(255, 0, 1, 2, 3, 4, 5, 6), 2, 2, 1, 2), largest: floats(2, 3), weights: shaped(floats(0.8, 0.6, 0, 0, 0.001, 1), 2, 3), share: floats(0.5, 0.2),
-  pixels: shaped(bytes(9, 8), 2, 1, 1, 1), low: floats(0), high: floats(1), activation: floats(1, 2), reached: bytes(1, 0),
+  pixels: shaped(bytes(9, 8), 2, 1, 1, 1), low: floats(0), high: floats(1), activation: floats(1, 2), reached: bytes(1, 0), likeness: floats(NaN, 0.4),
 };
 
 describe("groups of filters", () => {
@@ -179,7 +179,7 @@ describe("groups of filters", () => {
         const odd = groupsOf(record("factors", { ...GROUPS, [name]: one }, { unexplained: "x" }));
         if (!odd) continue;
         expect(odd.unexplained).toBeNaN();
-        expect([odd.share.length, odd.largest.length]).toEqual([odd.groups, odd.groups]);
+        expect([odd.share.length, odd.largest.length, odd.likeness.length]).toEqual([odd.groups, odd.groups, odd.groups]);
         expect(odd.tiles === null || odd.tiles.length === odd.groups).toBe(true);
         for (let group = 0; group < odd.groups; group++) expect(groupMap(odd, odd.samples.length - 1, group)).toHaveLength(odd.rows * odd.columns);
       }
@@ -247,6 +247,7 @@ describe("class maps", () => {
 
 const MAXIMISING: Arrays = {
   filters: ints(8, 3), samples: ints(17, 4), pixels: shaped(bytes(0, 229, 230, 255), 2, 1, 2, 1), low: floats(0), high: floats(1), started: floats(1, 2), activation: floats(3, 4), noise: floats(0.1, 0.2),
+  boxes: shaped(ints(0, 1, 0, 0, 0, 0, 5, 2), 2, 4),
 };
 
 describe("maximising images", () => {
@@ -255,6 +256,7 @@ describe("maximising images", () => {
     expect(found).toMatchObject({ steps: 12, naturalNoise: 0.1, calibratedOn: 5 });
     expect(found.rows.map(({ filter, sample, started, activation }) => [filter, sample, started, activation])).toEqual([[8, 17, 1, 3], [3, 4, 2, 4]]);
     expect([...found.rows[0]!.thresholded.sheet.pixels]).toEqual([0, 0, 255, 255]); // 0.9 · 255 = 229.5
+    expect(found.rows.map(({ box }) => box)).toEqual([{ top: 0, bottom: 1, left: 0, right: 0 }, null]);
     expect([...found.rows[0]!.tile.sheet.pixels]).toEqual([0, 229, 230, 255]);
   });
 

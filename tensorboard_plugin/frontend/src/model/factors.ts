@@ -24,6 +24,8 @@ export interface GroupSheet {
   /** Of the tensor's energy; NaN = not known. */
   share: Float32Array;
   unexplained: number;
+  /** How alike each group's weights are to those of its place in the record before; NaN = there were none. */
+  likeness: Float32Array;
   /** An image for each; null where there are none. */
   tiles: Tile[] | null;
   /** Rows and columns of the whole map. */
@@ -33,7 +35,7 @@ export interface GroupSheet {
 
 /** The groups of a record; null where they cannot be drawn. */
 export function groupsOf(record: FrameRecord): GroupSheet | null {
-  const { samples, maps, largest, weights, share } = record.arrays;
+  const { samples, maps, largest, weights, share, likeness } = record.arrays;
   if (record.kind !== "factors" || !(maps?.values instanceof Uint8Array) || maps.shape.length !== 4) return null;
   if (!(samples?.values instanceof Int32Array) || !(weights?.values instanceof Float32Array) || weights.shape.length !== 2) return null;
   const [shown = 0, groups = 0, rows = 0, columns = 0] = maps.shape;
@@ -41,7 +43,7 @@ export function groupsOf(record: FrameRecord): GroupSheet | null {
   const numbers = (array: typeof share) => (array?.values instanceof Float32Array && array.values.length === groups ? array.values : new Float32Array(groups).fill(NaN));
   return {
     epoch: record.epoch, samples: samples.values, groups, rows, columns, maps: maps.values, largest: numbers(largest), filters: weights.shape[1]!, weights: weights.values,
-    share: numbers(share), unexplained: numberOr(record.fields.unexplained, NaN), tiles: picturesOf(record, groups),
+    share: numbers(share), likeness: numbers(likeness), unexplained: numberOr(record.fields.unexplained, NaN), tiles: picturesOf(record, groups),
     fullSize: list(record.fields.full_size).map((n) => whole(n)).filter((n) => n > 0), note: text(record.fields.note),
   };
 }

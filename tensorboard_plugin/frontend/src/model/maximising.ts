@@ -3,7 +3,7 @@
 
 import { numberOr, text, whole } from "../api/plain";
 import type { FrameRecord } from "../api/types";
-import type { ImageSheet, Tile } from "./gallery";
+import { boxOf, type Box, type ImageSheet, type Tile } from "./gallery";
 import { picturesOf } from "./pictures";
 
 /** Of the range from the lowest to the highest value: what is above is kept. */
@@ -18,6 +18,8 @@ export interface Maximised {
   /** What entered the activation, of the sample and of the image; NaN = not known. */
   started: number;
   activation: number;
+  /** What the unit sees of the sample, in the image's pixels: all that was changed; null where it is not known. */
+  box: Box | null;
   /** Share of high spatial frequencies; NaN = not known. */
   noise: number;
 }
@@ -33,18 +35,19 @@ export interface MaximisingSheet {
 
 /** The images of a record; null where they cannot be drawn. */
 export function maximisingOf(record: FrameRecord): MaximisingSheet | null {
-  const { filters, samples, started, activation, noise } = record.arrays;
+  const { filters, samples, started, activation, noise, boxes } = record.arrays;
   if (record.kind !== "maximising" || !(filters?.values instanceof Int32Array) || !(samples?.values instanceof Int32Array)) return null;
   const count = filters.values.length;
   const tiles = samples.values.length === count && count ? picturesOf(record, count) : null;
   if (!tiles?.length) return null;
   const dark = thresholdedSheet(tiles[0]!.sheet);
   const number = (array: typeof started, i: number) => (array?.values instanceof Float32Array && array.values.length === count ? array.values[i]! : NaN);
+  const bounds = boxes?.values instanceof Int32Array && boxes.values.length === 4 * count ? boxes.values : null;
   return {
     epoch: record.epoch, steps: whole(record.fields.steps), naturalNoise: numberOr(record.fields.natural_noise, NaN), calibratedOn: whole(record.fields.calibrated_on), note: text(record.fields.note),
     rows: tiles.map((tile, i) => ({
       filter: filters.values[i] as number, sample: samples.values[i] as number, tile, thresholded: { ...tile, sheet: dark },
-      started: number(started, i), activation: number(activation, i), noise: number(noise, i),
+      started: number(started, i), activation: number(activation, i), noise: number(noise, i), box: bounds && boxOf(bounds.subarray(4 * i, 4 * i + 4)),
     })),
   };
 }
