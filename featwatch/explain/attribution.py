@@ -30,6 +30,10 @@ class Attribution:
     note: str = ""                  # what was left out or approximated, in words
 
 
+class NotFinite(ValueError):
+    """Activations that are not finite; they may be so again."""
+
+
 @dataclass
 class Work:
     """What went forward through the model."""
@@ -103,7 +107,7 @@ def asked(model: Any, layer: Any, filters: Any, images: Any, twin: Any) -> Asked
 
 
 def looked(functions: LayerFunctions, filters: np.ndarray, pictures: np.ndarray, twin: Twin | None = None) -> Asked:
-    """The same of a layer whose functions there are.  Raises ValueError where an activation is not finite."""
+    """The same of a layer whose functions there are.  Raises NotFinite."""
     at_once = functions.at_once(functions.size)
     parts = [
         functions.strongest(pictures[first : first + at_once], filters, twin) for first in range(0, len(pictures), at_once)
@@ -112,7 +116,7 @@ def looked(functions: LayerFunctions, filters: np.ndarray, pictures: np.ndarray,
     finite = np.isfinite(values).all(axis=(1, 2))
     if not finite.all():
         numbers = ", ".join(map(str, filters[~finite][:5]))
-        raise ValueError(
+        raise NotFinite(
             f"activations of layer {functions.subject.site.name!r} are not finite for these images (filters {numbers}): "
             "did the training diverge?"
         )

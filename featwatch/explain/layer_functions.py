@@ -118,7 +118,10 @@ class LayerFunctions:
             flat = tf.ensure_shape(tf.reshape(after, (-1, units, self.filters)), (None, units, self.filters))
             with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(after)[0], tf.shape(pictures)[0])]):
                 chosen = tf.transpose(tf.gather(flat, filters, axis=2), (0, 2, 1))
-            return tuple(tf.math.top_k(chosen, min(MOST_UNITS, units)))
+            values, places = tf.math.top_k(chosen, min(MOST_UNITS, units))
+            # Where it puts NaN is not said.
+            finite = tf.reduce_all(tf.math.is_finite(chosen), axis=2, keepdims=True)
+            return tf.where(finite, values, np.float32(np.nan)), places
 
         form = self.subject.form
         specs = [tf.TensorSpec((None, *form.size), tf.float32), tf.TensorSpec((None,), tf.int32)]
