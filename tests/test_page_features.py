@@ -97,10 +97,10 @@ def test_the_gallery_draws_each_filters_newest_image_and_opens_with_its_exemplar
 
     chosen = int(drawn.filters[drawn.reached][0])
     tab.frame.locator(f"[data-feature='{chosen}']").click()
-    detail = tab.at("feature-detail")
-    detail.wait_for()
+    tab.at("filter-page").wait_for()
     expected = run.exemplars(layer, 10).samples[chosen]
     cards = tab.at("exemplar")
+    cards.first.wait_for()
     assert [int(card.get_attribute("data-sample")) for card in cards.all()] == expected.tolist()
     cards.nth(2).click()
     card = tab.at("sample-card")
@@ -128,13 +128,20 @@ def test_a_gallery_can_be_ordered_and_walked_with_the_arrows(tab: Tab, shown) ->
     order = [int(tile.get_attribute("data-feature")) for tile in tiles.all()]
     assert order == expected.tolist()
 
-    tiles.first.click()
+    tiles.first.focus()
     tiles.first.press("ArrowRight")
-    tab.frame.locator(f"[data-feature='{order[1]}'][aria-pressed=true]").wait_for()
+    second = tab.frame.locator(f"[data-feature='{order[1]}'][aria-pressed=true]")
+    second.wait_for()
     assert tab.state()["epoch"] == 10                           # the arrows went through the gallery, not the epochs
-    tab.frame.locator(f"[data-feature='{order[1]}']").press("Escape")
-    tab.at("feature-detail").wait_for(state="detached")
-    assert tab.errors == []
+    assert tab.at("filter-page").count() == 0
+    second.press("Enter")
+    tab.frame.locator(f"[data-testid=filter-page][data-filter='{order[1]}']").wait_for()
+    tab.frame.locator(f"[data-testid=filter-strip] [data-feature='{order[1]}']:focus").press("ArrowRight")
+    tab.frame.locator(f"[data-testid=filter-page][data-filter='{order[2]}']").wait_for()
+    tab.page.keyboard.press("Escape")
+    tab.at("filter-page").wait_for(state="detached")
+    tab.frame.locator(f"[data-feature='{order[2]}'][aria-pressed=true]").wait_for()
+    assert tab.state()["epoch"] == 10 and tab.errors == []
 
 
 def test_alerts_come_in_order_and_jump_to_where_they_show(tab: Tab, shown) -> None:
@@ -245,6 +252,7 @@ def test_markup_and_nonsense_in_a_log_are_shown_as_text_or_not_at_all(tab: Tab) 
         tab.at(f"tab-{name}").click()
         tab.page.wait_for_timeout(250)
     tab.at("tab-features").click()
+    tab.at("features-images").click()
     empty = tab.at("empty-state")                               # filter −7, and samples that are no whole numbers
     empty.wait_for()
     assert "not described as they should be" in empty.inner_text()
