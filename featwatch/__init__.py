@@ -37,6 +37,7 @@ _PUBLIC = {
     "ActivationMaps": "featwatch.recorders",
     "Exemplars": "featwatch.recorders",
     "ExemplarMaps": "featwatch.recorders",
+    "FeatureArrangement": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
     "MaximisingImages": "featwatch.recorders",
 }
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import ExemplarMaps as ExemplarMaps
     from featwatch.recorders import Exemplars as Exemplars
     from featwatch.recorders import FactorGroups as FactorGroups
+    from featwatch.recorders import FeatureArrangement as FeatureArrangement
     from featwatch.recorders import FeatureImages as FeatureImages
     from featwatch.recorders import FilterHealth as FilterHealth
     from featwatch.recorders import FilterSimilarity as FilterSimilarity

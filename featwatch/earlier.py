@@ -45,7 +45,10 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
 
 def _memories(run: Run, last: int) -> Memories:
     memory: Memories = {}
-    continued = (("embedding", run.embedding, 0), ("clusters", run.clusters, 1), ("health", run.health, 1))
+    continued = (
+        ("embedding", run.embedding, 0), ("arrangement", run.arrangement, 0), ("clusters", run.clusters, 1),
+        ("health", run.health, 1),
+    )  # fmt: skip
     for layer in run.layers:
         newest = {
             # A layout of the same epoch is where the points are now; what became of clusters and filters is told since the

@@ -233,8 +233,8 @@ class Note(keras.callbacks.Callback):
             sizes.append(int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 
 sizes = []
-recorders = [kind(schedule=fw.every(epochs=1)) for kind in map(type, default_recorders())]
-recorders[-1] = fw.FeatureImages(steps=2, schedule=fw.every(epochs=1))
+few = {fw.FeatureImages: {"steps": 2}}
+recorders = [kind(schedule=fw.every(epochs=1), **few.get(kind, {})) for kind in map(type, default_recorders())]
 probe = fw.Probe(X[:20], Y[:20])
 watch = fw.Watch(sys.argv[1], probe, recorders=recorders, layers="conv", background=False, strict=True)
 sequential().fit(X[:32], Y[:32], epochs=100, verbose=0, callbacks=[watch, Note()])

@@ -14,6 +14,7 @@ from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.exemplar_maps import ExemplarMaps
 from featwatch.recorders.exemplars import Exemplars
 from featwatch.recorders.factor_groups import FactorGroups
+from featwatch.recorders.feature_arrangement import FeatureArrangement
 from featwatch.recorders.feature_images import FeatureImages
 from featwatch.recorders.filter_health import FilterHealth
 from featwatch.recorders.filter_similarity import FilterSimilarity
@@ -25,7 +26,8 @@ from featwatch.recorders.separation import Separation
 
 __all__ = [
     "ActivationHistograms", "ActivationMaps", "Attributions", "ClassActivation", "ClassSpecificity", "ClusterImages",
-    "Clusters", "Embeddings", "ExemplarMaps", "Exemplars", "FactorGroups", "FeatureImages", "FilterHealth", "FilterSimilarity",
+    "Clusters", "Embeddings", "ExemplarMaps", "Exemplars", "FactorGroups", "FeatureArrangement", "FeatureImages",
+    "FilterHealth", "FilterSimilarity",
     "GridMapping", "KernelPictures", "LayerSimilarity", "LayerSnapshot", "MaximisingImages", "NothingToSay", "Recorder",
     "Separation",
     "default_recorders",
@@ -38,4 +40,5 @@ def default_recorders() -> list[Recorder]:
         FilterHealth(), FilterSimilarity(),
         Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
         ClassSpecificity(), KernelPictures(), ActivationMaps(), Exemplars(), ExemplarMaps(), FeatureImages(),
+        FeatureArrangement(),
     ]  # fmt: skip

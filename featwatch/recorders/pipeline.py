@@ -58,9 +58,11 @@ class LayerTask:
         results, shared = dict(self.snapshot.results), dict[str, Any]()
         outcomes = []
         for recorder in self.recorders:
-            missing = [base.name for base in recorder.builds_on if base.produces.kind not in results]
+            missing = [base for base in recorder.builds_on if base.produces.kind not in results]
+            if any(base.explains for base in missing):
+                continue                # it takes layers by turns, or has said why there is nothing
             if missing:
-                outcomes.append(Outcome(recorder.name, nothing=f"it builds on {missing[0]}, which gave nothing"))
+                outcomes.append(Outcome(recorder.name, nothing=f"it builds on {missing[0].name}, which gave nothing"))
                 continue
             kind = recorder.produces.kind
             snapshot = replace(
