@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
+    "activation_filter": "featwatch.explain.filtering",
     "activations": "featwatch.explain.responses",
     "Box": "featwatch.explain.fields",
     "Attribution": "featwatch.explain.attribution",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from featwatch.explain.class_maps import class_activation as class_activation
     from featwatch.explain.clusters import cluster_images as cluster_images
     from featwatch.explain.deconvolution_maps import deconvolution as deconvolution
+    from featwatch.explain.filtering import activation_filter as activation_filter
     from featwatch.explain.strongest import exemplars as exemplars
     from featwatch.explain.fields import Box as Box
     from featwatch.explain.fields import field_of as field_of

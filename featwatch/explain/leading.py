@@ -1,7 +1,7 @@
 """Leads samples a few steps towards what maximises units of one layer (row F9).
 
 A step adds to each value a share of its range, 1 % where the gradient is largest and less elsewhere in proportion, and
-keeps it within the range.  Where a unit's receptive field lies within the sample, nothing else is computed.
+keeps it within the range.  Only what the unit sees is computed, where a window of that size gives it the same value.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def together(led: Sequence[Led]) -> Led:
 
 
 class Leader:
-    """Leads samples towards units of one layer; traced once, or twice where some units see beyond the sample.
+    """Leads samples towards units of one layer; traced once, or twice where a window does not serve for every unit.
 
     Arguments:
         side: of the square pictures that the samples, which are vectors, are for the measure of noise; 0 = they are none.
@@ -109,24 +109,23 @@ class Leader:
         Arguments:
             pictures: (samples, height, width, channels).
         """
-        corners, inside = self._corners(starts.units)
+        corners, within, serves = self._placed(starts.units)
         count, (height, width) = len(starts), self._frame.size
         seen = np.stack([corners[:, 0], corners[:, 0], corners[:, 1], corners[:, 1]], axis=1) + np.array(self._frame.box)
         limits = np.array(self._subject.form.size[:2]).repeat(2) - 1
         shares = np.empty((count, *pictures.shape[1:]), np.float32)
         started, activation = np.empty(count, np.float32), np.empty(count, np.float32)
         noise = np.empty((count, steps + 1), np.float32)
-        low, reach = bounds.low, bounds.high - bounds.low
+        low, reach, corners = bounds.low, bounds.high - bounds.low, self._held(corners)
         for window in (True, False):
-            rows = np.flatnonzero(inside == window)
+            rows = np.flatnonzero(serves == window)
             for first in range(0, len(rows), self.at_once):
                 here = rows[first : first + self.at_once]
                 some, samples = starts.some(here), pictures[starts.samples[here]].astype(np.float32)
                 shares[here] = np.clip((samples - low) / np.where(reach > 0, reach, 1), 0, 1)
-                units = np.tile(np.array(self._frame.unit, np.int32), (len(here), 1)) if window else some.units
                 given = self.windows(samples, corners[here]) if window else samples
-                within = np.zeros_like(corners[here]) if window else self._held(corners[here])
-                arguments = given, low, reach, some.filters, units, within, steps
+                units, corner = (within[here], 0 * corners[here]) if window else (some.units, corners[here])
+                arguments = given, low, reach, some.filters, units, corner, steps
                 led, started[here], activation[here], noise[here] = self._climb(window, *arguments)
                 if not window:
                     shares[here] = led
@@ -137,7 +136,7 @@ class Leader:
 
     def natural_windows(self, pictures: np.ndarray, starts: Starts) -> np.ndarray:
         """(starts, height, width, channels): of samples what the measure of noise looks at."""
-        corners, _ = self._corners(starts.units)
+        corners, _, _ = self._placed(starts.units)
         found = self.windows(pictures[starts.samples], self._held(corners))
         return found.reshape(len(found), self._side, self._side, 1) if self._side else found
 
@@ -147,21 +146,24 @@ class Leader:
         rows, columns = corners[:, :1] + np.arange(height), corners[:, 1:] + np.arange(width)
         return pictures[np.arange(len(pictures))[:, None, None], rows[:, :, None], columns[:, None]]
 
-    def _corners(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(units, 2) the first row and column of each unit's window, and whether it can be had by itself, (units,)."""
+    def _placed(self, units: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where each unit's window would begin, (units, 2), the unit in its window, (units, axes), and whether that serves.
+
+        A window that would reach beyond the sample is moved to its end: padding there is the same in both.
+        """
         count, form, frame = len(units), self._subject.form, self._frame
-        corners = np.tile(np.array(frame.origin, np.int64), (count, 1))
+        corners, within = np.tile(np.array(frame.origin, np.int64), (count, 1)), units.astype(np.int64)
         if not frame.patch or frame.stride is None:
-            return corners, np.zeros(count, bool)
-        inside = np.ones(count, bool)
+            return corners, within, np.zeros(count, bool)
+        serves = np.ones(count, bool)
         for i, (axis, grid) in enumerate(zip(form.axes, self._grids, strict=True)):
             pace = frame.stride[axis]
-            moved = (units[:, i].astype(np.int64) - frame.full_unit[i]) * pace.numerator
-            by = moved // pace.denominator
-            corners[:, axis] += by
-            inside &= (moved % pace.denominator == 0) & (by % grid == 0)
-            inside &= (corners[:, axis] >= 0) & (corners[:, axis] + frame.size[axis] <= form.size[axis])
-        return corners, inside
+            moved = (within[:, i] - frame.full_unit[i]) * pace.numerator
+            corners[:, axis] += moved // pace.denominator
+            held = self._held(corners)[:, axis]
+            serves &= (moved % pace.denominator == 0) & (held % grid == 0) & (held * pace.denominator % pace.numerator == 0)
+            within[:, i] -= held * pace.denominator // pace.numerator
+        return corners, within, serves
 
     def _held(self, corners: np.ndarray) -> np.ndarray:
         """Corners, moved so far that the windows lie within the sample."""
@@ -172,12 +174,13 @@ class Leader:
         """Whether units have the same value on their windows as on the whole sample."""
         form, (height, width) = self._subject.form, self._frame.size
         units = self._units_tried()
-        corners, _ = self._corners(units)
+        corners, within, _ = self._placed(units)
         pictures = np.random.default_rng(0).random((len(units), *form.size), np.float32)
+        rows = np.arange(len(units))
         try:
-            there = self._maps(tf.constant(pictures)).numpy()[(np.arange(len(units)), *units.T)]
+            there = self._maps(tf.constant(pictures)).numpy()[(rows, *units.T)]
             maps = traced(self._look, tf.TensorSpec((None, height, width, form.size[2]), tf.float32))
-            here = maps(tf.constant(self.windows(pictures, corners))).numpy()[(slice(None), *self._frame.unit)]
+            here = maps(tf.constant(self.windows(pictures, self._held(corners)))).numpy()[(rows, *within.T)]
         except Exception:                           # such as a layer that only takes inputs of one size
             return False
         half = getattr(self._subject.site.layer, "compute_dtype", "") in ("float16", "bfloat16")
@@ -185,13 +188,13 @@ class Leader:
         return bool(error <= (0.1 if half else _AGREEMENT))
 
     def _units_tried(self) -> np.ndarray:
-        """(units, axes): the central unit, and along each axis the first and the last whose windows lie within the sample."""
+        """(units, axes) that are looked at in windows: the central one, and the first, a middle and the last along each axis."""
         found = [np.array(self._frame.full_unit)]
         for axis, size in enumerate(self.map_size):
             line = np.tile(found[0], (size, 1))
             line[:, axis] = np.arange(size)
-            _, inside = self._corners(line)
-            found += list(line[inside][[0, -1]]) if inside.any() else []
+            served = line[self._placed(line)[2]]
+            found += list(served[[0, len(served) // 3, -1]]) if len(served) else []
         return np.array(found)
 
     def _look(self, pictures: tf.Tensor) -> tf.Tensor:
