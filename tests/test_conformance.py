@@ -86,7 +86,7 @@ def test_every_recorder_that_there_is_is_a_default_one_and_has_a_public_name() -
             if isinstance(value, type) and issubclass(value, Recorder):
                 found.add(value)
     # Attributions are of filters and samples that the user points at; maximising images take as long again as feature images;
-    # images of groups and of clusters take as long as those of as many filters; class activations need a model that tells classes.
+    # images of groups and of clusters take as long as those of as many filters; class activations need a model of classes.
     optional = {fw.Attributions, fw.MaximisingImages, fw.FactorGroups, fw.ClusterImages, fw.ClassActivation}
     assert found - {Recorder, AcrossRecorder, ExplainingRecorder} == {*KINDS, *optional}
     assert all(getattr(fw, kind.__name__) is kind for kind in KINDS)
