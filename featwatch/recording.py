@@ -149,10 +149,10 @@ class Recording:
             if site.name in reading.layers
         }
         # What others build on comes first; all else while the worker is busy already.
-        explaining = [recorder for recorder in recorders if isinstance(recorder, ExplainingRecorder)]
+        explaining = [one for one in self._plan.due_with_bases(recorders) if isinstance(one, ExplainingRecorder)]
         first = [one for one in explaining if any(isinstance(one, base) for other in recorders for base in other.builds_on)]
         for recorder in first:
-            snapshots = self._explain(recorder, epoch, step, snapshots)
+            snapshots = self._explain(recorder, epoch, step, snapshots, recorders)
         tasks: list[Task] = []
         for task in layer_tasks(self._plan, recorders, snapshots):
             self._analyse_here(replace(task, recorders=tuple(recorder for recorder in task.recorders if not recorder.in_worker)))
@@ -164,7 +164,7 @@ class Recording:
             self._submit(epoch if position is None else position, tasks)
         for recorder in explaining:
             if recorder not in first:
-                self._explain(recorder, epoch, step, snapshots)
+                self._explain(recorder, epoch, step, snapshots, recorders)
 
     def _analyse_here(self, task: LayerTask) -> None:
         task = task.continued(self._memory)
@@ -198,11 +198,12 @@ class Recording:
                 self._write(events)
 
     def _explain(
-        self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: dict[str, LayerSnapshot]
+        self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: dict[str, LayerSnapshot], due: Sequence[Recorder]
     ) -> dict[str, LayerSnapshot]:
-        """The snapshots, each with the record that this recorder made of it."""
+        """The snapshots, each with the record that this recorder made of it where it, or what builds on it, is due."""
         snapshots = dict(snapshots)
-        sites = {site.name: site for site in self._plan.sites if site.name in snapshots and self._plan.of_site(site, [recorder])}
+        wanted = [site for site in self._plan.sites if site.name in snapshots and recorder in self._plan.of_site(site, due)]
+        sites = {site.name: site for site in wanted}
         look = Look(
             model=self._model,
             probe=self._probe,

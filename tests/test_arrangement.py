@@ -221,3 +221,12 @@ def test_layers_without_an_image_at_a_snapshot_are_passed_over_in_silence(tmp_pa
     run = fw.load(tmp_path)
     assert run.recorded(FeatureArrangement.kind, "conv") == [0, 1] and run.recorded(FeatureArrangement.kind, "dense") == []
     assert [entry for entry in run.journal if entry.get("recorder") == "feature_arrangement"] == []
+
+
+def test_images_are_made_where_an_arrangement_is_due_and_of_its_layers_only(tmp_path: Path) -> None:
+    images_of = fw.FeatureImages(steps=2, seconds=None, schedule=fw.at(1))
+    arranged = fw.FeatureArrangement(layers="conv", schedule=fw.at(2))
+    fit(sequential(), quick(tmp_path, layers=["conv", "dense"], recorders=[arranged, images_of], strict=True), epochs=3)
+    run = fw.load(tmp_path)
+    assert run.recorded("feature_images", "conv") == [1, 2] and run.recorded("feature_images", "dense") == [1]
+    assert run.recorded("arrangement", "conv") == [2] and run.recorded("arrangement", "dense") == []
