@@ -134,6 +134,16 @@ class RunRecords:
         before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if one < position]
         return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
 
+    def feature_development(self, layer: str, filter: int, *, axis: str = "epochs") -> gallery.FeatureDevelopment:
+        """One filter's images over training, the oldest first, with the epochs at which they were made."""
+        places = self._on(axis).positions(FeatureImages.kind, layer)
+        if not places:
+            raise self._not_recorded(FeatureImages, layer, axis, None)
+        found = gallery.development(filter, self._each(FeatureImages, layer, axis, reversed(places)))
+        if not len(found.epochs):
+            raise NotRecorded(f"no image of filter {filter} of {layer!r} was recorded so far")
+        return found
+
     def arrangement(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> FeatureArrangement:
         """Where the layer's feature images stand, alike ones as neighbours."""
         return self._record(FeatureArrangement, layer, epoch, step)
