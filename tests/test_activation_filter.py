@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from typing import Any
 
 import keras
@@ -204,7 +205,7 @@ class Subclassed(keras.Model):
         return self.conv(x)
 
 
-@pytest.mark.parametrize("net", ["sequential", "nested", "subclassed", "half", "sequence"])
+@pytest.mark.parametrize("net", ["sequential", "nested", "subclassed", "half", "sequence", "channels first"])
 def test_any_model(net: str) -> None:
     keras.utils.set_random_seed(2)
     x = images(5)[0] if net != "sequence" else np.random.default_rng(0).random((5, 30, 2)).astype(np.float32)
@@ -213,10 +214,17 @@ def test_any_model(net: str) -> None:
         model = keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(4, 3, activation="relu", name="conv", dtype="mixed_float16")])
     if net == "sequence":
         model = keras.Sequential([keras.Input((30, 2)), L.Conv1D(4, 5, activation="relu", name="conv")])
+    if net == "channels first":
+        x = np.moveaxis(images(5, (8, 7, 3))[0], -1, 1)
+        model = keras.Sequential([
+            keras.Input((3, 8, 7)), L.Conv2D(4, 3, activation="relu", name="conv", data_format="channels_first"),
+        ])  # fmt: skip
     model(x)
     weights = [w.copy() for w in model.get_weights()]
     found = fw.explain.activation_filter(model, "block/inner" if net == "nested" else "conv", x, [1, 3])
     assert found.filtered.shape == (2, *x.shape) and found.maps.shape[:2] == (2, 5)
+    unchanged = found.strength == 0
+    np.testing.assert_allclose(found.filtered[unchanged], np.stack([x, x])[unchanged], atol=1e-6)
     known = np.isfinite(found.preserved)
     assert known.any() and (found.preserved[known] >= 0.8).all() and np.isfinite(found.filtered).all()
     assert all((one == other).all() for one, other in zip(weights, model.get_weights(), strict=True))
@@ -270,3 +278,9 @@ def test_the_score_of_a_feature_image_is_the_models_own() -> None:
         expected = (one * other).sum() / max(np.square(one).sum(), np.square(other).sum())
         if np.isfinite(found["preserved"][i]):
             assert found["preserved"][i] == pytest.approx(expected, abs=0.02)       # bytes are rounded
+
+
+def test_the_examples_are_true() -> None:
+    names = {"net": sequential(), "x": images(20)[0], "np": np, "fw": fw, "site_of": site_of}
+    found = doctest.testmod(filtering, extraglobs=names)
+    assert found.attempted and not found.failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import featwatch as fw
+from featwatch.analysis import exemplars as analysis
 from featwatch.analysis.exemplars import patches
+from featwatch.explain import strongest
 from featwatch.recorders import exemplar_maps
 from tests.fits import PROBE, fit, ours, quick
 from tests.nets import functional, images, sequential
@@ -196,3 +199,14 @@ def test_options_are_checked() -> None:
         fw.ExemplarMaps(0)
     with pytest.raises(TypeError, match="size='24'"):
         fw.ExemplarMaps(size="24")
+
+
+def test_the_examples_are_true() -> None:
+    for module in (analysis, strongest):
+        found = doctest.testmod(module, extraglobs={"net": sequential(), "x": images(20)[0], "np": np, "fw": fw})
+        assert found.attempted and not found.failed
+
+
+def test_the_function_has_its_name_whoever_is_imported_first() -> None:
+    """A file of the name of a function would hide it as soon as it is imported by itself."""
+    assert callable(fw.explain.exemplars) and callable(fw.explain.maximising_images) and callable(fw.explain.activation_filter)

@@ -1,7 +1,8 @@
-"""Maximising images: the step against NumPy, noise against SciPy, planted templates, and the recorder in a fit."""
+"""Maximising images: the step against NumPy, planted templates, and the recorder in a fit."""
 
 from __future__ import annotations
 
+import doctest
 import gc
 import hashlib
 from pathlib import Path
@@ -12,13 +13,10 @@ import numpy as np
 import pytest
 import scipy.fft
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_digits
 
 import featwatch as fw
 from featwatch.explain import maximising
-from featwatch.explain.frequencies import Frequencies, side_of_squares
 from featwatch.explain.leading import Leader
 from featwatch.explain.maximising import Calibration, Gallery
 from featwatch.explain.strongest import strength
@@ -29,44 +27,6 @@ from tests.fits import PROBE, fit, ours, quick
 from tests.nets import functional, images, sequential
 
 L = keras.layers
-
-
-# Noise
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3), st.integers(0, 99))
-def test_the_share_of_high_frequencies_is_that_of_scipys_transform(height: int, width: int, channels: int, seed: int) -> None:
-    pictures = np.random.default_rng(seed).normal(size=(2, height, width, channels))
-    energy = np.square(scipy.fft.dctn(pictures, axes=(1, 2), norm="ortho"))
-    along = np.arange(height) / (2 * height), np.arange(width) / (2 * width)
-    high = np.hypot(along[0][:, None], along[1][None]) > 0.25
-    total = energy.sum(axis=(1, 2, 3)) - energy[:, 0, 0].sum(axis=1)
-    expected = np.divide((energy * high[..., None]).sum(axis=(1, 2, 3)), total, out=np.zeros(2), where=total > 1e-12)
-    frequencies = Frequencies(height, width)
-    assert frequencies.any == high.any()
-    if total.min() > 1e-9:
-        np.testing.assert_allclose(frequencies.high_share(pictures), expected, atol=1e-9)
-        traced = frequencies.traced_high_share(tf.constant(pictures, tf.float32)).numpy()
-        np.testing.assert_allclose(traced, expected, atol=1e-4)
-
-
-def test_noise_has_high_frequencies_and_a_slope_has_none() -> None:
-    slope = np.tile(np.linspace(0, 1, 16), (16, 1))[None, ..., None]
-    noise = 0.1 * np.random.default_rng(0).normal(size=slope.shape)
-    shares = [float(Frequencies(16, 16).high_share(slope + strength * noise)[0]) for strength in (0, 1, 2, 4)]
-    assert shares[0] < 1e-3 and np.all(np.diff(shares) > 0) and shares[-1] > 0.25
-    assert Frequencies(8, 8).high_share(np.ones((1, 8, 8, 1))) == 0
-
-
-def test_flattened_pictures_are_recognised_and_tables_are_not() -> None:
-    rng = np.random.default_rng(0)
-    assert side_of_squares(load_digits().data) == side_of_squares(load_digits().data[:40]) == 8
-    assert side_of_squares(images(60, (9, 9, 1))[0].reshape(60, 81)) == 0      # noise around random pictures has no neighbours
-    table = load_breast_cancer().data
-    assert [side_of_squares(one) for one in (table[:, :25], table, rng.random((99, 64)))] == [0, 0, 0]
-    assert side_of_squares(rng.random((99, 1)) + 0.1 * rng.random((99, 64))) == 0   # all values go together: none are neighbours
-    assert side_of_squares(load_digits().data[:, :49]) in (0, 7) and side_of_squares(load_digits().data[:2]) == 0
 
 
 # The step
@@ -152,6 +112,45 @@ def test_half_precision_leads_the_same_way() -> None:
         half.set_weights(model.get_weights())
         found = fw.explain.maximising_images(half, "second", None, fw.Probe(x), steps=10)
         np.testing.assert_allclose(found.activation, full.activation, rtol=0.1, atol=0.05)
+
+
+class Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = L.Conv2D(4, 3, padding="same", activation="relu", name="conv")
+        self.last = L.Conv2D(3, 3, strides=2, padding="same", name="last")
+
+    def call(self, x: Any) -> Any:
+        return self.last(self.conv(x))
+
+
+@pytest.mark.parametrize("net", ["subclassed", "channels first", "up-sampled"])
+def test_values_are_those_of_the_whole_image_in_any_model(net: str) -> None:
+    keras.utils.set_random_seed(5)
+    x, layer = images(40, (16, 14, 2))[0], "last"
+    if net == "subclassed":
+        model: Any = Subclassed()
+    elif net == "channels first":
+        x = np.moveaxis(x, -1, 1)
+        first = {"padding": "same", "data_format": "channels_first"}
+        convolutions = L.Conv2D(4, 3, activation="relu", **first), L.Conv2D(3, 3, name="last", **first)
+        model = keras.Sequential([keras.Input((2, 16, 14)), *convolutions])
+    else:
+        model = keras.Sequential([
+            keras.Input((16, 14, 2)), L.Conv2D(4, 3, strides=2, padding="same", activation="relu"), L.UpSampling2D(),
+            L.Conv2D(3, 3, padding="same", name="last"),
+        ])  # fmt: skip
+    model(x)
+    record = fw.explain.maximising_images(model, layer, None, fw.Probe(x), steps=8)
+    maps = fw.explain.activations(model, layer, x)[layer]
+    flat = maps.reshape(40, -1, 3)
+    for f, n in enumerate(record.samples):
+        place = flat[n, :, f].argmax()
+        np.testing.assert_allclose(record.started[f], flat[n, place, f], rtol=1e-4)
+        image = np.moveaxis(record.images[f], -1, 0) if net == "channels first" else record.images[f]
+        value = fw.explain.activations(model, layer, image[None])[layer].reshape(-1, 3)[place, f]
+        np.testing.assert_allclose(record.activation[f], value, rtol=0.02, atol=0.01)
+    assert (record.activation > record.started).all()
 
 
 # Templates
@@ -369,3 +368,8 @@ def test_options_are_checked() -> None:
         fw.MaximisingImages(steps=0)
     with pytest.raises(ValueError, match="seconds=0"):
         fw.MaximisingImages(seconds=0)
+
+
+def test_the_examples_are_true() -> None:
+    found = doctest.testmod(maximising, extraglobs={"net": sequential(), "x": images(20)[0], "np": np, "fw": fw})
+    assert found.attempted and not found.failed

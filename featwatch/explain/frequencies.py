@@ -24,7 +24,7 @@ class Frequencies:
     >>> stripes = np.tile([0.0, 1.0], 4)[None, None, :, None]
     >>> slopes = np.linspace(0, 1, 8)[None, None, :, None]
     >>> Frequencies(1, 8).high_share(stripes).round(2), Frequencies(1, 8).high_share(slopes).round(2)
-    (array([0.93]), array([0.]))
+    (array([0.92]), array([0.]))
     """
 
     def __init__(self, height: int, width: int) -> None:
