@@ -1,4 +1,4 @@
-"""What filters answer to in a training that never happened: attributions with a random twin, groups, images of clusters, class maps.
+"""What filters answer to in a training that never happened: attributions with a twin, groups, images of clusters, class maps.
 
 Maps are true to the probe's own pictures: a filter answers to the strokes of one direction in a digit, and a network that has
 learnt nothing answers to every edge.
@@ -104,7 +104,9 @@ class Explained:
         rest = [i for i in range(len(labels)) if i not in first]
         return np.array([*first, *rest][: self.shown], np.int32)
 
-    def answers(self, story: Pictured, layer: int, sample: int, filter_: int, progress: float, *, learnt: bool = True) -> np.ndarray:
+    def answers(
+        self, story: Pictured, layer: int, sample: int, filter_: int, progress: float, *, learnt: bool = True
+    ) -> np.ndarray:
         """(SIDE, SIDE): where a filter answers to a sample; 0 where it does not."""
         picture, rng = picture_of(story, sample), np.random.default_rng((self.seed, layer, filter_, 5))
         down, right = ndimage.gaussian_gradient_magnitude(picture, 0.8), ndimage.gaussian_filter(picture, 1.2)
@@ -122,21 +124,26 @@ class Explained:
         filters = np.array([one for one in self.chosen if one < info.filters] or [0], np.int32)
         samples, progress = self.samples_of(story), story.progress(epoch)
         maps, twins = (
-            np.array([[[self.by_method(story, layer, int(s), int(f), progress, method, learnt) for s in samples] for f in filters]
-                      for method in self.methods])
+            np.array([
+                [[self.by_method(story, layer, int(s), int(f), progress, method, learnt) for s in samples] for f in filters]
+                for method in self.methods
+            ])
             for learnt in (True, False)
         )  # fmt: skip
         pixels, reach = in_bytes(maps)
         twin_pixels, twin_reach = in_bytes(twins)
         extra = {"twin_pixels": twin_pixels, "twin_reach": twin_reach} if self.twin else {}
+        strength = np.abs(maps[0])
+        boxes = [[self.boxes(strength[f, s], layer) for s in range(len(samples))] for f in range(len(filters))]
         return Attributions(
-            epoch=epoch, layer=info.name, methods=np.array(self.methods), filters=filters, samples=samples, pixels=pixels, reach=reach,
-            activation=np.abs(maps[0]).max((2, 3)).astype(np.float32) * 8,
-            boxes=np.array([[self.boxes(np.abs(maps[0][f, s]), layer) for s in range(len(samples))] for f in range(len(filters))], np.int32),
-            input_shape=(SIDE, SIDE), **extra,
+            epoch=epoch, layer=info.name, methods=np.array(self.methods), filters=filters, samples=samples,
+            pixels=pixels, reach=reach, activation=strength.max((2, 3)).astype(np.float32) * 8,
+            boxes=np.array(boxes, np.int32), input_shape=(SIDE, SIDE), **extra,
         )  # fmt: skip
 
-    def by_method(self, story: Pictured, layer: int, sample: int, filter_: int, progress: float, method: str, learnt: bool) -> np.ndarray:
+    def by_method(
+        self, story: Pictured, layer: int, sample: int, filter_: int, progress: float, method: str, learnt: bool
+    ) -> np.ndarray:
         answers = self.answers(story, layer, sample, filter_, progress, learnt=learnt)
         if method == "occlusion":
             return np.asarray(ndimage.uniform_filter(answers, 7) - 0.4 * ndimage.uniform_filter(answers, 13))
@@ -169,7 +176,8 @@ class Explained:
         samples, progress, groups = self.samples_of(story), story.progress(epoch), min(self.groups, info.filters)
         spatial = len(info.shape) == 3
         side = (info.shape[0] or 1) if spatial else 1
-        maps = np.array([[self.answers(story, layer, int(s), 100 + g, 0.6 + 0.4 * progress) for g in range(groups)] for s in samples])
+        learnt = 0.6 + 0.4 * progress
+        maps = np.array([[self.answers(story, layer, int(s), 100 + g, learnt) for g in range(groups)] for s in samples])
         zoomed = ndimage.zoom(maps, (1, 1, side / SIDE, side / SIDE), order=1) if spatial else maps.mean((2, 3), keepdims=True)
         largest = np.maximum(zoomed.max((0, 2, 3)), 1e-9)
         rng = np.random.default_rng((self.seed, layer, 11))
@@ -178,13 +186,16 @@ class Explained:
         likeness = rng.uniform(0.3, 1, groups) if epoch else np.full(groups, np.nan)
         share = np.sort(rng.dirichlet(np.full(groups, 3.0)))[::-1] * (0.45 + 0.4 * progress)
         pixels = np.stack([Features().picture(layer, 200 + g, SIDE, progress, rng) for g in range(groups)])
-        images = {"pixels": pixels, "low": np.zeros(1, np.float32), "high": np.full(1, 16, np.float32),
-                  "activation": rng.gamma(3, 1, groups).astype(np.float32), "reached": np.arange(groups) != groups - 1}  # fmt: skip
+        images = {
+            "pixels": pixels, "low": np.zeros(1, np.float32), "high": np.full(1, 16, np.float32),
+            "activation": rng.gamma(3, 1, groups).astype(np.float32), "reached": np.arange(groups) != groups - 1,
+        }  # fmt: skip
         return FactorGroups(
-            epoch=epoch, layer=info.name, samples=samples,
-            maps=np.round(255 * np.clip(zoomed / largest[None, :, None, None], 0, 1)).astype(np.uint8), largest=largest.astype(np.float32),
+            epoch=epoch, layer=info.name, samples=samples, largest=largest.astype(np.float32),
+            maps=np.round(255 * np.clip(zoomed / largest[None, :, None, None], 0, 1)).astype(np.uint8),
             weights=(weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32), share=share.astype(np.float32),
-            unexplained=float(1 - share.sum()), likeness=likeness.astype(np.float32), full_size=(side, side), **(images if spatial else {}),
+            unexplained=float(1 - share.sum()), likeness=likeness.astype(np.float32),
+            full_size=(side, side), **(images if spatial else {}),
         )  # fmt: skip
 
     def images_of_clusters(self, story: Pictured, record: Clustering) -> ClusterImages:
@@ -207,7 +218,8 @@ class Explained:
         samples, progress = self.samples_of(story), story.progress(epoch)
         classes = story.scores(epoch).argmax(1)[samples].astype(np.int32)
         if len(classes) > 1:
-            classes[-1] = (classes[-1] + 1) % max(2, int(story.labels.max(initial=1)) + 1)      # for once a class that was asked for
+            # For once a class that was asked for.
+            classes[-1] = (classes[-1] + 1) % max(2, int(story.labels.max(initial=1)) + 1)
         side, rng = info.shape[0] or 1, np.random.default_rng((self.seed, layer, 17))
         maps = np.array([ndimage.gaussian_filter(self.answers(story, layer, int(s), 400 + int(c), 0.7 + 0.3 * progress), 2.2)
                          for s, c in zip(samples, classes, strict=True)])  # fmt: skip
@@ -217,7 +229,7 @@ class Explained:
         return ClassActivation(
             epoch=epoch, layer=info.name, samples=samples, classes=classes,
             pixels=np.round(255 * zoomed / largest[:, None, None]).astype(np.uint8), largest=largest.astype(np.float32),
-            weights=rng.normal(0, 0.3, (len(samples), info.filters)).astype(np.float32) * (influence / influence.max()).astype(np.float32),
+            weights=(rng.normal(0, 0.3, (len(samples), info.filters)) * influence / influence.max()).astype(np.float32),
             influence=(influence / influence.sum()).astype(np.float32), method="gradcam", full_size=(side, side),
         )  # fmt: skip
 

@@ -20,6 +20,8 @@ describe("why a record is not there", () => {
     expect(whyAbsent(noted, "histograms", "conv1", 3)?.text).toBe("nothing finite");
     expect(whyAbsent(noted, "histograms", "conv2", 3)).toBeNull();
     expect(whyAbsent(noted, "histograms", "conv1", 4)).toBeNull();
+    expect(whyAbsent(noted, "histograms", "conv1", 4, true)?.text).toBe("nothing finite (epoch 3)"); // there is none at any epoch: that still holds
+    expect([whyAbsent(noted, "histograms", "conv2", 4, true), whyAbsent(noted, "histograms", "conv1", 2, true)]).toEqual([null, null]);
   });
   it("is that nobody asked for it, with what to type", () => {
     expect(whyAbsent(info(["filter_health"]), "histograms", "conv1", 0)?.code).toBe("fw.ActivationHistograms()");

@@ -3,10 +3,11 @@ import type { FrameRecord, NumericArray } from "../src/api/types";
 import { areaWords, hueWords, mapWords, mixedWords, overlayWords, shareOf, wordOf } from "../src/charts/mapColours";
 import { attributionMap, attributionsOf, chosenOf, fits, largestOf, methodHelp, methodName, smoothed } from "../src/model/attributions";
 import { columnsOf, drawn } from "../src/model/attributionTable";
-import { classMap, classMapsOf, classMethod, ranked, sampleWeights } from "../src/model/classMaps";
+import { classMap, classMapsOf, classMethod, isEmpty, ranked, sampleWeights } from "../src/model/classMaps";
 import { clusterImagesOf } from "../src/model/clusterImages";
 import { groupHue, groupMap, groupsOf, isPoint, weightsOf } from "../src/model/factors";
 import { maximisingOf } from "../src/model/maximising";
+import { byFilter } from "../src/model/recent.svelte";
 import { heaviest } from "../src/model/pictures";
 import { whyAbsent } from "../src/model/absence";
 import { EIGHT_HUES } from "../src/theme/palette";
@@ -229,6 +230,8 @@ describe("class maps", () => {
     const found = classMapsOf(record("class_activation", CLASSES, { method: "gradcam++", full_size: [7, 7] }))!;
     expect([[...classMap(found, 1)], [...sampleWeights(found, 1)!], classMethod(found.method), found.fullSize]).toEqual([[3, 4], [0, 0, 3], "Grad-CAM++", [7, 7]]);
     expect(ranked(found).map(({ filter, together }) => [filter, Number(together.toFixed(3))])).toEqual([[2, 0.8], [0, 1], [1, 1]]);
+    expect([0, 1].map((place) => isEmpty(found, place))).toEqual([false, false]);
+    expect(isEmpty(classMapsOf(record("class_activation", { ...CLASSES, pixels: shaped(bytes(0, 0, 3, 4), 2, 1, 2) }))!, 0)).toBe(true);
     expect([classMethod("constructor"), classMethod("<b>")]).toEqual(["constructor", "<b>"]);
   });
 
@@ -266,6 +269,13 @@ describe("maximising images", () => {
     }
     expect(maximisingOf(record("maximising", { ...MAXIMISING, samples: undefined }))).toBeNull();
     expect(maximisingOf(record("maximising", { ...MAXIMISING, started: undefined }))!.rows[0]!.started).toBeNaN();
+  });
+});
+
+describe("filters that have turns", () => {
+  it("are those of the newest record that has them", () => {
+    const sheets = [{ epoch: 9, filters: [7, 2] }, { epoch: 4, filters: [2, 1] }];
+    expect([...byFilter(sheets, (sheet) => sheet.filters)].map(([filter, { epoch }]) => [filter, epoch])).toEqual([[1, 4], [2, 9], [7, 9]]);
   });
 });
 

@@ -31,8 +31,11 @@ export interface Reason {
   code: string;
 }
 
-/** The recorder was switched off, had nothing to say of this layer at this epoch, or is not among those that were asked for. */
-export function whyAbsent(info: RunInfo | null, kind: string, layer: string, epoch: number): Reason | null {
+/**
+ * The recorder was switched off, had nothing to say of this layer at this epoch, or is not among those that were asked for.  With `never`,
+ * where there is no record at any epoch, what it last said of the layer still holds.
+ */
+export function whyAbsent(info: RunInfo | null, kind: string, layer: string, epoch: number, never = false): Reason | null {
   const [name, code] = RECORDERS[kind] ?? ["", ""];
   const session = info?.session;
   if (!name || !session) return null;
@@ -41,6 +44,8 @@ export function whyAbsent(info: RunInfo | null, kind: string, layer: string, epo
   if (failed) return { text: failed.text, code: "" };
   const noted = of.findLast((entry) => entry.epoch === epoch && (entry.layer === undefined || entry.layer === layer));
   if (noted) return { text: noted.text, code: "" };
+  const before = never ? of.findLast((entry) => (entry.epoch ?? 0) <= epoch && entry.layer === layer) : undefined;
+  if (before) return { text: `${before.text} (epoch ${before.epoch ?? 0})`, code: "" };
   const asked = Object.keys(session.recorders);
   return asked.length && !asked.includes(name) ? { text: "The watch of this run has no recorder for it. To have it in the next one, add to its recorders", code } : null;
 }

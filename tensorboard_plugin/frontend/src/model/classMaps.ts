@@ -53,6 +53,9 @@ export function classMap({ rows, columns, pixels }: ClassMapSheet, place: number
   return pixels.subarray(place * size, (place + 1) * size);
 }
 
+/** Whether nothing in a sample speaks for the class: its map is 0 everywhere. */
+export const isEmpty = (sheet: ClassMapSheet, place: number): boolean => sheet.largest[place] === 0 || classMap(sheet, place).every((pixel) => pixel === 0);
+
 /** What the channels weigh in one sample; null where it is not known. */
 export const sampleWeights = ({ filters, weights }: ClassMapSheet, place: number): Float32Array | null => weights && weights.subarray(place * filters, (place + 1) * filters);
 
