@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from featwatch.explain.bases import Basis
 from featwatch.explain.forms import Unsuitable
-from featwatch.explain.objective import SKETCHED, Objective, sketch
+from featwatch.explain.objective import SKETCHED, Objective, Values, sketch
 from featwatch.explain.redirect import redirected
 from featwatch.explain.robustness import Robustness
 from featwatch.running import refuse_writes
@@ -81,8 +81,8 @@ class Ascent:
         directions: np.ndarray,
         steps: int,
         *,
-        learning_rate: float = 0.05,
-        total_variation: float = 0.1,
+        learning_rate: float,
+        total_variation: float,
         limits: np.ndarray | None = None,
         after: Sequence[int] = (),
     ) -> Climbed:
@@ -147,31 +147,29 @@ class Ascent:
 
         def step(i: tf.Tensor, now: dict[str, tf.Tensor]) -> Any:
             shares = self._basis.shares(now["numbers"])
-            # The end of a stretch is looked at as it is, the start likewise; what is in between moves.
-            still = (i == 0) | (i == end)
-            images = tf.where(is_given, given, self._basis.images(shares))
-            with redirected(i < redirecting):
-                read = self._objective.read(self._robustness(images, i, still))
-            value = tf.reduce_sum(self._objective.of(read.maps) * directions, axis=1)
             last = i == end
-            going = now["going"] & (last | ~(value > limits))   # a value that is not finite is beyond nothing
-            uphill = self._uphill(value, shares, read.half)
+            images = tf.where(is_given, given, self._basis.images(shares))
+            shown = self._robustness(images, i, (i == 0) | last)        # ends of a stretch are looked at as they are
+            with redirected(i < redirecting):
+                read = self._objective.read(shown)
+            value = tf.reduce_sum(self._objective.of(read.maps) * directions, axis=1)
+            going = now["going"] & (last | ~(value > limits))           # a value that is not finite is beyond nothing
+            uphill = self._uphill(read, directions, shown, images)
             length = _length(uphill, [1, 2, 3])
             arrived = length > 0
             uphill = tf.math.divide_no_nan(uphill, length)
-            if has_neighbours:
-                uphill -= total_variation / math.prod(shares.shape[1:]) * _roughening(shares)
-            uphill = tf.where(arrived, uphill, 0.0)             # without a gradient the start stays what it is
-            gradient = tf.gradients(shares, now["numbers"], uphill)[0]
+            if has_neighbours:                                          # without a gradient the start stays what it is
+                weight = tf.where(arrived, total_variation / math.prod(shares.shape[1:]), 0.0)
+                uphill -= weight * _roughening(shares)
+            gradient = self._basis.pulled(now["numbers"], shares, uphill)
             gradient = tf.math.divide_no_nan(gradient, _length(gradient, axes))
-            after = tf.cast(i + 1, tf.float32)
             first = 0.9 * now["first"] + 0.1 * gradient
             second = 0.999 * now["second"] + 0.001 * tf.square(gradient)
-            mean, spread = first / (1 - 0.9**after), second / (1 - 0.999**after)
+            after = tf.cast(i + 1, tf.float32)
+            rate = learning_rate * tf.sqrt(1 - 0.999**after) / (1 - 0.9**after)
             moves = tf.reshape(going & ~last, (-1, *[1] * len(axes)))
-            by = learning_rate * mean / (tf.sqrt(spread) + 1e-8)
             return i + 1, {
-                "numbers": now["numbers"] + tf.where(moves, by, 0.0),
+                "numbers": now["numbers"] + tf.where(moves, rate * first / (tf.sqrt(second) + 1e-8), 0.0),
                 "first": tf.where(moves, first, now["first"]),
                 "second": tf.where(moves, second, now["second"]),
                 "going": going,
@@ -179,7 +177,7 @@ class Ascent:
                 "reached": now["reached"] | ((i >= redirecting) & tf.reshape(arrived, (-1,))),
                 "value": value,
                 "began": tf.where(i == begin, value, now["began"]),
-                "features": self._sketch(read.after),
+                "features": self._sketch(read.after, last),
             }
 
         _, found = tf.while_loop(
@@ -194,19 +192,23 @@ class Ascent:
         )  # fmt: skip
         return {**found, "shares": self._basis.shares(found["numbers"])}
 
-    def _sketch(self, maps: tf.Tensor) -> tf.Tensor:
-        """(images, SKETCHED): zeros behind what there is, because a loop has to know its shapes before its first step."""
-        short = sketch(maps)
-        self._features = short.shape[1]
-        return tf.pad(short, ((0, 0), (0, SKETCHED - self._features)))
+    def _sketch(self, maps: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        """(images, SKETCHED), at the last step; zeros behind what there is, as a loop has to know its shapes beforehand."""
+        length = math.prod(maps.shape[1:])
+        self._features = min(length, SKETCHED)
+        if length <= SKETCHED:
+            return tf.pad(tf.reshape(maps, (-1, length)), ((0, 0), (0, SKETCHED - length)))
+        return tf.cond(last, lambda: sketch(maps), lambda: tf.zeros((tf.shape(maps)[0], SKETCHED)))
 
-    def _uphill(self, value: tf.Tensor, shares: tf.Tensor, half: bool) -> tf.Tensor:
+    def _uphill(self, read: Values, directions: tf.Tensor, shown: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """The objective's gradient with regard to the shares, 0 where it is not finite."""
-        scale = FLOAT16_SCALE if half else 1.0
-        gradient = tf.gradients(tf.reduce_sum(value) * scale, shares)[0]
+        scale = FLOAT16_SCALE if read.half else 1.0
+        gradient = tf.gradients(read.maps, shown, self._objective.seed(read.maps, directions * scale))[0]
         if gradient is None:
             raise Unsuitable("no gradient leads from the layer to the model's input")
-        gradient /= scale
+        if shown is not images:
+            gradient = tf.gradients(shown, images, gradient)[0]
+        gradient *= self._basis.range / scale
         return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from featwatch.explain.forms import Form, form_of
 from featwatch.explain.painter import Painter, together
 from featwatch.explain.recipe import Recipe
 from featwatch.explain.starts import PATCHES
+from featwatch.explain.subject import filters_of
 from featwatch.layers import Site
 from featwatch.probe import Probe
 from featwatch.records import FeatureImages
@@ -22,6 +24,7 @@ from featwatch.records import FeatureImages
 __all__ = ["feature_images", "painter_of", "together"]
 
 
+_of_probes: weakref.WeakKeyDictionary[Probe, Bounds] = weakref.WeakKeyDictionary()
 _OVER_UNITS = {"neuron": "max", "channel": "mean", "sum": "sum"}
 
 
@@ -90,7 +93,10 @@ def painter_of(model: Any, site: Site, probe: Any, *, recipe: Recipe | None = No
     """
     form = form_of(model, probe.x)
     samples = form.pictures(probe.x)
-    return Painter(model, site, form, _bounds(form, samples, None), samples, recipe=recipe or Recipe(**choices))
+    bounds = _of_probes.get(probe)
+    if bounds is None:                      # the same for every layer
+        bounds = _of_probes[probe] = _bounds(form, samples, None)
+    return Painter(model, site, form, bounds, samples, recipe=recipe or Recipe(**choices))
 
 
 def _bounds(form: Form, samples: np.ndarray | None, given: tuple[Any, Any] | None) -> Bounds:
@@ -108,11 +114,7 @@ def _directions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(images, filters of the layer) float32, and the number that each goes by."""
     if weights is None:
-        named = np.arange(painter.filters) if filters is None else np.atleast_1d(np.asarray(filters))
-        if named.ndim != 1 or not len(named) or named.dtype.kind not in "iu":
-            raise ValueError(f"filters={filters!r}: give the numbers of some filters, as in filters=[0, 3]")
-        if named.min() < 0 or named.max() >= painter.filters:
-            raise ValueError(f"filters={filters!r}: layer {site.name!r} has the filters 0 to {painter.filters - 1}")
+        named = filters_of(filters, painter.filters, site.name)
         return painter.directions(named), named
     if filters is not None:
         raise ValueError("give filters or weights, not both")

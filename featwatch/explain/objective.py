@@ -59,6 +59,16 @@ class Objective:
             return maps
         return tf.reduce_sum(maps, axis=space) if self.total else tf.reduce_mean(maps, axis=space)
 
+    def seed(self, maps: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:
+        """Like the maps: the gradient, with regard to them, of the sum over pictures of `of(maps)` in the `directions`."""
+        space = tuple(maps.shape[1:-1])
+        spread = np.zeros((1, *space, 1), np.float32)
+        if self.unit is not None:
+            spread[(0, *self.unit, 0)] = 1.0
+        else:
+            spread[:] = 1.0 if self.total else 1 / max(1, int(np.prod(space)))
+        return spread * tf.reshape(directions, (-1, *[1] * len(space), maps.shape[-1]))
+
 
 def sketch(maps: tf.Tensor) -> tf.Tensor:
     """(pictures, numbers): the flattened maps, folded to `SKETCHED` numbers with random signs where there are more.

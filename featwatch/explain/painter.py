@@ -60,6 +60,7 @@ class Painter:
         self.form, self.recipe, self.basis = form, recipe, recipe.basis_name
         self.bounds = bounds if recipe.decorrelate else apart(bounds)
         self._site = site
+        _check_norm(recipe, self.bounds, form)
         self._traces = traces_of(model, site, form, self.bounds, recipe)
         whole, self.frame = self._traces.whole, self._traces.frame
         self.maps, self.filters, self._map_size = whole, whole.filters, whole.size      # `maps`: of whole pictures
@@ -261,6 +262,15 @@ class Painter:
         low, high = self.bounds.limits
         shown = (self._images(shares) - low) / np.where(high > low, high - low, 1)
         return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8)
+
+
+def _check_norm(recipe: Recipe, bounds: Bounds, form: Form) -> None:
+    if recipe.norm is None:
+        return
+    farthest = np.maximum(bounds.high - bounds.neutral, bounds.neutral - bounds.low)
+    most = float(np.sqrt(np.square(np.broadcast_to(farthest, form.size)).sum()))
+    if recipe.norm >= most:
+        raise ValueError(f"norm={recipe.norm:g}: no picture within the range of the data is farther from its mean than {most:g}")
 
 
 def chosen(found: Sequence[Climbed], which: np.ndarray) -> Climbed:

@@ -29,7 +29,8 @@ class Recipe:
         keep: of several starts: "best", the image of the largest activation; "mean", the mean of the images; "all" of them.
         objective: "neuron", one unit; "channel" or "sum", the mean or the sum over all units, on the whole input.
         unit: which one, as a position in the layer's map; None = the central one.
-        norm: the distance of the image from the middle of its range, in the units of the input; None = any.
+        norm: the distance of the image from the neutral picture, the mean of the probe's values, in the units of the input
+            (root of the sum of squares), as far as the range of the data allows it; None = any.
         learning_rate: of Adam.
         total_variation: weight of the differences between neighbours, against a gradient of length 1.
         jitter: pixels at most, and an eighth of the image, by which the image is moved at each step.
@@ -56,8 +57,11 @@ class Recipe:
     unit: tuple[int, ...] | None = None
     norm: float | None = None
     learning_rate: float = 0.05
-    total_variation: float = 0.1
-    jitter: int = 2
+    # Chosen on seven nets with planted shapes (one and more channels), where jitter in a window that fits the unit takes the
+    # pattern out of it: from noise .93 of the shapes are recognised with jitter 2, all without.  On nets trained on digits
+    # this weight of the total variation leaves as little noise at high frequencies as jitter does.
+    total_variation: float = 1.0
+    jitter: int = 0
     rotate: float = 0.0
     scale: float = 0.0
     guard: float | None = 10.0
@@ -90,6 +94,8 @@ class Recipe:
             self._set("unit", tuple(_whole("unit", each, 0) for each in _listed("unit", self.unit)))
             if self.objective != "neuron":
                 raise ValueError(f"unit={self.unit}: the objective {self.objective!r} is over all units; leave one of them out")
+        if self.learned and self.keep == "mean" and self.starts > 1:
+            raise ValueError("keep='mean': what a decoder would need to give the mean is not known; keep 'best' or 'all'")
         after = sorted({_whole("snapshots", each, 1) for each in _listed("snapshots", self.snapshots)})
         self._set("snapshots", tuple(after))
 

@@ -32,13 +32,17 @@ def redirected(when: tf.Tensor) -> Iterator[None]:
 def _redirected_gradient(operation: Any, upwards: tf.Tensor) -> tf.Tensor:
     """`upwards`: the objective's gradient with regard to what the ReLU gives; the objective is to grow."""
     x = operation.inputs[0]
-    nothing = tf.zeros_like(upwards)
-    off = x <= 0
-    full = x >= 6 if operation.type == "Relu6" else tf.zeros_like(off)
-    passed = tf.where(off | full, nothing, upwards)
+    capped = operation.type == "Relu6"
+    gradient = tf.raw_ops.Relu6Grad if capped else tf.raw_ops.ReluGrad
+    passed = gradient(gradients=upwards, features=x)
     found = operation.graph.get_collection(_WHEN)
     if not found:
         return passed
-    blocked = tf.reduce_all(tf.equal(passed, 0), axis=list(range(1, x.shape.rank)), keepdims=True)
-    useless = (off & (upwards < 0)) | (full & (upwards > 0))
-    return tf.where(found[0] & blocked, tf.where(useless, nothing, upwards), passed)
+
+    def opened() -> tf.Tensor:
+        blocked = tf.reduce_all(tf.equal(passed, 0), axis=list(range(1, x.shape.rank)), keepdims=True)
+        # Where a sample is blocked nothing comes from where its ReLU is on; so what remains is what would switch it on.
+        useful = tf.where(x >= 6, tf.minimum(upwards, 0), tf.nn.relu(upwards)) if capped else tf.nn.relu(upwards)
+        return tf.where(blocked, useful, passed)
+
+    return tf.cond(found[0], opened, lambda: passed)

@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from featwatch.explain.ascent import Ascent, traced
-from featwatch.explain.bases import Basis, basis_of
+from featwatch.explain.bases import Basis
 from featwatch.explain.bounds import Bounds
 from featwatch.explain.forms import Form
 from featwatch.explain.frame import Frame
 from featwatch.explain.kept import kept
 from featwatch.explain.objective import Objective
+from featwatch.explain.priors import basis_of
 from featwatch.explain.recipe import Recipe
 from featwatch.explain.robustness import robustness
 from featwatch.explain.windows import whole_of, window_of
@@ -75,7 +76,7 @@ def _made(model: Any, site: Site, form: Form, bounds: Bounds, recipe: Recipe, su
     def traces(frame: Frame) -> Traces:
         unit = frame.unit if recipe.objective == "neuron" else None
         objective = Objective(reference, site, form, unit, total=recipe.objective == "sum")
-        basis = basis_of(recipe, (*frame.size, form.size[2]), bounds)
+        basis = basis_of(recipe, form, frame.size, bounds)
         moved = robustness(
             frame.size, jitter=recipe.jitter if form.has_neighbours else 0, rotate=recipe.rotate, scale=recipe.scale
         )
