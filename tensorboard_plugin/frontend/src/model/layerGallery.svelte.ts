@@ -78,11 +78,12 @@ export class LayerGallery {
     return array?.values instanceof Uint8Array ? array.values : null;
   });
 
-  /** Without a recorded arrangement similarity waits until all images are there: the order would change with each that comes. */
+  /** Similarity waits for a recorded arrangement, or where there is none for all images: the order would change with each that comes. */
   order: Order = $derived.by(() => {
     const { order } = this.page.settings;
     if (this.shown !== "images") return "index";
-    return order === "similarity" && !this.arrangement && this.sheets.loading ? "index" : order;
+    const coming = this.sheets.loading > 0 || this.arranged.status.state === "loading";
+    return order === "similarity" && !this.arrangement && coming ? "index" : order;
   });
   /** The grid, where similar ones are neighbours in two directions. */
   layout: Layout | null = $derived.by(() => {

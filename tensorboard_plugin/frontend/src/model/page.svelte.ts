@@ -174,7 +174,11 @@ export class Page {
   /** Whether that page is what is shown now. */
   reading: boolean = $derived(this.opened !== null && this.tab === "features" && ["images", "exemplars"].includes(this.settings.featureView));
 
+  /** The filter whose page was closed last, until its tile has been gone back to. */
+  closed: number | null = null;
+
   closeFilter(): void {
+    this.closed = this.opened;
     if (this.settings.opened !== null) this.set("opened", null);
   }
 
