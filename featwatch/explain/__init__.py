@@ -25,6 +25,7 @@ _PUBLIC = {
     "random_twin": "featwatch.explain.twin",
     "maximising_images": "featwatch.explain.maximising",
     "receptive_field": "featwatch.explain.fields",
+    "relevance": "featwatch.explain.relevance_maps",
     "saliency": "featwatch.explain.saliency_maps",
 }
 
@@ -35,18 +36,19 @@ if TYPE_CHECKING:
     from featwatch.explain.class_maps import class_activation as class_activation
     from featwatch.explain.clusters import cluster_images as cluster_images
     from featwatch.explain.deconvolution_maps import deconvolution as deconvolution
-    from featwatch.explain.filtering import activation_filter as activation_filter
-    from featwatch.explain.strongest import exemplars as exemplars
     from featwatch.explain.fields import Box as Box
     from featwatch.explain.fields import field_of as field_of
     from featwatch.explain.fields import receptive_field as receptive_field
+    from featwatch.explain.filtering import activation_filter as activation_filter
     from featwatch.explain.groups import factorise as factorise
     from featwatch.explain.images import feature_images as feature_images
     from featwatch.explain.maximising import maximising_images as maximising_images
     from featwatch.explain.occlusion_maps import occlusion as occlusion
     from featwatch.explain.overlays import overlay as overlay
+    from featwatch.explain.relevance_maps import relevance as relevance
     from featwatch.explain.responses import activations as activations
     from featwatch.explain.saliency_maps import saliency as saliency
+    from featwatch.explain.strongest import exemplars as exemplars
     from featwatch.explain.twin import random_twin as random_twin
 
 

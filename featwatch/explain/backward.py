@@ -67,7 +67,7 @@ def gone_back(
     functions, (count, images) = about.functions, about.values.shape[:2]
     height, width, channels = functions.subject.form.size
     maps = np.zeros((count, images, height, width) + (() if magnitude else (channels,)), np.float32)
-    run = _Run(about, seed, mode, share, magnitude)
+    run = Run(about, seed, mode, share, magnitude)
     done = np.zeros((count, images), bool)
     work = Work()
     if windows:
@@ -93,10 +93,12 @@ def gone_back(
     return Gone(maps, work, int(infinite.sum()))
 
 
-class _Run:
+class Run:
     """The traced function for some seed and mode, on whole pictures or on windows."""
 
-    def __init__(self, about: Asked, seed: Seed, mode: str, share: float, magnitude: bool) -> None:
+    def __init__(
+        self, about: Asked, seed: Seed, mode: str = "gradient", share: float = 1.0, magnitude: bool = False
+    ) -> None:
         self.about, self.seed, self.mode, self.share, self.magnitude = about, seed, mode, share, magnitude
 
     def __call__(self, pictures: np.ndarray, filters: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +148,7 @@ class _Run:
         return tf.stack(found), tf.stack(values)
 
 
-def _by_windows(run: _Run, maps: np.ndarray, done: np.ndarray, work: Work) -> None:
+def _by_windows(run: Run, maps: np.ndarray, done: np.ndarray, work: Work) -> None:
     """Fill in what windows give, where they agree with the whole picture."""
     about = run.about
     functions = about.functions

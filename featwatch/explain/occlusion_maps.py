@@ -56,17 +56,21 @@ def occlusion(
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{argument}={value!r}: give a whole number of pixels, 1 or more")
     about = asked(model, layer, filters, images, twin)
+    return occlusion_of(about, int(size), int(stride), covering_of(about, neutral), restrict=restrict)
+
+
+def covering_of(about: Asked, neutral: Any) -> np.ndarray:
+    """(1, 1 or width, channels) float32: the neutral value that is meant, None = the mean.  Raises ValueError."""
     if neutral is None:
-        covering = neutral_of(about.functions, about.pictures)
-    else:
-        channels = about.functions.subject.form.size[2]
-        try:
-            covering = np.broadcast_to(np.asarray(neutral, np.float32), (channels,)).reshape(1, 1, -1)
-        except (TypeError, ValueError):
-            raise ValueError(f"neutral={neutral!r}: give a number, or one for each of {channels} channels") from None
-        if not np.isfinite(covering).all():
-            raise ValueError(f"neutral={neutral!r}: give finite numbers")
-    return occlusion_of(about, int(size), int(stride), covering, restrict=restrict)
+        return neutral_of(about.functions, about.pictures)
+    channels = about.functions.subject.form.size[2]
+    try:
+        covering = np.broadcast_to(np.asarray(neutral, np.float32), (channels,)).reshape(1, 1, -1)
+    except (TypeError, ValueError):
+        raise ValueError(f"neutral={neutral!r}: give a number, or one for each of {channels} channels") from None
+    if not np.isfinite(covering).all():
+        raise ValueError(f"neutral={neutral!r}: give finite numbers")
+    return covering
 
 
 def neutral_of(functions: LayerFunctions, pictures: np.ndarray) -> np.ndarray:
