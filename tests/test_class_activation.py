@@ -430,6 +430,30 @@ def test_it_shows_the_samples_own_class_on_request_and_large_maps_pooled(tmp_pat
     assert record.note == "each pixel is the mean over 2 positions × 2; influence: over 60 samples"
 
 
+def test_score_cam_has_layers_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fw.ClassActivation(2, method="scorecam", seconds=1.0, share=9.0, schedule=fw.every(epochs=1))
+    original = masked.Masked.cams
+    clock = [0.0]
+    made._clock = lambda: clock[0]
+
+    def cams(self: Any, *args: Any) -> Any:
+        clock[0] += 0.8
+        return original(self, *args)
+
+    monkeypatch.setattr(masked.Masked, "cams", cams)
+    wait = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: clock.append(clock.pop() + 1))
+    model = functional()
+    fit(model, quick(tmp_path, recorders=[made], strict=True), wait, epochs=5)
+    run = fw.load(tmp_path)
+    epochs = {layer: run.recorded("class_activation", layer) for layer in ("stem", "block/inner", "last")}
+    recorded = [epoch for each in epochs.values() for epoch in each]
+    assert set(recorded) == {0, 1, 2, 3, 4, 5} and len(recorded) < 10 and all(epochs.values())
+    texts = [entry["text"] for entry in run.journal if entry.get("recorder") == "class_activation"]
+    assert len(texts) == 1 and texts[0].startswith("class_activation: no time for block/inner, last")
+    layer = next(layer for layer, each in epochs.items() if each[-1] == 5)
+    near(run.class_activation(layer, 5).maps, class_activation(model, layer, PROBE.x[:2], method="scorecam").maps, STEP)
+
+
 def test_where_no_class_is_predicted_that_is_said_once(tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 1))
     model = keras.Model(inputs, L.Dense(1, name="value")(L.Flatten()(L.Conv2D(3, 3, name="conv")(inputs))))

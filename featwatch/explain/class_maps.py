@@ -82,10 +82,12 @@ def class_activation(
         ("class activation", id(site.layer), id(site.tapped), method, output, form),
         lambda: ClassViews(model, [site], method, output=output),
     )
-    found = views.of(samples, wanted)
-    if site.name not in found:
-        raise Unsuitable(f"layer {site.name!r} has no class activation: {views.refused[site.name]}")
-    return record_of(found[site.name], views.classes, np.arange(count), count, epoch=0, layer=site.name, method=method)
+    try:
+        if site.name not in views.read(samples, wanted):
+            raise Unsuitable(f"layer {site.name!r} has no class activation: {views.refused[site.name]}")
+        return record_of(views.view(site.name), views.classes, np.arange(count), count, epoch=0, layer=site.name, method=method)
+    finally:
+        views.forget()
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +122,9 @@ class ClassViews:
         self._method = method
         self._decision = Decision(model, sites, self._kept(method), output)
         self._masked = Masked(model, self._decision) if method == "scorecam" else None
+        self._samples: Any = None       # that were read last
+        self._found: dict[str, Any] = {}
+        self._shown: int | None = None
         self._distribution = False      # whether the scores that were seen are probabilities after all
         self.classes = np.zeros(0, np.int32)    # of the samples that were read last
 
@@ -134,10 +139,10 @@ class ClassViews:
         """Layers that have no maps, and why."""
         return self._decision.refused
 
-    def of(
+    def read(
         self, samples: Any, classes: np.ndarray, *, rows: np.ndarray | None = None, shown: int | None = None
-    ) -> dict[str, View]:
-        """By layer what was found of samples and their classes; layers in `refused` are left out.
+    ) -> list[str]:
+        """Read samples and their classes: gives the names of the layers that `view` then has, all but those in `refused`.
 
         Arguments:
             samples: arrays of the model's inputs, nested as it takes them.
@@ -147,22 +152,30 @@ class ClassViews:
 
         Raises Unsuitable where there are no class scores, or nothing can be traced: the message says why.
         """
-        samples = samples if rows is None else taken(samples, rows)
-        found, self.classes, scores = self._decision.read(samples, classes)
+        self._samples = samples if rows is None else taken(samples, rows)
+        self._found, self.classes, scores = self._decision.read(self._samples, classes)
+        self._shown = shown
         self._distribution = bool(
             self.scores.squashed == NEITHER and self.scores.columns > 1
             and (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-2)
         )  # fmt: skip
-        views = {}
-        for name, (maps, weights, means) in found.items():
-            some = maps[:shown]
-            if self._masked is not None:
-                some = self._masked.cams(some, samples, self.classes, self._distribution)
-            size = some.shape[1:3]
-            cell = self._cell(size)
-            cams = pooled(tf.constant(some[..., None]), cell).numpy()[..., 0] if cell > 1 else some
-            views[name] = View(cams, weights, means, (int(size[0]), int(size[1])), self._note(weights.shape[1], cell))
-        return views
+        return list(self._found)
+
+    def view(self, name: str) -> View:
+        """What was found of a layer.  With "scorecam" this is what takes time."""
+        maps, weights, means = self._found[name]
+        cams = maps[: self._shown]
+        if self._masked is not None:
+            cams = self._masked.cams(cams, self._samples, self.classes, self._distribution)
+        size = (int(cams.shape[1]), int(cams.shape[2]))
+        cell = self._cell(size)
+        if cell > 1:
+            cams = pooled(tf.constant(cams[..., None]), cell).numpy()[..., 0]
+        return View(cams, weights, means, size, self._note(weights.shape[1], cell))
+
+    def forget(self) -> None:
+        """Let go of what was read."""
+        self._samples, self._found = None, {}
 
     def _note(self, filters: int, cell: int) -> str:
         notes = []

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from featwatch.analysis.cluster_weights import cluster_weights
 from featwatch.explain.directed import painted
 from featwatch.explain.fields import site_of
 from featwatch.explain.forms import Unsuitable
-from featwatch.explain.responses import activations
+from featwatch.explain.kept import kept
+from featwatch.explain.responses import Responses
 from featwatch.layers import Site
 from featwatch.probe import Probe
 from featwatch.records import ClusterImages
@@ -51,9 +53,7 @@ def cluster_images(model: Any, layer: Any, probe: Any, labels: Any, *, steps: in
         )
     if not (given >= 0).any():
         raise ValueError("labels: no sample is in a cluster, all are below 0")
-    maps = activations(model, site.name, probe)[site.name]
-    activation = maps.reshape(len(maps), -1, maps.shape[-1]).mean(axis=1)
-    return clustered(model, site, probe, activation, given, epoch=0, steps=steps)
+    return clustered(model, site, probe, _means(model, site, probe), given, epoch=0, steps=steps)
 
 
 def clustered(
@@ -102,3 +102,18 @@ def clustered(
         of=of,
         note="; ".join(filter(None, (*notes, painter.note))),
     )
+
+
+def _means(model: Any, site: Site, probe: Probe) -> np.ndarray:
+    """(samples, filters) float32: each filter's mean over positions."""
+    def mean(values: tf.Tensor, bare: bool) -> tf.Tensor:
+        return tf.reduce_mean(values, axis=list(range(1, values.shape.rank - 1))) if values.shape.rank > 2 else values
+
+    responses = kept(model, ("means", id(site.layer), id(site.tapped)), lambda: Responses(model, [site], mean))
+    parts = []
+    for batch, count in probe.batches():
+        found = responses.read(batch)
+        if site.name not in found:
+            raise Unsuitable(f"layer {site.name!r} cannot be read: {responses.refused[site.name]}")
+        parts.append(found[site.name].values[:count])
+    return np.concatenate(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from featwatch.analysis.histograms import stratified
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.chosen_samples import one_of_each_class_first
-from featwatch.recorders.options import whole
+from featwatch.recorders.layer_turns import LayerTurns
+from featwatch.recorders.options import real, whole
 from featwatch.records import ClassActivation as ClassActivationRecord
 from featwatch.schedule import every
 
@@ -30,6 +32,9 @@ class ClassActivation(ExplainingRecorder):
             forward pass for each filter and sample.
         ranked: over how many samples the influence is the mean, those with maps among them.
         size: the most rows and columns of a map; of a larger one squares of positions are averaged.
+        seconds: that a snapshot may take with "scorecam", for all layers together; layers for which there is no time have
+            their turns first at the next one.  None = no limit.
+        share: of the time since the snapshot before, likewise, where that is less than `seconds`.
         output: which output of the model holds the scores, by index or name; needed where there are several and the
             losses do not tell.
         schedule: every five epochs, unless told.
@@ -46,6 +51,8 @@ class ClassActivation(ExplainingRecorder):
         *,
         ranked: int = 64,
         size: int = 48,
+        seconds: float | None = 2.0,
+        share: float = 0.2,
         output: int | str | None = None,
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
@@ -55,46 +62,60 @@ class ClassActivation(ExplainingRecorder):
         self.method = _one_of("method", method, _METHODS)
         self.ranked = whole("ranked", ranked, 1)
         self.size = whole("size", size, 1)
+        self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
+        self.share = real("share", share, 0.0, open_below=True)
         self.output = output if output is None or isinstance(output, str) else whole("output", output, 0)
         self.layers = layers
         self.schedule = every(epochs=5) if schedule is None else schedule
+        self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[ClassActivationRecord | NothingToSay]:
-        from featwatch.explain.class_maps import ClassViews, record_of
+        from featwatch.explain.class_maps import ClassViews
         from featwatch.explain.forms import Unsuitable
 
+        state = look.state
         sites = [site for name, site in look.sites.items() if len(look.snapshots[name].info.shape) > 1]
-        if not sites or "refusal" in look.state:
+        if not sites or "refusal" in state:
             return
-        if "views" not in look.state:
-            look.state["samples"] = self._samples(look.probe.labels)
-            look.state["views"] = ClassViews(look.model, sites, self.method, output=self.output, cell=self._cell)
-            look.state["told"] = set()
-        samples, views, told = look.state["samples"], look.state["views"], look.state["told"]
-        shown = min(self.samples, len(samples))
+        if "views" not in state:
+            state["samples"] = self._samples(look.probe.labels)
+            state["views"] = ClassViews(look.model, sites, self.method, output=self.output, cell=self._cell)
+            state["turns"] = LayerTurns(self.seconds, self.share, self._clock)
+            state["told"] = set()
+        samples, views, turns = state["samples"], state["views"], state["turns"]
         wanted = look.probe.labels[samples] if self.classes == "label" else np.full(len(samples), -1)
         try:
-            found = views.of(look.probe.x, wanted, rows=samples, shown=shown)
+            names = views.read(look.probe.x, wanted, rows=samples, shown=self.samples)
             if not views.scores.of_classes:
                 raise Unsuitable(f"the output {views.scores.name!r} holds no class scores")
         except Unsuitable as reason:
-            look.state["refusal"] = str(reason)
+            state["refusal"] = str(reason)
             yield NothingToSay(f"no layer has class activations: {reason}")
             return
-        for site in sites:
-            try:
-                if site.name in found:
-                    yield record_of(
-                        found[site.name], views.classes, samples, shown, epoch=look.epoch, layer=site.name, method=self.method,
-                        note=f"influence: over {len(samples)} samples",
-                    )  # fmt: skip
-                elif site.name not in told:
-                    told.add(site.name)
-                    raise Unsuitable(views.refused.get(site.name, "it cannot be read"))
-            except Unsuitable as reason:
-                nothing = NothingToSay(f"layer {site.name!r} has no class activations: {reason}")
-                nothing.layer = site.name
-                yield nothing
+        for name in [site.name for site in sites if site.name not in names and site.name not in state["told"]]:
+            state["told"].add(name)
+            yield _of_layer(name, f"layer {name!r} has no class activations: {views.refused.get(name, 'it cannot be read')}")
+        # One pass was for all layers; what Score-CAM does then takes many for each of them.
+        for name in turns.of(names) if self.method == "scorecam" else names:
+            yield self._record(look, name)
+        if turns.left_out and "time" not in state["told"]:
+            state["told"].add("time")
+            yield NothingToSay(turns.said)
+        views.forget()
+
+    def _record(self, look: Look, name: str) -> ClassActivationRecord | NothingToSay:
+        from featwatch.explain.class_maps import record_of
+        from featwatch.explain.forms import Unsuitable
+
+        samples, views = look.state["samples"], look.state["views"]
+        try:
+            record: ClassActivationRecord = record_of(
+                views.view(name), views.classes, samples, min(self.samples, len(samples)), epoch=look.epoch, layer=name,
+                method=self.method, note=f"influence: over {len(samples)} samples",
+            )  # fmt: skip
+        except Unsuitable as reason:
+            return _of_layer(name, f"layer {name!r} at epoch {look.epoch} has no class activations: {reason}")
+        return record
 
     def _samples(self, labels: np.ndarray) -> np.ndarray:
         """(ranked,) int32: those with maps first, then the others over which the influence is the mean."""
@@ -104,6 +125,12 @@ class ClassActivation(ExplainingRecorder):
 
     def _cell(self, size: tuple[int, int]) -> int:
         return -(-max(size) // self.size)
+
+
+def _of_layer(name: str, text: str) -> NothingToSay:
+    said = NothingToSay(text)
+    said.layer = name
+    return said
 
 
 def _one_of(argument: str, value: Any, allowed: tuple[str, ...]) -> str:
