@@ -13,6 +13,7 @@ import pytest
 
 import featwatch as fw
 from featwatch import wire
+from featwatch.explain import filtering
 from featwatch.explain import images as explain_images
 from featwatch.explain.forms import Unsuitable
 from featwatch.explain.painter import Painted
@@ -82,7 +83,7 @@ class Bench:
         self.clock = Clock()
         self.painters = {name: SlowPainter(self.clock, *layer) for name, layer in layers.items()}
         self.training = training        # seconds between two looks
-        self.recorder = fw.FeatureImages(steps=10, **options)
+        self.recorder = fw.FeatureImages(steps=10, **{"filtered": 0, **options})
         self.recorder._clock = self.clock
         self.state: dict[str, Any] = {}
         self.weights: dict[str, np.ndarray] = {}
@@ -106,7 +107,10 @@ class Bench:
             model=None, probe=None, epoch=epoch, step=-1, state=self.state,
             sites={name: SimpleNamespace(name=name) for name in self.painters},
             snapshots={
-                name: SimpleNamespace(reductions=r, layer=name, epoch=epoch, weights=self.weights.get(name))
+                name: SimpleNamespace(
+                    reductions=r, layer=name, epoch=epoch, weights=self.weights.get(name),
+                    info=SimpleNamespace(shape=(4, 4, 8) if name in "abc" else (8,)),
+                )  # fmt: skip
                 for name, r in reductions.items()
             },
         )  # fmt: skip
@@ -262,6 +266,24 @@ def test_options_are_checked(options: dict[str, Any], error: type[Exception], me
         fw.FeatureImages(**options)
 
 
+def test_layers_take_turns_in_filtering_once_all_filters_have_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, {"a": (8, 0.1, 0.001), "b": (8, 0.1, 0.001), "dense": (8, 0.1, 0.001)}, seconds=2.0, filtered=2)
+
+    def filtered(model: Any, site: Any, probe: Any, filters: np.ndarray, strongest: np.ndarray) -> dict[str, Any]:
+        bench.clock.now += 1.0
+        if site.name == "b":
+            raise Unsuitable("not this one")
+        return {"filtered_filters": filters}
+
+    monkeypatch.setattr(filtering, "filtered_feature_images", filtered)
+    found = [bench.look(epoch) for epoch in range(4)]
+    said = [str(each) for look in found for each in look if isinstance(each, NothingToSay)]
+    assert said == ["layer 'b' has no filtered images: not this one"]
+    records = [each for look in found for each in look if isinstance(each, FeatureImages)]
+    assert [each.filtered_filters.tolist() for each in records if each.layer == "a"] == [[0, 1]] * 4
+    assert not any(each.filtered_filters.size for each in records if each.layer != "a") and max(bench.taken) <= 2.1
+
+
 def test_in_a_fit(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     model = functional()
     recorder = fw.FeatureImages(schedule=fw.at(0, 2), steps=8, seconds=None, layers=["stem", "last", "scores"])
@@ -279,6 +301,9 @@ def test_in_a_fit(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
             record = run.feature_images(layer, epoch)
             assert record.epoch == epoch and sorted(record.filters) == list(range(filters)) and record.reached.all()
             assert record.images.shape == (filters, size, size, 1) and record.patch == (layer != "scores")
+        assert record.snapshot_steps.tolist() == [1] and record.snapshot_pixels.shape == (filters, 1, size, size, 1)
+        assert record.features.shape[0] == filters and record.settings["guard"] == 10.0
+        assert record.filtered_filters.size == (0 if layer == "scores" else 4)
     model.set_weights(kernels[2])                   # the model as it was looked at: what entered its last layer's ReLU
     record = run.feature_images("last", 2)
     values = model.get_layer("last").output

@@ -32,6 +32,8 @@ class FeatureImages(ExplainingRecorder):
         basis: "fourier", "pixels", or a decoder: a Keras model from a latent to a picture.
         init: "patches", the mean of the nine patches of the probe that activate the filter most, "noise", …
         snapshots: steps of the ascent after which the images are kept too; a record holds 4 MB of them at most.
+        filtered: of so many of a layer's most active filters an image as large as the input is made, and what of it activates
+            them is told from what does not; one layer in turn at a snapshot, once all filters have an image.
         choices: all others that `featwatch.explain.recipe.Recipe` knows, such as starts=3 or at_least=35.
         seconds: that a snapshot may take, for all layers together.  What one took too many, as a layer's functions were
             traced, is missing at the next ones.  None = no limit.
@@ -51,8 +53,9 @@ class FeatureImages(ExplainingRecorder):
         init: str = "patches",
         seconds: float | None = 2.0,
         *,
-        share: float = 0.2,
+        share: float = 0.25,
         snapshots: Sequence[int] = (1, 8, 32),
+        filtered: int = 4,
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
         **choices: Any,
@@ -63,6 +66,7 @@ class FeatureImages(ExplainingRecorder):
         self.basis = self._recipe.basis_name
         self.init = self._recipe.init
         self.snapshots = self._recipe.snapshots
+        self.filtered = whole("filtered", filtered, 0)
         self.choices = choices
         self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
         self.share = real("share", share, 0.0, open_below=True)
@@ -85,13 +89,16 @@ class FeatureImages(ExplainingRecorder):
                     works.append(work)
                 except NothingToSay as reason:
                     yield _of_layer(reason, name)
+            yield from self._filter(works, look, allowance)
             made = 0
-            while chosen := _whose_turn(works, allowance, nothing_yet=not made):
+            while chosen := _whose_turn(works, allowance, made):
                 try:
                     chosen.turn(look, allowance.left, allowance.granted)
                     made += 1
                 except NothingToSay as reason:
                     yield _of_layer(reason, chosen.name)
+            if not any(work.filterings for work in works):      # everything was made at the first snapshot
+                yield from self._filter(works, look, allowance)
             if not made and any(work.wanted for work in works) and not look.state.setdefault("said", False):
                 look.state["said"] = True       # once: on a schedule of steps it may be so at every other snapshot
                 yield NothingToSay("no time for any image here, nor at later snapshots where those before took too many seconds")
@@ -100,6 +107,25 @@ class FeatureImages(ExplainingRecorder):
                     yield record
         finally:
             allowance.end()
+
+    def _filter(self, works: Sequence[LayerWork], look: Look, allowance: Allowance) -> Iterator[NothingToSay]:
+        """Filter images of the layer whose turn it is; of all layers, where there is no limit."""
+        works = [work for work in works if not work.refusal]
+        if not self.filtered or not all(work.complete for work in works) or allowance.in_debt:
+            return
+        starting = _typical([work.starting_seconds for work in works])
+        with_maps = [work for work in works if not work.unfilterable and len(look.snapshots[work.name].info.shape) > 1]
+        for work in sorted(with_maps, key=lambda work: work.filterings):
+            if work.filtering_seconds(starting) > allowance.left:
+                continue
+            try:
+                work.filter(look, self.filtered)
+                if work.wanted:         # a record holds an image at least
+                    work.turn(look, 0.0, 0.0)
+                if self.seconds is not None:
+                    return
+            except NothingToSay as reason:
+                yield _of_layer(reason, work.name)
 
     def _work(self, site: Any) -> LayerWork:
         filters = self.filters[site.name] if isinstance(self.filters, Mapping) else self.filters
@@ -112,12 +138,15 @@ class FeatureImages(ExplainingRecorder):
                 raise ValueError(f"filters: {name!r} is none of this recorder's layers; did you mean {close[0]!r}?")
 
 
-def _whose_turn(works: Sequence[LayerWork], allowance: Allowance, nothing_yet: bool) -> LayerWork | None:
-    """The layer to make images of next: of those that there is time for, the one that has had the fewest turns.
+def _whose_turn(works: Sequence[LayerWork], allowance: Allowance, made: int) -> LayerWork | None:
+    """The layer to make images of next, after so many turns in this snapshot: of those that there is time for.
 
-    The first of all need not fit where nothing is owed, so that what is slow has its turn all the same.
+    Layers with filters that never had an image come before the others, but for every fourth turn; among equals comes first
+    who has had the fewest turns.  The first of all need not fit where nothing is owed, so that what is slow has its turn
+    all the same.
     """
-    waiting = sorted((work for work in works if work.wanted), key=lambda work: work.turns)
+    nothing_yet, anew = not made, made % 4 == 3
+    waiting = sorted((work for work in works if work.wanted), key=lambda work: (work.complete != anew, work.turns))
     if not waiting:
         return None
     starting = _typical([work.starting_seconds for work in works])

@@ -47,6 +47,10 @@ class LayerWork:
         self._maxima = self._peaks = np.zeros((0, 0))
         self._painted: list[tuple[np.ndarray, Any]] = []
         self._elapsed = 0.0
+        self.filterings = 0                     # at how many snapshots images were filtered
+        self.unfilterable = ""                  # why they cannot be
+        self._filtering_seconds = math.nan
+        self._filtered: dict[str, Any] = {}
 
     @property
     def name(self) -> str:
@@ -64,6 +68,11 @@ class LayerWork:
         return self._painter is not None
 
     @property
+    def complete(self) -> bool:
+        """Whether every filter has had an image."""
+        return self._turns is not None and not self._turns.unseen
+
+    @property
     def wanted(self) -> bool:
         """Whether there are filters that have not been looked at in this snapshot."""
         return not self.refusal and (self._turns is None or self._turns.waiting > 0)
@@ -71,7 +80,7 @@ class LayerWork:
     def begin(self, maxima: np.ndarray, peaks: np.ndarray, weights: np.ndarray | None) -> None:
         """A snapshot begins, with (samples, filters) largest values and where in the map they are, and the layer's weights."""
         self._maxima, self._peaks, self._weights = maxima, peaks, weights
-        self._painted, self._elapsed = [], 0.0
+        self._painted, self._elapsed, self._filtered = [], 0.0, {}
         if self._turns:
             self._turns.begin()
             self._changes.begin(weights)
@@ -79,6 +88,31 @@ class LayerWork:
     def least_seconds(self, starting: float) -> float:
         """What its next image will take; `starting` = what tracing another layer took, 0 where there was none."""
         return self._seconds_per_image if self.started else starting
+
+    def filtering_seconds(self, starting: float) -> float:
+        """What filtering images of this layer will take; the first time two functions have to be traced."""
+        return 2 * starting if math.isnan(self._filtering_seconds) else self._filtering_seconds
+
+    def filter(self, look: Look, count: int) -> None:
+        """Filter an image, as large as the input, of each of the `count` most active filters.
+
+        Raises NothingToSay where the layer has none.
+        """
+        from featwatch.explain.filtering import filtered_feature_images
+
+        began = self._clock()
+        wanted = self._wanted_filters()
+        filters = wanted[np.argsort(-self._maxima.mean(axis=0)[wanted], kind="stable")][:count]
+        strongest = self._maxima[:, filters].argmax(axis=0)
+        self.filterings += 1
+        try:
+            self._filtered = filtered_feature_images(look.model, self._site, look.probe, filters, strongest)
+        except Exception as error:
+            self.unfilterable = (str(error) or type(error).__name__).splitlines()[0]
+            raise NothingToSay(f"layer {self._site.name!r} has no filtered images: {self.unfilterable}") from None
+        finally:
+            self._filtering_seconds = self._clock() - began
+            self._elapsed += self._filtering_seconds
 
     def turn(self, look: Look, left: float, granted: float) -> None:
         """Make a batch of images: as many as should fit into what is `left` of the seconds that were `granted`, one at least.
@@ -112,7 +146,7 @@ class LayerWork:
         record = self._painter.record(
             painted, filters, epoch=look.epoch, step=look.step, layer=self._site.name, seconds=self._elapsed
         )
-        record, left_out = bounded(record)
+        record, left_out = bounded(replace(record, **self._filtered))
         return replace(record, note="; ".join(text for text in (record.note, *self._remarks(record), left_out) if text))
 
     def _start(self, look: Look) -> None:
