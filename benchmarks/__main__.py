@@ -14,6 +14,7 @@ SHORT: dict[str, list[str]] = {
     "redundant_layers": [],
     "detection": [],
     "feature_images": [],
+    "attributions": ["--repeats", "1", "--peer", "0"],
 }
 
 
