@@ -132,7 +132,7 @@ def test_the_record_is_numpys(tmp_path: Path, size: int, cell: int, recwarn: pyt
     model = functional()
     kept: list[Any] = []
     keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.append(model.get_weights()))
-    watch = quick(tmp_path, recorders=[fw.ExemplarMaps(4, size=size, schedule=fw.at(0, 2))], strict=True)
+    watch = quick(tmp_path, recorders=[fw.ExemplarMaps(4, size=size, seconds=None, schedule=fw.at(0, 2))], strict=True)
     fit(model, watch, keep, epochs=2)
     assert not ours(recwarn)
     run = fw.load(tmp_path)
@@ -156,7 +156,7 @@ def test_the_record_is_numpys(tmp_path: Path, size: int, cell: int, recwarn: pyt
 
 def test_of_a_wide_layer_the_filters_come_by_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exemplar_maps, "MOST_PIXELS", 2 * 3 * 36)
-    recorder = fw.ExemplarMaps(layers=["conv"], schedule=fw.every(epochs=1))
+    recorder = fw.ExemplarMaps(layers=["conv"], seconds=None, schedule=fw.every(epochs=1))
     fit(sequential(), quick(tmp_path, recorders=[recorder], strict=True), epochs=2)
     run = fw.load(tmp_path)
     records = [run.exemplar_maps("conv", epoch) for epoch in range(3)]
@@ -165,18 +165,47 @@ def test_of_a_wide_layer_the_filters_come_by_turns(tmp_path: Path, monkeypatch: 
     assert "2 of 4 filters, by turns" in records[0].note
 
 
+def test_seconds_hold_it_back_and_all_have_their_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder, passed, read_all = fw.ExemplarMaps(1, seconds=2.0, schedule=fw.every(epochs=1)), [0.0], strongest.PairMaps.read
+
+    def slow(self: Any, *given: Any) -> Any:                # a second for each batch
+        found = read_all(self, *given)
+        passed[0] += self.batches
+        return found
+
+    monkeypatch.setattr(strongest.PairMaps, "read", slow)
+    recorder._clock = lambda: passed[0]
+    x, y = images(120)
+    probe = fw.Probe(x, y, batch_size=9)
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)), L.Conv2D(40, 3, activation="relu", name="one"), L.Conv2D(30, 3, activation="relu", name="two"),
+        L.Flatten(), L.Dense(3, activation="softmax"),
+    ])  # fmt: skip
+    model.compile("adam", "sparse_categorical_crossentropy")
+    watch = quick(tmp_path, probe=probe, recorders=[recorder], layers=["one", "two"], strict=True)
+    model.fit(x, y, epochs=24, verbose=0, callbacks=[watch])
+    run, seen = fw.load(tmp_path), {"one": set[int](), "two": set[int]()}
+    for epoch in range(25):
+        made = [run.exemplar_maps(layer, epoch) for layer in seen if epoch in run.recorded("exemplar_maps", layer)]
+        read = np.unique(np.concatenate([record.samples.ravel() for record in made]))
+        assert len(read) <= 9 * (4 if epoch == 0 else 2)
+        for record in made:
+            seen[record.layer] |= set(record.filters.tolist())
+    assert seen == {"one": set(range(40)), "two": set(range(30))}
+
+
 def test_a_sequence_has_a_row_of_values_and_two_inputs_are_no_hindrance(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((40, 30, 2)).astype(np.float32)
     convolution = L.Conv1D(4, 3, activation="relu", name="conv")
     model = keras.Sequential([keras.Input((30, 2)), convolution, L.GlobalMaxPooling1D(), L.Dense(3)])
-    fw.snapshot(model, fw.Probe(x), tmp_path / "row", recorders=[fw.ExemplarMaps(2)])
+    fw.snapshot(model, fw.Probe(x), tmp_path / "row", recorders=[fw.ExemplarMaps(2, seconds=None)])
     record = fw.load(tmp_path / "row").exemplar_maps("conv", 0)
     maps = fw.explain.activations(model, "conv", x)["conv"]
     assert record.pixels.shape == (4, 2, 1, 14) and record.full_size == (1, 28) and record.note.endswith("over 2 positions")
     expected = maps[record.samples[3], :, 3].reshape(2, 1, 14, 2).mean(axis=-1)
     np.testing.assert_allclose(units(record)[3], expected, atol=0.01)
     given = {"picture": images(40)[0], "age": np.zeros((40, 5), np.float32)}
-    fw.snapshot(two_inputs(), fw.Probe(given), tmp_path / "two", recorders=[fw.ExemplarMaps(2)])
+    fw.snapshot(two_inputs(), fw.Probe(given), tmp_path / "two", recorders=[fw.ExemplarMaps(2, seconds=None)])
     assert fw.load(tmp_path / "two").exemplar_maps("conv", 0).pixels.shape == (4, 2, 6, 6)
 
 
@@ -199,6 +228,8 @@ def test_options_are_checked() -> None:
         fw.ExemplarMaps(0)
     with pytest.raises(TypeError, match="size='24'"):
         fw.ExemplarMaps(size="24")
+    with pytest.raises(ValueError, match="seconds=0"):
+        fw.ExemplarMaps(seconds=0)
 
 
 def test_the_examples_are_true() -> None:

@@ -112,6 +112,7 @@ class PairMaps:
 
     def __init__(self, model: Any, sites: Sequence[Site], batch: Any, kept: Callable[[tf.Tensor], tf.Tensor]) -> None:
         self._model, self._sites, self._kept = weakref.ref(model), tuple(sites), kept
+        self.batches = 0                            # that were shown to the model at the last reading
         self.refused: dict[str, str] = {}           # name of a layer that turned out not to be readable -> why
         self._rows = len(leaves(batch)[0][1])
         specs = mapped(lambda array: tf.TensorSpec(np.shape(array), tf.convert_to_tensor(array[:1]).dtype), batch)
@@ -143,6 +144,7 @@ class PairMaps:
                 flat[name] = samples.ravel(), np.repeat(filters, samples.shape[1])
         distinct = np.unique(np.concatenate([samples for samples, _ in flat.values()])) if flat else np.zeros(0, int)
         found: dict[str, np.ndarray] = {}
+        self.batches = -(-len(distinct) // self._rows)
         for first in range(0, len(distinct), self._rows):
             here = distinct[first : first + self._rows]
             places = {name: np.flatnonzero(np.isin(samples, here)) for name, (samples, _) in flat.items()}

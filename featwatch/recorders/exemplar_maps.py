@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,24 +12,28 @@ import numpy as np
 from featwatch.analysis.exemplars import strongest
 from featwatch.analysis.kernels import unsigned
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
-from featwatch.recorders.options import whole
+from featwatch.recorders.options import real, whole
 from featwatch.recorders.turns import Turns
 from featwatch.records import ExemplarMaps as ExemplarMapsRecord
 from featwatch.schedule import every
 
 MOST_PIXELS = 512_000               # in a record
+_AT_ONCE = 8                        # filters that a layer chooses before it is the next one's turn
+_TRIED = 4                          # batches at first, to see how long one takes
 
 
 class ExemplarMaps(ExplainingRecorder):
     """For every filter its maps of the samples that activate it most, after the activation that applies.
 
     Takes one more forward pass, over these samples only, for all layers at once.  Layers without positions have
-    no maps.  Where a layer has more filters than fit into a record, they come by turns: first the most
+    no maps.  Where not all filters fit into a record or into the seconds, they come by turns: first the most
     active ones, later those whose activation changed most.
 
     Arguments:
         top: how many samples; where the probe has fewer, all of them.
         size: the most rows and columns of a map; of a larger one squares of positions are averaged.
+        seconds: that a snapshot may take, as estimated from the one before; one batch of samples is read in any case.
+            None = no limit.
         schedule: every five epochs, unless told.
     """
 
@@ -39,14 +45,17 @@ class ExemplarMaps(ExplainingRecorder):
         self,
         top: int = 3,
         size: int = 24,
+        seconds: float | None = 1.0,
         *,
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
     ) -> None:
         self.top = whole("top", top, 1)
         self.size = whole("size", size, 1)
+        self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
         self.layers = layers
         self.schedule = every(epochs=5) if schedule is None else schedule
+        self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[ExemplarMapsRecord | NothingToSay]:
         shapes = {name: _shape_of(look, name) for name in look.sites}
@@ -54,8 +63,8 @@ class ExemplarMaps(ExplainingRecorder):
         if not shapes:
             return
         if "pairs" not in look.state:
-            from featwatch.explain.strongest import PairMaps
             from featwatch.explain.maps import picture, pooled
+            from featwatch.explain.strongest import PairMaps
 
             sites = [look.sites[name] for name in shapes]
             batch = next(iter(look.probe.batches()))[0]
@@ -66,30 +75,54 @@ class ExemplarMaps(ExplainingRecorder):
             look.state["before"] = {}       # how active each filter was when its maps were looked at last
             for name, reason in look.state["pairs"].refused.items():
                 yield _nothing(name, f"layer {name!r} has no maps: {reason}")
-        chosen: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for name, shape in shapes.items():
+        waiting: dict[str, np.ndarray] = {}
+        for name in shapes:
             maxima = look.snapshots[name].reductions["maximum"]
             if name in look.state["pairs"].refused:
                 continue
             if not np.isfinite(maxima).any():
                 yield _nothing(name, f"no activation of layer {name!r} at epoch {look.epoch} is finite")
                 continue
-            filters = self._filters(look, name, shape, maxima)
-            chosen[name] = strongest(maxima[:, filters], self.top), filters
+            waiting[name] = maxima
+        chosen = self._chosen(look, shapes, waiting)
+        began = self._clock()
         maps = look.state["pairs"].read(look.probe, chosen)
+        look.state["seconds"] = (self._clock() - began) / max(1, look.state["pairs"].batches)
         for name, (samples, filters) in chosen.items():
             yield self._record(look, name, shapes[name], samples, filters, maps[name])
 
-    def _filters(self, look: Look, name: str, shape: tuple[int, ...], maxima: np.ndarray) -> np.ndarray:
-        """As many filters as fit into a record, ascending."""
+    def _chosen(
+        self, look: Look, shapes: Mapping[str, tuple[int, ...]], waiting: Mapping[str, np.ndarray]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """By layer samples and filters: as many as fit into the records and, with their distinct samples, into the seconds."""
+        state, size = look.state, look.probe.batch_size
+        batches = math.inf if self.seconds is None else max(1, self.seconds // state["seconds"] if "seconds" in state else _TRIED)
+        layers = list(waiting)
+        state["first"] = first = (state.get("first", -1) + 1) % max(1, len(layers))     # who chooses first
+        layers, served = layers[first:] + layers[:first], dict[str, list[np.ndarray]]()
+        samples: set[int] = set()
+        activity = {name: np.where(np.isfinite(maxima), maxima, 0).mean(axis=0) for name, maxima in waiting.items()}
+        room = {name: self._room(shapes[name], len(waiting[name])) for name in layers}
+        for name in layers:
+            state["turns"][name].begin()
+            state["before"].setdefault(name, np.zeros_like(activity[name]))
+        while layers and (not samples or len(samples) + _AT_ONCE * self.top <= batches * size):
+            name = layers.pop(0)
+            turns, before, now = state["turns"][name], state["before"][name], activity[name]
+            filters = turns.next(now, most=min(_AT_ONCE, room[name]), change=np.abs(now - before))
+            before[filters] = now[filters]
+            served.setdefault(name, []).append(filters)
+            samples.update(strongest(waiting[name][:, filters], self.top).ravel().tolist())
+            room[name] -= len(filters)
+            if room[name] > 0 and turns.waiting:
+                layers.append(name)
+        together = {name: np.sort(np.concatenate(served[name])) for name in shapes if name in served}
+        return {name: (strongest(waiting[name][:, filters], self.top), filters) for name, filters in together.items()}
+
+    def _room(self, shape: tuple[int, ...], samples: int) -> int:
+        """How many filters fit into a record."""
         cell = self._cell(_size_of(shape))
-        bytes_each = min(self.top, len(maxima)) * int(np.prod([-(-size // cell) for size in _size_of(shape)]))
-        activity = np.where(np.isfinite(maxima), maxima, 0).mean(axis=0)
-        turns, before = look.state["turns"][name], look.state["before"].setdefault(name, np.zeros_like(activity))
-        turns.begin()
-        chosen = np.sort(turns.next(activity, most=max(1, MOST_PIXELS // bytes_each), change=np.abs(activity - before)))
-        before[chosen] = activity[chosen]
-        return chosen
+        return max(1, MOST_PIXELS // (min(self.top, samples) * math.prod(-(-size // cell) for size in _size_of(shape))))
 
     def _record(
         self, look: Look, name: str, shape: tuple[int, ...], samples: np.ndarray, filters: np.ndarray, maps: np.ndarray
@@ -121,7 +154,7 @@ class ExemplarMaps(ExplainingRecorder):
         if len(shape) > 3:
             notes.append(f"the middle one of {' × '.join(map(str, shape[:-3]))} slices")
         if shown < shape[-1]:
-            notes.append(f"{shown} of {shape[-1]} filters, by turns, so that the log stays small")
+            notes.append(f"{shown} of {shape[-1]} filters, by turns, so that log and time stay small")
         if unknown:
             notes.append(f"filters with a value that is not finite: {unknown}")
         return "; ".join(notes)
