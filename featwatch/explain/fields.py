@@ -201,8 +201,7 @@ def _measured_box(model: Any, site: Site, unit: Sequence[int] | None, probe: Any
     within = probing.measure(site, [place])[0]
     box = found.box(place)
     # The rules tell what of the box lies beyond the input; where they do not hold, nothing does.
-    held = within == tuple((max(low, 0), min(high, size - 1)) for (low, high), size in zip(box, found.input, strict=True))
-    lo, hi = zip(*(box if held else within), strict=True) if within else ((), ())
+    lo, hi = zip(*(box if found.cut(place) == within else within), strict=True) if within else ((), ())
     return Box(lo, hi, tuple(rule.stride for rule in found.rules), False, within, measured=True)
 
 

@@ -100,6 +100,8 @@ def _computed(model: Any, site: Site, unit: Sequence[int]) -> list[_Along] | Non
 
 def _measured(model: Any, site: Site, form: Form, unit: Sequence[int]) -> list[_Along] | None:
     found = measured(model, site, np.zeros((1, *form.shape), np.float32))
-    if not all(rule.regular and rule.stride > 0 for rule in found.rules):
+    box = found.box(unit)
+    seen = dict(zip(found.units, found.spans, strict=True)).get(tuple(unit))
+    if seen != found.cut(unit) or not all(rule.stride > 0 for rule in found.rules):
         return None
-    return [(*ends, Fraction(rule.stride), rule.stride) for ends, rule in zip(found.box(unit), found.rules, strict=True)]
+    return [(*ends, Fraction(rule.stride), rule.stride) for ends, rule in zip(box, found.rules, strict=True)]

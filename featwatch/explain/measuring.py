@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.explain.probing import Span, probing_of
-from featwatch.explain.regular import Rule, fewer, rule_of, telling
+from featwatch.explain.probing import Span, TooLong, probing_of
+from featwatch.explain.regular import Rule, rule_of, telling
 from featwatch.layers import Site
 
 LEAST = 4                           # units that tell a rule: two in the middle, and the ends
@@ -28,6 +28,10 @@ class Measured:
         """(lo, hi) per spatial axis of the input, perhaps beyond it, by the rules."""
         return [rule.box(place) for rule, place in zip(self.rules, _aligned(unit, len(self.rules)), strict=True)]
 
+    def cut(self, unit: Sequence[int]) -> Span:
+        """What of that lies within the input."""
+        return tuple((max(low, 0), min(high, size - 1)) for (low, high), size in zip(self.box(unit), self.input, strict=True))
+
 
 def measured(model: Any, site: Site, probe: Any = None, *, limited: bool = True) -> Measured:
     """What some units of a layer see.
@@ -42,10 +46,10 @@ def measured(model: Any, site: Site, probe: Any = None, *, limited: bool = True)
     every = telling(probing.map_size(site))
     units = every
     if limited:
-        units = fewer(every, probing.grant(site, every))
+        units = every[: probing.grant(site, every)]
         if len(units) < min(LEAST, len(every)):
-            seconds = f"{probing.seconds(len(every)):.0f} s"
-            raise ValueError(f"measuring it would take some {seconds}: explain.receptive_field(model, {site.name!r}) does")
+            seconds = max(1, round(probing.seconds(len(every))))
+            raise TooLong(f"not measured, to spare the training some {seconds} s: receptive_field(model, {site.name!r}) does")
     spans = probing.measure(site, units)
     sizes = probing.input_size(site)
     places = np.array([_aligned(unit, len(sizes)) for unit in units], np.int64).reshape(len(units), len(sizes))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras.src.applications.convnext import LayerScale, StochasticDepth
 from keras.src.layers.convolutional.base_conv import BaseConv
 from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
 from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
@@ -26,7 +27,7 @@ _ELEMENTWISE_LAYERS = (
     layers.GaussianNoise, layers.GaussianDropout, layers.ActivityRegularization,
     layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum,
     layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation, layers.RandomZoom, layers.RandomContrast,
-    layers.RandomBrightness,
+    layers.RandomBrightness, LayerScale, StochasticDepth,
 )  # fmt: skip
 # Operations of keras.ops, by the names of their classes.
 _ELEMENTWISE_OPERATIONS = frozenset({

@@ -30,12 +30,16 @@ Span = tuple[tuple[int, int], ...]      # (lo, hi) per spatial axis of the input
 
 TRIALS = 2                              # per unit, each with weights and inputs of its own
 SECONDS_PER_LAYER, SECONDS_PER_MODEL = 1.0, 10.0    # that measuring all layers may take at the start of a training, as estimated
-_ELEMENTS_PER_SECOND, _SUMS_PER_ELEMENT = 1e8, 64   # of tensors; how many multiply-adds cost as much
+_ELEMENTS_PER_SECOND, _SUMS_PER_ELEMENT = 1e9, 64   # of tensors; how many multiply-adds cost as much
 _MULTIPLYING = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "MatMul", "BatchMatMulV2"})
-_ELEMENTS_AT_ONCE = 5e7
-_BACKWARD = 4                           # as many elements in gradients and forward pass together as in the latter alone
+_ELEMENTS_AT_ONCE = 1e9
+_BACKWARD = 2.5                         # as many elements in gradients and forward pass together as in the latter alone
 _MOST_AT_ONCE = 16                      # samples
 _SAME = 1e-5                            # relative difference of values that nothing has changed
+
+
+class TooLong(ValueError):
+    """Measuring takes longer than is granted at the start of a training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +162,7 @@ class Probing:
                 autograph=False,
             ).get_concrete_function()  # fmt: skip
         refuse_writes(self._function.graph)
-        self._elements = _work(self._function.graph)
+        self._work = _work(self._function.graph)
 
     def map_size(self, site: Site) -> tuple[int, ...]:
         """The spatial sizes of a layer's map.  Raises ValueError where the layer cannot be read."""
@@ -172,15 +176,15 @@ class Probing:
 
     def seconds(self, units: int) -> float:
         """How long measuring so many units should take."""
-        return units * (TRIALS + 1) * self._elements / _ELEMENTS_PER_SECOND
+        return (TRIALS + 1) * self._work.seconds(units)
 
     def grant(self, site: Site, units: Sequence[tuple[int, ...]]) -> int:
         """How many of these units may be measured at the start of a training; those that are granted count as measured."""
         place = self._place(site)
         missing = sum((place, unit) not in self._found for unit in units)
         left = min(SECONDS_PER_LAYER, SECONDS_PER_MODEL - self._spent)
-        granted = min(missing, int(left / self.seconds(1)))
-        self._spent += self.seconds(granted)
+        granted = max((count for count in range(missing + 1) if not count or self.seconds(count) <= left), default=0)
+        self._spent += self.seconds(granted) if granted else 0.0
         return len(units) if granted == missing else granted
 
     def measure(self, site: Site, units: Sequence[tuple[int, ...]]) -> list[Span]:
@@ -193,7 +197,7 @@ class Probing:
         """
         place = self._place(site)
         missing = [unit for unit in units if (place, unit) not in self._found]
-        at_once = max(1, min(_MOST_AT_ONCE, int(_ELEMENTS_AT_ONCE / self._elements)))
+        at_once = max(1, min(_MOST_AT_ONCE, int(_ELEMENTS_AT_ONCE / self._work.each)))
         for first in range(0, len(missing), at_once):
             self._measure(place, missing[first : first + at_once])
         return [self._found[place, unit] for unit in units]
@@ -203,9 +207,11 @@ class Probing:
         flat = [int(np.ravel_multi_index(unit, self._maps[place])) if unit else 0 for unit in units]
         layers, places = np.full(len(units), place, np.int32), np.array(flat, np.int32)
         seen: list[Any] = [False] * len(self._numbers)
+        values: list[np.ndarray] = []
         for trial in range(TRIALS):
-            inputs = self._random(len(units), trial)
-            _, *reached = (output.numpy() for output in self._function(inputs, layers, places, np.int32(trial)))
+            outputs = self._function(self._random(len(units), trial), layers, places, np.int32(trial))
+            value, *reached = (output.numpy() for output in outputs)
+            values.append(value)
             seen = [before | now for before, now in zip(seen, reached, strict=True)]
         which = [index for index, each in enumerate(seen) if each.any()]
         if len(which) != 1:
@@ -218,13 +224,13 @@ class Probing:
             if not each.any():
                 raise ValueError(f"unit {unit} of layer {name!r} depends on nothing of the model's input")
         spans = [_span(each) for each in mask]
-        self._confirm(place, layers, places, which[0], spans)
+        self._confirm(layers, places, which[0], spans, values[0])
         self._which[place] = which[0]
         for unit, span in zip(units, spans, strict=True):
             self._found[place, unit] = span
 
-    def _confirm(self, place: int, layers: np.ndarray, places: np.ndarray, which: int, spans: list[Span]) -> None:
-        """Raise ValueError where other values beyond what was found change a unit's value."""
+    def _confirm(self, layers: np.ndarray, places: np.ndarray, which: int, spans: list[Span], before: np.ndarray) -> None:
+        """Raise ValueError where other values beyond what was found change the values of units in the first trial, `before`."""
         one, other = self._random(len(spans), 0), self._random(len(spans), 1)
         index, space = self._numbers[which], self._space[which]
         for row, span in enumerate(spans):
@@ -235,9 +241,9 @@ class Probing:
         for each in range(len(self._inputs)):
             if each != index:
                 other[each] = one[each]
-        before, after = (self._function(inputs, layers, places, np.int32(0))[0].numpy() for inputs in (one, other))
+        after = self._function(other, layers, places, np.int32(0))[0].numpy()
         if not (np.isfinite(before).all() and np.abs(after - before).max() <= _SAME * np.abs(before).max()):
-            name = self._sites[place].name
+            name = self._sites[layers[0]].name
             raise ValueError(f"layer {name!r} depends on more of its input than gradients tell, which do not show on how much")
 
     def _trace(self, inputs: list[tf.Tensor], layers: tf.Tensor, places: tf.Tensor, trial: tf.Tensor) -> list[tf.Tensor]:
@@ -267,9 +273,9 @@ class Probing:
         self._sites = kept_sites
         if not values:
             raise ValueError(next(iter(self._refused.values())))
-        least = _BACKWARD * _work(tf.compat.v1.get_default_graph()) * (TRIALS + 1) / _ELEMENTS_PER_SECOND
+        least = (TRIALS + 1) * _BACKWARD * _work(tf.compat.v1.get_default_graph()).seconds(1)
         if self._limited and least > SECONDS_PER_LAYER:
-            raise ValueError(f"measuring it would take some {least:.0f} s per unit: explain.receptive_field does")
+            raise TooLong(f"not measured, to spare the training some {least:.0f} s per unit: receptive_field does")
         numbers = [inputs[index] for index in self._numbers]
         gradients = tf.gradients(values, numbers, units)
         reached = []
@@ -331,16 +337,29 @@ def _positive(model: Any, trial: tf.Tensor) -> list[tuple[Any, tf.Tensor]]:
     return state
 
 
-def _work(graph: Any) -> float:
-    """Elements of all tensors that are made for one sample; for many multiply-adds as many more."""
-    elements = 0.0
+@dataclass(frozen=True)
+class _Work:
+    """How many elements tensors have, for each sample and besides, and as many more for many multiply-adds."""
+
+    each: float
+    besides: float
+
+    def seconds(self, samples: int) -> float:
+        return (self.each * samples + self.besides) / _ELEMENTS_PER_SECOND
+
+
+def _work(graph: Any) -> _Work:
+    each = besides = 0.0
     for operation in graph.get_operations():
         for output in operation.outputs:
-            if output.shape.rank:
-                size = math.prod(size or 1 for size in output.shape.as_list())
-                elements += size
-                if operation.type in _MULTIPLYING:
-                    kernel = operation.inputs[1].shape
-                    each = math.prod(n or 1 for n in kernel.as_list()[:-1]) if kernel.rank else 1
-                    elements += size * each / _SUMS_PER_ELEMENT
-    return elements
+            if not output.shape.rank:
+                continue
+            elements = math.prod(size or 1 for size in output.shape.as_list())
+            if output.shape[0] is not None:
+                besides += elements
+                continue
+            each += elements
+            if operation.type in _MULTIPLYING:
+                kernel = operation.inputs[1].shape.as_list() if operation.inputs[1].shape.rank else []
+                each += elements * math.prod(size or 1 for size in kernel[:-1]) / _SUMS_PER_ELEMENT
+    return _Work(each, besides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,24 +25,24 @@ class Rule:
 
 
 def telling(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Units whose boxes tell those of the others: along the diagonal of the map, the ends, the centre, and those beside them."""
+    """Units whose boxes tell those of the others, those that tell most first.
+
+    The central one, and along the diagonal of the map the ends, the centre and those beside them; then the corners: what
+    an axis sees may depend on the place on another one, as in a recurrent net of convolutions.
+    """
+    centre = tuple(size // 2 for size in sizes)
     places = [_telling(size) for size in sizes]
     most = max(map(len, places), default=1)
-    return list(dict.fromkeys(tuple(along[min(i, len(along) - 1)] for along in places) for i in range(most)))
-
-
-def fewer(units: list[tuple[int, ...]], count: int) -> list[tuple[int, ...]]:
-    """So many of `telling`'s units: the central ones first, then the ends."""
-    middle = len(units) // 2
-    order = sorted(range(len(units)), key=lambda i: (abs(i - middle) > 1 and i not in (0, len(units) - 1), abs(i - middle)))
-    return [units[i] for i in sorted(order[:count])]
+    diagonal = [tuple(along[min(i, len(along) - 1)] for along in places) for i in range(most)]
+    ends, between = [diagonal[0], diagonal[-1]], sorted(diagonal, key=lambda unit: sum(map(abs, np.subtract(unit, centre))))
+    return list(dict.fromkeys((centre, *ends, *between, *itertools.product(*((0, size - 1) for size in sizes)))))
 
 
 def rule_of(units: np.ndarray, low: np.ndarray, high: np.ndarray, size: int) -> Rule:
     """The rule by which boxes, cut at the ends of an input, follow the units.
 
     Arguments:
-        units: (units,) int, positions along the axis of the map.
+        units: (units,) int, positions along the axis of the map, some perhaps more than once.
         low, high: (units,) int, first and last position within the input.
         size: of the input.
     """
@@ -60,10 +61,11 @@ def rule_of(units: np.ndarray, low: np.ndarray, high: np.ndarray, size: int) -> 
     if regular:
         # Where the ends of the input leave it open, the smallest boxes that move in the direction of the units.
         return min(regular, key=lambda rule: (rule.stride < 0, rule.size, abs(rule.stride)))
-    far = int(units.argmax()), int(units.argmin())
-    stride = round(float(low[far[0]] - low[far[1]] + high[far[0]] - high[far[1]]) / (2 * int(units[far[0]] - units[far[1]])))
-    offset = int((low - stride * units).min())
-    return Rule(int((high - stride * units).max()) - offset + 1, stride, offset, False)
+    around = []
+    for stride in range(-size, size + 1):
+        offset = int((low - stride * units).min())
+        around.append(Rule(int((high - stride * units).max()) - offset + 1, stride, offset, False))
+    return min(around, key=lambda rule: (rule.size, abs(rule.stride)))
 
 
 def _telling(size: int) -> list[int]:
