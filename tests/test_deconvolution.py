@@ -222,6 +222,13 @@ def test_a_filter_that_is_nowhere_above_zero_sends_nothing_and_has_no_boxes() ->
         found = fw.explain.deconvolution(model, "last", None, PICTURES, mode)
         assert not found.maps[0].any() and found.maps[1:].any()
         assert (found.boxes[0] == -1).all() and found.activation[0].tolist() == [0, 0]
+    linear = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(1, 3, name="conv")])
+    linear.get_layer("conv").kernel.assign(np.full((3, 3, 1, 1), -1.0))
+    x = np.zeros((1, 8, 8, 1), np.float32)
+    x[0, 4, 4] = 1                                  # 0 at best
+    for mode in MODES:
+        found = fw.explain.deconvolution(linear, "conv", None, x, mode)
+        assert not found.maps.any() and not found.boxes.size
 
 
 def test_boxes_are_the_receptive_fields_of_the_acting_units() -> None:

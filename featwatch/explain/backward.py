@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import tensorflow as tf
 
 from featwatch.explain.attribution import Asked, Work
 from featwatch.explain.forms import Unsuitable
-from featwatch.explain.layer_functions import Maps
-from featwatch.explain.rules import rectifiers_between
+from featwatch.explain.layer_functions import LayerFunctions, Maps
+from featwatch.explain.rules import rectifiers_before
 from featwatch.explain.unit_windows import agrees, windows_of
 
 _TOGETHER = 4                       # filters that share a forward pass, each with a backward pass of its own
@@ -118,10 +119,11 @@ class Run:
         ]  # fmt: skip
         key = "backward", self.seed.__name__, self.magnitude, len(places), size
         scale = _HALF_PRECISION_SCALE if functions.precision == 1e-3 else 1.0
+        body = functools.partial(_body, functions, self.mode, self.seed, self.magnitude)
 
         def gone(scale: float) -> tuple[np.ndarray, np.ndarray]:
             return functions.call(
-                key, self._body, specs, (pictures, filters, places, self.share, scale), self.about.twin, self.mode
+                key, body, specs, (pictures, filters, places, self.share, scale), self.about.twin, self.mode
             )  # fmt: skip
 
         found, values = gone(scale)
@@ -129,23 +131,25 @@ class Run:
             found, values = gone(1.0)
         return found, values
 
-    def _body(
-        self, maps: Maps, pictures: tf.Tensor, filters: tf.Tensor, places: tf.Tensor, share: tf.Tensor, scale: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        after = maps(pictures)
-        count, units = int(after.shape[-1]), math.prod(after.shape[1:-1])
-        flat = tf.reshape(after, (-1, units, count))
-        self.about.functions.facts(("rules", self.mode), lambda: rectifiers_between(after, pictures))
-        found, values = [], []
-        for chosen, place in zip(tf.unstack(filters), tf.unstack(places), strict=True):
-            one = tf.gather(flat, chosen, axis=2, batch_dims=1)
-            upwards = self.seed(one, place, share)[:, :, None] * tf.one_hot(chosen, count)[:, None] * scale
-            gradient = tf.gradients(after, pictures, tf.stop_gradient(tf.reshape(upwards, tf.shape(after))))[0]
-            if gradient is None:
-                raise Unsuitable("no gradient leads from the layer to the model's input")
-            found.append((tf.reduce_max(tf.abs(gradient), axis=-1) if self.magnitude else gradient) / scale)
-            values.append(tf.gather(one, place, axis=1, batch_dims=1))
-        return tf.stack(found), tf.stack(values)
+# No method: what is traced is kept, and what it is first called for, pictures among that, is not to be.
+def _body(
+    functions: LayerFunctions, mode: str, seed: Seed, magnitude: bool, maps: Maps, pictures: tf.Tensor, filters: tf.Tensor,
+    places: tf.Tensor, share: tf.Tensor, scale: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:  # fmt: skip
+    after = maps(pictures)
+    count, units = int(after.shape[-1]), math.prod(after.shape[1:-1])
+    flat = tf.reshape(after, (-1, units, count))
+    functions.facts(("rules", mode), lambda: rectifiers_before(after))
+    found, values = [], []
+    for chosen, place in zip(tf.unstack(filters), tf.unstack(places), strict=True):
+        one = tf.gather(flat, chosen, axis=2, batch_dims=1)
+        upwards = seed(one, place, share)[:, :, None] * tf.one_hot(chosen, count)[:, None] * scale
+        gradient = tf.gradients(after, pictures, tf.stop_gradient(tf.reshape(upwards, tf.shape(after))))[0]
+        if gradient is None:
+            raise Unsuitable("no gradient leads from the layer to the model's input")
+        found.append((tf.reduce_max(tf.abs(gradient), axis=-1) if magnitude else gradient) / scale)
+        values.append(tf.gather(one, place, axis=1, batch_dims=1))
+    return tf.stack(found), tf.stack(values)
 
 
 def _by_windows(run: Run, maps: np.ndarray, done: np.ndarray, work: Work) -> None:

@@ -33,15 +33,15 @@ def ruled(mode: str) -> Iterator[None]:
         yield
 
 
-def rectifiers_between(after: tf.Tensor, pictures: tf.Tensor) -> tuple[int, int]:
-    """On the way from `pictures` to `after`: how many operations a rule can hold for, and how many calls it does not see into."""
+def rectifiers_before(after: tf.Tensor) -> tuple[int, int]:
+    """On the way to `after`: how many operations a rule can hold for, and how many calls it does not see into."""
     waiting, seen = [after.op], {after.op}
     found = hidden = 0
     while waiting:
         operation = waiting.pop()
         found += operation.type in RECTIFIERS
         hidden += operation.type in ("PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf")
-        more = {each.op for each in operation.inputs if each is not pictures} - seen
+        more = {each.op for each in operation.inputs} - seen
         seen |= more
         waiting += more
     return found, hidden
