@@ -14,6 +14,7 @@ from featwatch.records import (
     ClassActivation,
     ClusterImages,
     Clustering,
+    Embedding,
     FactorGroups,
     MaximisingImages,
     Predictions,
@@ -364,6 +365,25 @@ def test_clusters_have_their_image_their_samples_and_what_sets_them_apart(open_v
     assert f"clustering at epoch {EPOCH}" in (tab.at("clusters-summary").text_content() or "")
     noise = int(np.count_nonzero(clustering.labels < 0))
     assert f"{noise} sample" in (tab.at("cluster-noise").text_content() or "")
+
+
+def test_in_the_embedding_a_sample_of_a_cluster_is_shown_with_the_clusters_image(open_view: Opening, told: list[Record]) -> None:
+    layer = next(one.layer for one in reversed(told) if isinstance(one, ClusterImages) and one.epoch == EPOCH)
+    tab, record = open_view("clusters", layer=layer), recorded(told, ClusterImages, layer)
+    points, labels = recorded(told, Embedding, layer).points, recorded(told, Clustering, layer).labels
+    place = next(i for i in np.argsort(-record.samples, kind="stable") if record.reached[i])
+    inside = np.flatnonzero(labels == record.clusters[place])
+    middle = int(inside[np.linalg.norm(points[inside] - points[inside].mean(0), axis=1).argmin()])
+    tab.at("tab-samples").click()
+    tab.until(lambda state: state["points"] == len(points))
+    tab.at("colour-by").get_by_text("Cluster").click()
+    box, view = tab.at("embedding").bounding_box(), tab.state()["view"]
+    x = view["width"] / 2 + (points[middle, 0] - view["x"]) * view["scale"]
+    y = view["height"] / 2 - (points[middle, 1] - view["y"]) * view["scale"]
+    tab.page.mouse.move(float(box["x"] + x), float(box["y"] + y), steps=3)
+    drawn = rgba(tab.at("cluster-picture").locator("canvas"))
+    np.testing.assert_array_equal(drawn[..., 0], record.pixels[place, ..., 0])
+    tab.page.mouse.move(5, 5)
 
 
 def test_class_maps_name_the_class_and_say_whether_it_was_predicted(open_view: Opening, told: list[Record]) -> None:

@@ -25,6 +25,9 @@ const RECORDERS: Record<string, [name: string, code: string]> = {
   maximising: ["maximising_images", "fw.MaximisingImages()"],
 };
 
+/** Why a layer has nothing yet, of kinds that are made within a limit of seconds. */
+export const TURNS = "None of this layer so far. Layers take turns within the seconds that are allowed; what there was no time for comes first at a later snapshot.";
+
 export interface Reason {
   text: string;
   /** What to add to the watch's recorders; "" where that is not what is missing. */
