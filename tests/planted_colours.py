@@ -62,7 +62,10 @@ class Planted:
         return x
 
     def identified(self, images: np.ndarray) -> float:
-        """The share of images, (12, field, field, channels), most like the shape of their own filter (correlation, shifts ≤ 2)."""
+        """The share of images, (12, field, field, channels), most like the shape of their own filter.
+
+        Likeness: normalised cross-correlation, at its best over shifts by up to two pixels.
+        """
         right = 0
         for number, image in enumerate(images):
             padded = np.pad(image - image.mean(axis=(0, 1)), ((2, 2), (2, 2), (0, 0)))

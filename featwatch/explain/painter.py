@@ -20,7 +20,7 @@ from featwatch.records import FeatureImages
 __all__ = ["PATCHES", "Painted", "Painter", "together"]
 
 _PIXELS_AT_ONCE = 1 << 18
-_IMAGES_AT_ONCE = 16
+_IMAGES_AT_ONCE = 32                # of small windows most of a step is what TensorFlow takes to start its operations
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +195,7 @@ class Painter:
         return self._climb(numbers, directions, steps, limits)
 
     def _from_crops(self, start: int, directions: np.ndarray, steps: int, limits: np.ndarray | None) -> Climbed:
-        """Drawn anew, up to `TRIES` times, for images to which no gradient comes; then once more without the start."""
+        """Drawn anew, up to `TRIES` times, where no gradient comes; then on from there, with the start subtracted."""
         basis, seed, count = self._traces.basis, self.recipe.seed, len(directions)
         crops = self._starts.crops(count, start * TRIES, seed)
         for attempt in range(1, TRIES):
@@ -207,12 +207,13 @@ class Painter:
         first = self._climb(basis.start(crops), directions, steps, limits)
         without = self.bounds.neutral + self._images(first.shares) - crops
         again = self._climb(basis.start(without), directions, steps, limits)
-        return replace(again, reached=again.reached | first.reached)
+        # Where no gradient comes to what is left without the start, it stays.
+        return chosen([first, again], again.reached[:, None].astype(int))
 
     def _climb(self, numbers: np.ndarray, directions: np.ndarray, steps: int, limits: np.ndarray | None) -> Climbed:
         recipe = self.recipe
         return self._traces.ascent.climb(
-            numbers, directions, steps, learning_rate=recipe.learning_rate, total_variation=recipe.total_variation,
+            numbers, directions, steps, learning_rate=recipe.learning_rate, total_variation=recipe.total_variation or 0.0,
             limits=limits, after=recipe.snapshots,
         )  # fmt: skip
 

@@ -32,7 +32,8 @@ class Recipe:
         norm: the distance of the image from the neutral picture, the mean of the probe's values, in the units of the input
             (root of the sum of squares), as far as the range of the data allows it; None = any.
         learning_rate: of Adam.
-        total_variation: weight of the differences between neighbours, against a gradient of length 1.
+        total_variation: weight of the differences between neighbours, against a gradient of length 1; None = 1, and 0 with a
+            decoder, which knows by itself how pictures are.
         jitter: pixels at most, and an eighth of the image, by which the image is moved at each step.
         rotate: degrees at most, likewise.
         scale: 0.1 for enlarging by 0.9 to 1.1, likewise.
@@ -60,7 +61,7 @@ class Recipe:
     # Chosen on seven nets with planted shapes (one and more channels), where jitter in a window that fits the unit takes the
     # pattern out of it: from noise .93 of the shapes are recognised with jitter 2, all without.  On nets trained on digits
     # this weight of the total variation leaves as little noise at high frequencies as jitter does.
-    total_variation: float = 1.0
+    total_variation: float | None = None
     jitter: int = 0
     rotate: float = 0.0
     scale: float = 0.0
@@ -78,6 +79,8 @@ class Recipe:
         one_of("objective", self.objective, OBJECTIVES)
         for name, least in (("steps", 1), ("starts", 1), ("jitter", 0), ("seed", 0)):
             self._set(name, _whole(name, getattr(self, name), least))
+        if self.total_variation is None:
+            self._set("total_variation", 0.0 if self.learned else 1.0)
         for name in ("rotate", "scale", "total_variation", "deeper"):
             self._set(name, _real(name, getattr(self, name)))
         self._set("learning_rate", _real("learning_rate", self.learning_rate, above=True))

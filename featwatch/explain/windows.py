@@ -7,7 +7,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from featwatch.explain.fields import Start, receptive_field
+from featwatch.explain.arithmetic import Start
+from featwatch.explain.fields import receptive_field
 from featwatch.explain.forms import Form
 from featwatch.explain.frame import Frame, frame_of, whole
 from featwatch.layers import Site
