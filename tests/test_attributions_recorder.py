@@ -85,6 +85,21 @@ def test_it_is_not_a_default_one_and_comes_every_five_epochs(tmp_path: Path) -> 
     assert run.attributions("conv", 0).methods.tolist() == ["saliency"]
 
 
+def test_a_second_fit_goes_on_and_layers_may_change_in_between(tmp_path: Path) -> None:
+    model = sequential()
+    recorder = fw.Attributions([0], 2, seconds=None, layers="conv", twin=True, schedule=fw.every(epochs=1))
+    watch = fw.Watch(tmp_path, PROBE, recorders=[recorder], background=False, strict=True, alerts=())
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[watch])
+    model.get_layer("conv").trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(X, Y, epochs=1, verbose=0, callbacks=[watch])
+    run = fw.load(tmp_path)
+    assert run.recorded("attributions", "conv") == [0, 1, 2]
+    records = [run.attributions("conv", epoch) for epoch in range(3)]
+    assert np.array_equal(records[1].maps, records[2].maps) and not np.array_equal(records[0].maps, records[1].maps)
+    assert np.array_equal(records[0].twin_pixels, records[2].twin_pixels)
+
+
 def test_filters_by_layer_and_the_most_active_first(tmp_path: Path) -> None:
     run = recorded(sequential(), tmp_path / "a", {"conv": [1]}, 3)
     assert run.attributions("conv", 0).filters.tolist() == [1] and run.attributions("conv", 0).samples.tolist() == [0, 1, 2]

@@ -75,7 +75,7 @@ def test_seeds() -> None:
         assert np.array_equal(a, b)
         assert np.array_equal(a, c) == (not a.numpy().any())        # biases are zero in both
     kernels = [value.numpy().ravel()[:24] for value in first.values(variables) if value.shape.rank > 1]
-    assert not np.allclose(kernels[1], kernels[2])                  # each variable has a seed of its own
+    assert abs(np.corrcoef(kernels[1], kernels[2])[0, 1]) < 0.9     # each variable has a seed of its own
     for seed in (-1, 1.5, True):
         with pytest.raises(ValueError, match="seed="):
             Twin(model, seed)
