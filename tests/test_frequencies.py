@@ -47,6 +47,8 @@ def test_flattened_pictures_are_recognised_and_tables_are_not() -> None:
     assert side_of_squares(images(60, (9, 9, 1))[0].reshape(60, 81)) == 0      # noise around random pictures has no neighbours
     table = load_breast_cancer().data
     assert [side_of_squares(one) for one in (table[:, :25], table, rng.random((99, 64)))] == [0, 0, 0]
+    rows = rng.random((99, 8, 1)) + 0.1 * rng.random((99, 8, 8))                 # alike side by side, but not below each other
+    assert side_of_squares(rows.reshape(99, 64)) == side_of_squares(np.swapaxes(rows, 1, 2).reshape(99, 64)) == 0
     assert side_of_squares(rng.random((99, 1)) + 0.1 * rng.random((99, 64))) == 0   # all values go together: none are neighbours
     assert side_of_squares(load_digits().data[:, :49]) in (0, 7) and side_of_squares(load_digits().data[:2]) == 0
 

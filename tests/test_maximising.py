@@ -6,6 +6,7 @@ import doctest
 import gc
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -232,6 +233,16 @@ def test_calibration_is_done_on_specific_units_by_the_measure_that_is_stated(mon
         last = np.where((shown.noise > 1.1 * np.maximum(start, natural)) & (last == maximising.MOST_STEPS), steps - 1, last)
     assert abs(record.steps - last.mean()) <= 0.51
     np.testing.assert_allclose(record.noise, np.divide(*share(record.images)), atol=0.01)       # bytes are rounded
+
+
+def test_only_units_that_are_specific_to_one_class_calibrate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maximising, "specific_units", lambda *_: SimpleNamespace(modality=np.array([1, 2, 0, 1])))
+    model, probe = sequential(), fw.Probe(*images(30))
+    subject = subject_of(model, "conv", probe)
+    gallery, found = Gallery(model, subject, probe), strength(model, subject.site, probe)
+    assert gallery._specific(found, 9)[0].tolist() == [0, 3] and gallery._specific(found, 9)[1] == ""
+    assert gallery._specific(found, 1)[0].tolist() == [0] and gallery._specific(found, 1)[1] == "calibrated on 1 of 2 units"
+    assert gallery.calibrate(found).units == 2
 
 
 def test_calibration_is_kept_until_the_weights_change(monkeypatch: pytest.MonkeyPatch) -> None:

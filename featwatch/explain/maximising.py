@@ -20,7 +20,7 @@ from featwatch.explain.subject import Subject, filters_of, subject_of
 from featwatch.probe import Probe
 from featwatch.records import MaximisingImages
 
-MOST_STEPS = 100                    # of the calibration: by then a value may have gone through all of its range
+MOST_STEPS = 50                     # of the calibration: by then a value may have gone through half of its range
 TOLERANCE = 0.1                     # by how much more than the data has of it counts as noise, relative to that
 CALIBRATED_ON = 32                  # units at most
 DEFAULT_STEPS = 20                  # where nothing can be calibrated
