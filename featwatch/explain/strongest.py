@@ -44,7 +44,7 @@ class Exemplars:
     # lo0, hi0, lo1, hi1, …; may reach beyond it.  None where that is not known.
     boxes: np.ndarray | None
     patches: np.ndarray | None      # (filters, top, height, width, channels) float32: the same, cut out; 0 beyond the input
-    receptive_field: str            # "exact", "superset", or why there are no boxes
+    receptive_field: str            # "exact", "superset", "measured", or why there are no boxes
 
 
 def exemplars(model: Any, layer: Any, filters: Sequence[int] | int | None, probe: Any, top: int = 9) -> Exemplars:

@@ -25,7 +25,7 @@ class FilterExemplars(Record):
     # input; may reach beyond it.  (filters, top, 2 · input axes) as lo0, hi0, lo1, hi1, …
     boxes: np.ndarray = array("int32", "filters", "top", "bounds", optional=True)
     input_shape: tuple[int, ...] = ()                           # spatial shape of what the boxes are in
-    receptive_field: str = ""                                   # "exact", "superset", or why there are no boxes
+    receptive_field: str = ""                                   # "exact", "superset", "measured", or why there are no boxes
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

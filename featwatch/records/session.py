@@ -60,7 +60,7 @@ class LayerInfo:
     field_stride: tuple[int, ...] = ()
     field_offset: tuple[int, ...] = ()
     field_input: tuple[int, ...] = ()   # spatial shape of that input
-    field_kind: str = ""                # "exact", "superset", or why it is not known
+    field_kind: str = ""                # "exact", "superset", "measured" (perhaps too small), or why it is not known
     # Counted from the graph: multiply-adds of the layer for one sample, and what one filter less would save, with its
     # batch normalisation and the weights that its consumers have for it.  −1 = not known; the note says why, or what is left out.
     multiply_adds: int = -1

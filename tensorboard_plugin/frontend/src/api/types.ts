@@ -46,7 +46,7 @@ export interface LayerInfo {
   note: string;
   /**
    * The receptive field at the input, per spatial axis: unit u sees from offset + u · stride on, size wide.
-   * Empty where it is not known; `field_kind` says "exact", "superset", or why.
+   * Empty where it is not known; `field_kind` says "exact", "superset", "measured", or why.
    */
   field_size: number[];
   field_stride: number[];

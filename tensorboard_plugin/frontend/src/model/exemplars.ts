@@ -3,6 +3,9 @@
 import type { FrameRecord, Thumbnails } from "../api/types";
 import { boxOf, type Box } from "./gallery";
 
+/** What a receptive field can be: as small as can be, perhaps too large, perhaps too small. */
+export const FIELD_KINDS = ["exact", "superset", "measured"];
+
 export interface Exemplar {
   /** Index into the probe. */
   sample: number;
@@ -18,7 +21,7 @@ export interface ExemplarTable {
   filters: number;
   /** Rows and columns of what the boxes are in; null where it is no picture. */
   input: { height: number; width: number } | null;
-  /** How good the boxes are: "exact", "superset", or why there are none. */
+  /** How good the boxes are: one of `FIELD_KINDS`, or why there are none. */
   field: string;
   of(filter: number): Exemplar[];
 }
