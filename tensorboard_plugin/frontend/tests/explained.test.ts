@@ -121,6 +121,13 @@ describe("a table of attributions", () => {
     expect(columnsOf(sheet, "filters", [], 0, options)).toEqual([]);
   });
 
+  it("for areas gives up signs before smoothing: neighbours of unlike signs do not cancel", () => {
+    const maps = (magnitude: boolean, smoothing: number) => columnsOf(sheet, "methods", [0], 0, { ...options, smoothing, magnitude })[1]!.trained[0]!;
+    expect([[...maps(false, 0)], [...maps(true, 0)]]).toEqual([[-4, 0], [4, 0]]);
+    expect(maps(true, 1)[0]).toBeGreaterThan(0);
+    expect(maps(false, 1)[0]).toBeLessThan(0);
+  });
+
   it("draws a map as it is, over a picture, or as areas with their border", () => {
     const values = Float32Array.of(0, 2);
     const settings = { mapOpacity: 0.5, areaShare: 0.5 };
