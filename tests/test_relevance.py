@@ -33,6 +33,14 @@ def test_of_a_linear_filter_it_is_weight_times_difference() -> None:
     assert found.note == ""
 
 
+def test_one_step_is_enough_where_the_gradient_grows_evenly() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation=keras.ops.square, name="dense")])
+    x = RNG.normal(size=(2, 4)).astype(np.float32)
+    found = fw.explain.relevance(model, "dense", None, x, steps=1, neutral=0)
+    np.testing.assert_allclose(found.maps.sum(axis=(2, 3))[0], model(x)[:, 0], rtol=1e-4)
+    assert found.note == ""
+
+
 @pytest.mark.parametrize("aggregate", ["max", "sum"])
 def test_it_adds_up_to_the_difference_of_the_responses(aggregate: str) -> None:
     model = functional()

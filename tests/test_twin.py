@@ -118,8 +118,8 @@ def test_an_initializer_that_cannot_be_seeded_is_not_called() -> None:
 
 def test_statistics_of_the_data_stay() -> None:
     normalise = layers.Normalization()
-    normalise.adapt(np.random.default_rng(0).normal(3, 2, (50, 8, 8, 1)))
-    model = keras.Sequential([keras.Input((8, 8, 1)), normalise, layers.Conv2D(2, 3, name="conv")])
+    normalise.adapt(np.random.default_rng(0).normal(3, 2, (50, 8, 8, 3)) * [1, 2, 3])
+    model = keras.Sequential([keras.Input((8, 8, 3)), normalise, layers.Conv2D(2, 3, name="conv")])
     twin = Twin(model)
     for variable, value in zip(model.variables, twin.values(model.variables), strict=True):
         kept = variable.path.startswith(normalise.name) or "bias" in variable.path
