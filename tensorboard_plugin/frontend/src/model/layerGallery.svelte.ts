@@ -57,6 +57,15 @@ export class LayerGallery {
 
   hasImages: boolean = $derived(this.sheets.tiles.length > 0);
   shown: Shown = $derived(this.hasImages && (this.wanted === "images" || !this.table) ? "images" : "patches");
+  /**
+   * Whether filtered images are worth asking for: some are known, or the recorder makes them.  Layers take turns with them, so
+   * that the newest records often have none.
+   */
+  filterable: boolean = $derived.by(() => {
+    if (this.shown !== "images") return false;
+    const made = Number(this.page.info?.session?.recorders.feature_images?.filtered);
+    return this.sheets.filtered.length > 0 || made > 0 || this.page.settings.pictured === "filtered";
+  });
   /** Whether filtered images are shown: there have to be some. */
   filtered: boolean = $derived(this.shown === "images" && this.page.settings.pictured === "filtered" && this.sheets.filtered.length > 0);
 
