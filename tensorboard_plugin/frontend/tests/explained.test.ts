@@ -70,6 +70,8 @@ describe("attributions", () => {
       }
     }
     expect(attributionsOf(record("maps", ATTRIBUTIONS))).toBeNull();
+    const vast = { ...ATTRIBUTIONS, filters: ints(3), pixels: shaped({ values: new Uint8Array(2 * 2048 * 1024), shape: [] }, 2, 1, 1, 2048, 1024) };
+    expect(attributionsOf(record("attributions", vast))).toBeNull(); // no such map could be smoothed while one waits
     expect(attributionsOf(record("attributions", ATTRIBUTIONS, { input_shape: ["x", 3] }))!.input).toEqual({ height: 1, width: 2 });
     expect(attributionsOf(record("attributions", { ...ATTRIBUTIONS, twin_pixels: bytes(1) }))!.twin).toBeNull();
   });

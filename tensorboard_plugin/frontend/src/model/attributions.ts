@@ -47,6 +47,9 @@ const HELP: Record<string, string> = {
   gradient: "The gradient of the strongest units at each pixel: brighter there (orange) or darker there (blue) excites more.",
 };
 
+/** Pixels of a map that are still drawn, and methods: more are in no honest record. */
+const MOST_PIXELS = 2 ** 20, MOST_METHODS = 12;
+
 const own = (words: Record<string, string>, name: string): string => (Object.hasOwn(words, name) ? words[name]! : name);
 
 /** What a method is called, and what it says; of one that is not known, its own name. */
@@ -60,7 +63,7 @@ export function attributionsOf(record: FrameRecord): AttributionSheet | null {
   if (!methods?.table || !(filters?.values instanceof Int32Array) || !(samples?.values instanceof Int32Array)) return null;
   const [ways = 0, chosen = 0, shown = 0, rows = 0, columns = 0] = pixels.shape;
   const maps = ways * chosen * shown;
-  if (!(maps * rows * columns) || methods.values.length !== ways || filters.values.length !== chosen || samples.values.length !== shown) return null;
+  if (!(maps * rows * columns) || rows * columns > MOST_PIXELS || ways > MOST_METHODS || methods.values.length !== ways || filters.values.length !== chosen || samples.values.length !== shown) return null;
   const numbers = (array: typeof reach, length: number) => (array?.values instanceof Float32Array && array.values.length === length ? array.values : null);
   const trained = { pixels: pixels.values, reach: numbers(reach, maps) ?? new Float32Array(maps).fill(NaN) };
   const untaught = twin_pixels?.values instanceof Uint8Array && twin_pixels.values.length === trained.pixels.length ? twin_pixels.values : null;
