@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featwatch.recorders.allowance import Allowance
@@ -41,6 +41,7 @@ def test_where_nothing_is_known_of_changes_they_take_turns() -> None:
     assert seen == [3, 5, 7] * 2
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(1, 3), st.integers(0, 999), st.booleans())
 def test_nobody_waits_for_ever_whatever_changes(filters: int, most: int, turns_each: int, seed: int, same: bool) -> None:
     turns, rng = Turns(np.arange(100, 100 + filters)), np.random.default_rng(seed)
@@ -83,17 +84,20 @@ def test_changes_are_relative_lengths() -> None:
     np.testing.assert_allclose(changes.relative, expected * [1, 1, 0, 1, 0], rtol=1e-5)
 
 
-def test_changes_of_wide_filters_are_near_enough() -> None:
+@pytest.mark.parametrize("all_one_way", [False, True])
+def test_changes_of_wide_filters_are_near_enough(all_one_way: bool) -> None:
     rng = np.random.default_rng(1)
     weights = rng.normal(size=(200, 4000)).astype(np.float32)
-    step = rng.normal(size=weights.shape).astype(np.float32) * np.linspace(0.01, 0.5, 200, dtype=np.float32)[:, None]
+    step = np.ones_like(weights) if all_one_way else rng.normal(size=weights.shape).astype(np.float32)
+    step *= np.linspace(0.01, 0.5, 200, dtype=np.float32)[:, None]
     changes = WeightChanges(200)
     changes.begin(weights)
     changes.looked_at(np.arange(200))
     changes.begin(weights + step)
     true = np.linalg.norm(step, axis=1) / np.linalg.norm(weights + step, axis=1)
     error = changes.relative / true - 1
-    assert abs(error.mean()) < 0.03 and np.sqrt((error**2).mean()) < 0.15       # 1/√128 and the length's own
+    assert abs(error.mean()) < (0.12 if all_one_way else 0.03)      # of one direction all errors are nearly the same
+    assert np.sqrt((error**2).mean()) < 0.15                        # 1/√128 and the length's own
 
 
 @pytest.mark.parametrize("weights", [None, np.zeros((3, 4)), np.zeros((5, 0))], ids=["none", "others", "empty"])
@@ -146,6 +150,7 @@ def test_seconds_are_saved_up_to_those_of_one_snapshot() -> None:
         clock.now += 10
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.05, 3), st.floats(0, 30)), min_size=1, max_size=40), st.floats(0.1, 4), st.floats(0.01, 1))
 def test_no_more_is_taken_than_granted_but_for_the_last_piece(
     course: list[tuple[float, float]], seconds: float, share: float
