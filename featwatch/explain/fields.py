@@ -103,7 +103,7 @@ def receptive_field(model: Any, layer: Any, unit: Sequence[int] | None = None, *
     if start.guessed:
         try:
             box = _measured_box(model, site, place, probe)
-        except ValueError:
+        except Exception:               # whatever the model raises of random inputs
             return computed
         # Where what is perhaps too large and what is perhaps too small agree, both are right.
         return replace(computed, exact=True) if box.within == computed.within else box
@@ -141,7 +141,7 @@ def _field_of(model: Any, site: Site, probe: Any) -> Field:
             raise
     try:
         found = measured(model, site, probe)
-    except ValueError:
+    except Exception:                   # whatever the model raises of random inputs
         if computed is None:
             raise
         return computed

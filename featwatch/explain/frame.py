@@ -58,8 +58,9 @@ def frame_of(model: Any, site: Site, form: Form, map_size: Sequence[int]) -> Fra
     full = whole(form, map_size)
     axes = form.axes
     try:
-        along = _computed(model, site, full.unit) or _measured(model, site, form, full.unit)
-    except (TypeError, ValueError):
+        along = _computed(model, site, full.unit)
+        along = _measured(model, site, form, full.unit) if along is None else along
+    except Exception:                   # whatever the model raises of random inputs
         return full
     if not axes or along is None or not len(axes) == len(map_size) == len(along):
         return full

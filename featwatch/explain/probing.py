@@ -20,10 +20,10 @@ import tensorflow as tf
 
 from featwatch.explain.kept import kept
 from featwatch.explain.operations import channel_axis
+from featwatch.explain.taken import Taken, random_inputs, taken_by
 from featwatch.explain.unblocked import unblocked
 from featwatch.graphs import graph_of
 from featwatch.layers import Site, choose
-from featwatch.probe import Probe
 from featwatch.running import Seen, filters_last, first_tensor, refuse_writes, run, unreadable
 
 Span = tuple[tuple[int, int], ...]      # (lo, hi) per spatial axis of the input, inclusive
@@ -40,58 +40,6 @@ _SAME = 1e-5                            # relative difference of values that not
 
 class TooLong(ValueError):
     """Measuring takes longer than is granted at the start of a training."""
-
-
-@dataclass(frozen=True, eq=False)
-class Taken:
-    """One of a model's inputs: its shape without the batch axis, and what it is to hold where that is not random numbers."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    given: np.ndarray | None            # one sample
-
-    @property
-    def key(self) -> Hashable:
-        return self.shape, self.dtype
-
-
-def taken_by(model: Any, probe: Any = None) -> Any:
-    """`Taken` for each of the model's inputs, in their structure.
-
-    Arguments:
-        probe: a `Probe`, or samples of the input; None = the shapes with which the model was built.
-
-    Raises ValueError where nothing tells the shapes.
-    """
-    samples = probe.x if isinstance(probe, Probe) else probe
-    graph = graph_of(model)
-    if samples is None and graph is not None:
-        if any(None in tensor.shape[1:] for tensor in keras.tree.flatten(graph.inputs)):
-            raise ValueError(f"the model {model.name!r} leaves the size of its input open: pass probe=")
-        return keras.tree.map_structure(
-            lambda tensor: Taken(tuple(tensor.shape[1:]), _kind(keras.backend.standardize_dtype(tensor.dtype)), None),
-            graph._inputs_struct,
-        )
-    if samples is not None:
-        # Pictures come as bytes, too, which a model without a graph takes for numbers; other whole numbers are indices.
-        arrays = keras.tree.map_structure(np.asarray, samples)
-        taken = keras.tree.map_structure(lambda array: Taken(array.shape[1:], _kind_of(array), array[0]), arrays)
-        flat, tensors = keras.tree.flatten(taken), keras.tree.flatten(graph.inputs) if graph is not None else []
-        if len(tensors) == len(flat) and isinstance(samples, np.ndarray):
-            return Taken(flat[0].shape, _kind(keras.backend.standardize_dtype(tensors[0].dtype)), flat[0].given)
-        return taken
-    shape = (model.get_build_config() or {}).get("input_shape")
-    if not isinstance(shape, (tuple, list)) or len(shape) < 2 or not all(isinstance(size, int) for size in shape[1:]):
-        raise ValueError(f"nothing tells the shape of what the model {model.name!r} takes: pass probe=")
-    return Taken(tuple(shape[1:]), "float32", None)
-
-
-def _kind_of(array: np.ndarray) -> str:
-    return "float32" if array.dtype.kind in "fub" else array.dtype.name
-
-
-def _kind(dtype: str) -> str:
-    return "float32" if "float" in dtype else dtype
 
 
 def probing_of(model: Any, site: Site, probe: Any = None, *, limited: bool = False) -> Probing:
@@ -140,7 +88,7 @@ class Probing:
         self._sites = list(sites)
         self._taken = taken
         self._inputs: list[Taken] = keras.tree.flatten(taken)
-        self._numbers = [index for index, each in enumerate(self._inputs) if "float" in each.dtype]
+        self._numbers = [index for index, each in enumerate(self._inputs) if each.is_number]
         if not self._numbers:
             kinds = ", ".join(each.dtype for each in self._inputs)
             raise ValueError(f"the model takes {kinds} values: no gradient tells what of them is seen")
@@ -209,7 +157,7 @@ class Probing:
         seen: list[Any] = [False] * len(self._numbers)
         values: list[np.ndarray] = []
         for trial in range(TRIALS):
-            outputs = self._function(self._random(len(units), trial), layers, places, np.int32(trial))
+            outputs = self._function(random_inputs(self._inputs, len(units), trial), layers, places, np.int32(trial))
             value, *reached = (output.numpy() for output in outputs)
             values.append(value)
             seen = [before | now for before, now in zip(seen, reached, strict=True)]
@@ -231,7 +179,7 @@ class Probing:
 
     def _confirm(self, layers: np.ndarray, places: np.ndarray, which: int, spans: list[Span], before: np.ndarray) -> None:
         """Raise ValueError where other values beyond what was found change the values of units in the first trial, `before`."""
-        one, other = self._random(len(spans), 0), self._random(len(spans), 1)
+        one, other = (random_inputs(self._inputs, len(spans), trial) for trial in (0, 1))
         index, space = self._numbers[which], self._space[which]
         for row, span in enumerate(spans):
             inside: list[Any] = [slice(None)] * len(self._inputs[index].shape)
@@ -285,22 +233,6 @@ class Probing:
             reached.append(tf.reduce_any(tf.not_equal(given, 0), axis=channels))
         chosen = [value * unit for value, unit in zip(values, units, strict=True)]
         return [tf.add_n([tf.reduce_sum(value, axis=list(range(1, value.shape.rank))) for value in chosen]), *reached]
-
-    def _random(self, samples: int, trial: int) -> list[np.ndarray]:
-        """Inputs, positive ones first."""
-        rng = np.random.default_rng((7, trial))
-        inputs = []
-        for index, each in enumerate(self._inputs):
-            if self._is_number(index):
-                values = rng.normal(size=(samples, *each.shape)) if trial % 2 else rng.uniform(0.1, 1, (samples, *each.shape))
-                inputs.append(values.astype(np.float32))
-            else:
-                one = np.zeros(each.shape, each.dtype) if each.given is None else each.given
-                inputs.append(np.repeat(one[None], samples, axis=0))
-        return inputs
-
-    def _is_number(self, index: int) -> bool:
-        return index in self._numbers
 
     def _place(self, site: Site) -> int:
         if _key(site) not in self._places:
