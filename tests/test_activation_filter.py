@@ -174,6 +174,21 @@ def test_as_much_as_asked_for_survives_and_less_is_taken_out_for_it(threshold: f
     np.testing.assert_allclose(found.neutral, images(60)[0].mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+def test_the_mask_is_tensorflows_resized_map_without_what_it_undershoots(smoothing: float) -> None:
+    inputs = keras.Input((24, 24, 1))
+    pooled = L.MaxPooling2D(4, name="pool")(L.Conv2D(1, 3, padding="same", name="conv")(inputs))
+    model = keras.Model(inputs, pooled)
+    maps = np.zeros((1, 6, 6), np.float32)
+    maps[0, 2, 3], maps[0, 4, 1] = 2, 1
+    large = tf.image.resize(maps[..., None], (24, 24), "lanczos3").numpy()[0, ..., 0] / 2
+    assert large.min() < -0.01
+    blur = blurring(24, smoothing * 6)              # units see 6 pixels
+    smooth = blur @ np.clip(large, 0, 1) @ blur.T
+    mask = modulator_of(model, subject_of(model, "pool")).masks(maps, smoothing)[0]
+    np.testing.assert_allclose(mask, np.clip(2 * smooth / smooth.max(), 0, 1), atol=1e-4)
+
+
 def test_the_mask_lies_where_the_units_see() -> None:
     """Valid padding and a stride: a lone unit's mask is centred on its receptive field, at the borders too."""
     inputs = keras.Input((40, 30, 1))
