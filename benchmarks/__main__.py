@@ -14,7 +14,7 @@ SHORT: dict[str, list[str]] = {
     "redundant_layers": [],
     "detection": [],
     "feature_images": [],
-    "maximising": ["--filters", "4", "--images", "200", "--peer", "1", "--repeats", "2"],
+    "maximising": [],
     "attributions": ["--repeats", "1", "--peer", "0"],
 }
 

@@ -1,15 +1,16 @@
 """Maximising images led from samples, beside the same from an empty image at full size (B4, row F9).
 
-    python -m benchmarks.maximising --filters 16
+    python -m benchmarks.maximising --full
 
 On 78×78×2 cells, for convolutions whose units see 5, 14 and 32 pixels.  Both maximise the same units by the same step, none
 changing a value by more than 1 % of its range: featwatch from the sample that activates the unit most, as many steps as
 leave it without noise; the other from an empty image, every value the lowest, in one traced function for all filters,
 until what enters the unit's activation is as large, and until it converges, growing by less than 1 % in 20 steps.
-tf-keras-vis, with its defaults, makes a few of them, one by one, from an empty image, 200 steps each.
+tf-keras-vis, with its defaults, makes one of each layer's, from an empty image, in 200 steps.
 
 CPU seconds per filter, tracing and calibration not included: they are given beside.  A unit that an empty image never
-switches on counts with the steps that were tried.  Writes benchmarks/results/maximising.json.
+switches on, or that has not converged by then, counts with the 400 steps that are tried.  Without `--full`: fewer filters.
+Writes benchmarks/results/maximising.json, or …-short.json.
 """
 
 from __future__ import annotations
@@ -29,15 +30,14 @@ from benchmarks.cost import RESULTS, _machine
 LAYERS = (1, 3, 5)                  # convolutions of the net, by number: units see 5, 14, 32 pixels
 MOST_STEPS = 400                    # from an empty image
 _OVER, _GROWTH = 20, 0.01           # converged: so little growth over so many steps
+_REPEATS = 3
+_BY_PEER = 1                        # filters of each layer that tf-keras-vis makes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write; returns the exit status."""
     parser = argparse.ArgumentParser(description="What maximising images take.")
-    parser.add_argument("--filters", type=int, default=16, help="of each layer (default: %(default)s)")
-    parser.add_argument("--images", type=int, default=400, help="to train on (default: %(default)s)")
-    parser.add_argument("--peer", type=int, default=2, help="filters that tf-keras-vis makes of each (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--full", action="store_true")
     options = parser.parse_args(arguments)
     import keras
 
@@ -45,17 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from benchmarks.jobs import wbc
 
     keras.utils.set_random_seed(0)
-    job = wbc(images=options.images)
+    job = wbc(images=300)
     job.model.optimizer.learning_rate = 1e-3
     job.model.fit(job.x, job.y, epochs=2, batch_size=32, verbose=0)
     probe = fw.Probe(job.x_probe[:400], job.y_probe[:400])
     convolutions = [layer for layer in job.model.layers if isinstance(layer, keras.layers.Conv2D)]
     measured = []
     for number in LAYERS:
-        measured.append(_measured(job.model, convolutions[number], probe, options))
+        measured.append(_measured(job.model, convolutions[number], probe, 8 if options.full else 2))
         print(_row(measured[-1]), file=sys.stderr, flush=True)
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "maximising.json").write_text(json.dumps({**_machine(), "layers": measured}, indent=1) + "\n")
+    path = RESULTS / f"maximising{'' if options.full else '-short'}.json"
+    path.write_text(json.dumps({**_machine(), "layers": measured}, indent=1) + "\n")
     header = [
         "| units see | steps | ms a filter | from empty: as large | times | converged | times | tf-keras-vis | times |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -64,18 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measured(model: Any, layer: Any, probe: Any, options: Any) -> dict[str, Any]:
+def _measured(model: Any, layer: Any, probe: Any, count: int) -> dict[str, Any]:
     import featwatch as fw
     from featwatch.explain.maximising import Gallery
     from featwatch.explain.strongest import strength
     from featwatch.explain.subject import subject_of
 
-    filters = np.arange(min(options.filters, layer.filters))
+    filters = np.arange(count)
     found, first = _timed(lambda: fw.explain.maximising_images(model, layer.name, filters, probe))
     subject = subject_of(model, layer.name, probe)
     reductions = strength(model, subject.site, probe)
     gallery = Gallery(model, subject, probe)
-    own = [_timed(lambda: gallery.lead(filters, reductions, found.steps))[1] for _ in range(options.repeats)]
+    own = [_timed(lambda: gallery.lead(filters, reductions, found.steps))[1] for _ in range(_REPEATS)]
     _, calibrating = _timed(lambda: gallery.calibrate(reductions))
     seconds = statistics.median(own) / len(filters)
     units = gallery.leader.starts(filters, found.samples, reductions["peak"][found.samples, filters]).units
@@ -86,10 +87,9 @@ def _measured(model: Any, layer: Any, probe: Any, options: Any) -> dict[str, Any
     # What never moved has not converged.
     still = (later - values[:, :-_OVER] < _GROWTH * np.abs(later)) & (later > values[:, :1])
     converged = np.minimum(_OVER + _first(still), MOST_STEPS)
-    peer = _peer(model, layer, filters[: options.peer], units, found) if options.peer else 0.0
     return {
         "layer": layer.name,
-        "sees": int(found.boxes[:, 1::2].max(axis=0)[0] - found.boxes[found.boxes[:, 1].argmax(), 0] + 1),
+        "sees": int((found.boxes[:, 1] - found.boxes[:, 0]).max() + 1),
         "filters": len(filters),
         "steps": found.steps,
         "calibrated_on": found.calibrated_on,
@@ -105,7 +105,7 @@ def _measured(model: Any, layer: Any, probe: Any, options: Any) -> dict[str, Any
         "converged_steps": float(np.minimum(converged, MOST_STEPS).mean()),
         "converged_share": float((converged < MOST_STEPS).mean()),
         "converged_seconds": float(np.minimum(converged, MOST_STEPS).mean() * each_step),
-        "peer_seconds": peer,
+        "peer_seconds": _peer(model, layer, filters[:_BY_PEER], units, found),
     }
 
 
@@ -183,8 +183,8 @@ def _row(one: dict[str, Any]) -> str:
         steps = f" ({one[f'{name}_steps']:.0f} steps{reached})" if f"{name}_steps" in one else ""
         return f"{1000 * one[f'{name}_seconds']:.0f} ms{steps} | {one[f'{name}_seconds'] / own:.0f} ×"
 
-    peer = other("peer") if one["peer_seconds"] else "– | –"
-    return f"| {one['sees']} px | {one['steps']} | {1000 * own:.1f} | {other('as_large')} | {other('converged')} | {peer} |"
+    others = " | ".join(map(other, ("as_large", "converged", "peer")))
+    return f"| {one['sees']} px | {one['steps']} | {1000 * own:.1f} | {others} |"
 
 
 if __name__ == "__main__":
