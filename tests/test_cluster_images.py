@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import featwatch as fw
@@ -50,6 +50,7 @@ def by_hand(activation: np.ndarray, labels: np.ndarray, cluster: int) -> np.ndar
     return np.array(weights) / (length or 1)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(2, 40), st.integers(1, 6), st.integers(1, 5), st.integers(0, 10**6))
 def test_weights_are_those_of_the_formula(samples: int, filters: int, clusters: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
