@@ -20,11 +20,13 @@ _PUBLIC = {
     "factorise": "featwatch.explain.groups",
     "feature_images": "featwatch.explain.images",
     "field_of": "featwatch.explain.fields",
+    "LUCID": "featwatch.explain.recipe",
     "occlusion": "featwatch.explain.occlusion_maps",
     "overlay": "featwatch.explain.overlays",
     "random_twin": "featwatch.explain.twin",
     "maximising_images": "featwatch.explain.maximising",
     "receptive_field": "featwatch.explain.fields",
+    "Recipe": "featwatch.explain.recipe",
     "relevance": "featwatch.explain.relevance_maps",
     "saliency": "featwatch.explain.saliency_maps",
 }
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from featwatch.explain.maximising import maximising_images as maximising_images
     from featwatch.explain.occlusion_maps import occlusion as occlusion
     from featwatch.explain.overlays import overlay as overlay
+    from featwatch.explain.recipe import LUCID as LUCID
+    from featwatch.explain.recipe import Recipe as Recipe
     from featwatch.explain.relevance_maps import relevance as relevance
     from featwatch.explain.responses import activations as activations
     from featwatch.explain.saliency_maps import saliency as saliency

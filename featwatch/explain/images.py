@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from featwatch.explain.bounds import Bounds, bounds_of, given_bounds
 from featwatch.explain.fields import site_of
@@ -25,7 +26,7 @@ __all__ = ["feature_images", "painter_of", "together"]
 
 
 _of_probes: weakref.WeakKeyDictionary[Probe, Bounds] = weakref.WeakKeyDictionary()
-_OVER_UNITS = {"neuron": "max", "channel": "mean", "sum": "sum"}
+_OVER_UNITS = {"neuron": tf.reduce_max, "channel": tf.reduce_mean, "sum": tf.reduce_sum}
 
 
 def feature_images(
@@ -142,12 +143,16 @@ class Best:
 
 def _strongest(painter: Painter, probe: Probe, directions: np.ndarray) -> Best:
     largest, places, objective = [], [], []
+    single = (directions.sum(axis=1) == 1) & (np.count_nonzero(directions, axis=1) == 1)
+    filters = directions.argmax(axis=1) if single.all() else None
     for batch, count in probe.batches():
-        maps = painter.maps(painter.form.pictures(batch)).numpy()[:count]
-        values = (maps @ directions.T).reshape(count, -1, len(directions))
-        largest.append(values.max(axis=1))
-        places.append(values.argmax(axis=1))
-        objective.append(getattr(values, _OVER_UNITS[painter.recipe.objective])(axis=1))
+        maps = painter.maps(painter.form.pictures(batch))[:count]
+        # Of single filters the maps are picked: as many products with zeros as there are filters would take longer.
+        values = tf.gather(maps, filters, axis=-1) if filters is not None else tf.tensordot(maps, directions.T, 1)
+        values = tf.reshape(values, (count, -1, len(directions)))
+        largest.append(tf.reduce_max(values, axis=1).numpy())
+        places.append(tf.argmax(values, axis=1).numpy())
+        objective.append(_OVER_UNITS[painter.recipe.objective](values, axis=1).numpy())
     strongest = np.argsort(-np.concatenate(largest), axis=0, kind="stable")[:PATCHES].T
     peaks = np.take_along_axis(np.concatenate(places).T, strongest, axis=1)
     return Best(strongest, peaks, np.concatenate(objective).max(axis=0))
