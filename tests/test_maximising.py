@@ -324,6 +324,14 @@ def test_seconds_and_bytes_hold_it_back_and_all_have_their_turns(tmp_path: Path,
     assert seen["conv"] == set(range(4)) and len(seen["dense"]) >= 4
 
 
+def test_a_record_holds_no_more_than_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "MOST_BYTES", 3 * 64)
+    monkeypatch.setattr(Leader, "at_once", 2)
+    fw.snapshot(sequential(), PROBE, tmp_path, layers="conv", recorders=[fw.MaximisingImages(steps=1, seconds=None)])
+    record = fw.load(tmp_path).maximising("conv", 0)
+    assert len(record.filters) == 3 and "3 of 4 filters, by turns" in record.note
+
+
 def test_steps_are_calibrated_anew_when_the_epoch_has_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     epochs: list[int] = []
     monkeypatch.setattr(Gallery, "calibrate", lambda *_: epochs.append(1) or Calibration(len(epochs)))
