@@ -27,7 +27,7 @@ from featwatch.records import Clustering
 from tests import planted
 from tests.fits import PROBE, X, fit, ours, quick
 from tests.nets import functional, images, sequential
-from tests.test_factors import alike, detectors, with_shape
+from tests.planted_groups import alike, detectors, with_shape
 
 L = keras.layers
 
