@@ -117,6 +117,12 @@ def test_a_net_in_code_has_the_fields_of_the_same_net_as_a_graph(own: Any, layer
     assert box.kind == "measured" and not box.exact and box.inside.kind == "measured"
 
 
+def test_many_layers_do_not_make_what_is_seen_at_the_edge_vanish() -> None:
+    """Plain gradients there are (1/6)^60 of what they begin with: 0 in single precision."""
+    model = keras.Sequential([keras.Input((131, 1)), *[L.Conv1D(1, 3) for _ in range(59)], L.Conv1D(1, 3, name="here")])
+    assert measured(model, choose(model, "here")[0], limited=False).box((5,)) == [(5, 125)]
+
+
 def test_layers_of_the_users_own_within_a_graph() -> None:
     inputs = keras.Input((40, 30, 2))
     model = keras.Model(inputs, L.Conv2D(3, 3, name="behind")(Block(4, 2, name="block")(L.Conv2D(2, 3, name="before")(inputs))))
