@@ -60,7 +60,7 @@ def overlay(
     shown = colours_of(picture).astype(np.float64)
     lit = np.where(mask[..., None], shown + _BRIGHTENED * (255 - shown), _DIMMED * shown)
     large = np.rint(np.kron(lit, np.ones((scale, scale, 1)))).astype(np.uint8)
-    wide = max(1, round(min(scale, 8) / 4))
+    wide = 1 if scale < 3 else 2
     if mask.any():
         large[outline(np.kron(mask, np.ones((scale, scale), bool)), wide)] = OUTLINE
     if box is not None and min(box) >= 0:
