@@ -33,6 +33,8 @@ class Applied:
     name: str                           # "linear" where none applies
     normalisation: Any = None           # the batch normalisation between them, if it comes right after the layer
     direct: bool = True                 # whether nothing else has changed the values in between, but for pooling
+    # An activation that the model applies elsewhere first, with the same layer: of an operation the first call is read.
+    elsewhere: str = ""
 
 
 def graph_of(model: Any) -> Any:
@@ -77,6 +79,8 @@ def applied_activation(graph: Any, layer: Any, node: Any) -> Applied:
         if following is None:
             return Applied(layer, "linear")
         name = activation_name(following.operation)
+        if name and next(node for node in nodes_of(graph) if node.operation is following.operation) is not following:
+            return Applied(layer, "linear", elsewhere=name)
         if name:
             return Applied(following.operation, name, normalisation, direct)
         if isinstance(following.operation, _NORMALISATIONS):

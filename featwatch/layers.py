@@ -40,6 +40,7 @@ class Site:
     normalisation: Any = None       # the batch normalisation right after the layer, where its activation comes after that
     direct: bool = True             # whether nothing but that, dropout and pooling stands between the layer and its activation
     passing: Passing = Passing()    # where the activation passes a gradient on
+    elsewhere: str = ""             # an activation that follows, by a layer that the model calls elsewhere first
 
     @property
     def name(self) -> str:
@@ -151,6 +152,7 @@ def _of_graph(graph: Any, path: tuple[str, ...], inside: bool, refused: dict[str
             yield Site(
                 operation, path, found.operation, found.name, len(nodes), inside, len(nodes[0].output_tensors),
                 normalisation=found.normalisation, direct=found.direct, passing=passing_of(found.operation, found.name),
+                elsewhere=found.elsewhere,
             )  # fmt: skip
         if _is_composite(operation):
             yield from _inside(operation, (*path, operation.name), refused)

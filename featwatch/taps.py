@@ -156,6 +156,8 @@ class TapPass:
             notes.append(f"called {site.calls} times; the first call is shown")
         if site.tensors > 1:
             notes.append(f"it gives {site.tensors} tensors; the first is shown")
+        if site.elsewhere:
+            notes.append(f"its own output is shown, before {site.elsewhere!r}: the layer of that is called elsewhere first")
         if site.inside and site.tapped is site.layer and site.activation == "linear":
             notes.append("no graph tells what follows it: its own output is shown, before any activation that the model applies")
         return LayerInfo(

@@ -3,9 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
+import featwatch as fw
 from featwatch.layers import LayerChoice, check_choice, choose, sites
+from featwatch.taps import TapPass
 from tests.nets import functional, sequential
 
 layers = keras.layers
@@ -37,6 +40,20 @@ def test_an_activation_after_the_models_output_does_not_apply() -> None:
     x = layers.Dense(4, name="first")(inputs)
     (site,) = choose(keras.Model(inputs, [x, layers.ReLU()(x)]), None)
     assert site.activation == "linear"
+
+
+def test_of_an_activation_that_is_used_again_the_first_use_alone_is_read() -> None:
+    inputs, relu = keras.Input((6, 6, 1)), layers.ReLU(name="relu")
+    outputs = relu(layers.Conv2D(3, 3, name="second")(relu(layers.Conv2D(2, 3, name="first")(inputs))))
+    first, second = choose(model := keras.Model(inputs, outputs), None)
+    assert (first.tapped.name, first.activation, first.elsewhere) == ("relu", "relu", "")
+    assert (second.tapped.name, second.activation, second.elsewhere) == ("second", "linear", "relu")
+    x = np.random.default_rng(0).normal(size=(4, 6, 6, 1)).astype(np.float32)
+    maps = fw.explain.activations(model, None, x)
+    np.testing.assert_allclose(keras.ops.relu(maps["second"]), model(x), rtol=1e-5, atol=1e-6)
+    passed = TapPass(model, {first: ("maximum",), second: ("maximum",)}, 4)
+    passed.prepare(x)
+    assert "before 'relu'" in passed.info(second).note and passed.info(first).note == ""
 
 
 @pytest.mark.parametrize(
