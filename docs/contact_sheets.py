@@ -144,7 +144,11 @@ def filtered(scene: Scene) -> Iterator[tuple[str, list[Row]]]:
         filters = scene.strongest(layer)
         whole = fw.explain.feature_images(scene.model, layer, filters, probe=scene.probe, objective="channel", steps=32)
         found = fw.explain.activation_filter(scene.model, layer, whole.images, filters, probe=scene.probe)
-        yield layer, [("whole", _tiles(whole.images)), ("filtered", _tiles(found.images))]
+        own = np.arange(len(filters))
+        maps = found.maps[own, own]
+        largest = np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-9)
+        rows: list[Row] = [("whole", _tiles(whole.images)), ("its map", _grey(maps / largest))]
+        yield layer, [*rows, ("filtered", _tiles(found.filtered[own, own]))]
 
 
 def maximising(scene: Scene) -> Iterator[tuple[str, list[Row]]]:
@@ -213,7 +217,7 @@ def _grey(maps: np.ndarray) -> list[np.ndarray]:
 def _signed(maps: np.ndarray) -> list[np.ndarray]:
     """Blue for what lowers, orange for what raises, white for nothing; each map on its own scale."""
     tiles = []
-    for one in maps:
+    for one in maps if maps.ndim == 3 else maps.sum(axis=-1):
         share = (one / max(float(np.abs(one).max()), 1e-12))[..., None]
         orange, blue = np.array([0.80, 0.33, 0.0]), np.array([0.0, 0.35, 0.70])
         tiles.append(np.where(share >= 0, 1 - share * (1 - orange), 1 + share * (1 - blue)))
