@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain import field_of, measuring, probing, receptive_field
+from featwatch.explain import field_of, probing, receptive_field
 from featwatch.explain.arithmetic import Start
 from featwatch.explain.forms import form_of
 from featwatch.explain.frame import frame_of
