@@ -25,6 +25,7 @@ from featwatch.graphs import graph_of
 from featwatch.layers import Site
 
 Told = Callable[[Any, tuple[Any, ...], Any], None]      # (operation, positional arguments, outputs)
+Calling = Callable[[Any, Any, Any], Any]                # (operation, its arguments, those by name) -> what it gives
 State = Iterable[tuple[Any, Any]]                       # Keras variables, and the values that they are to have meanwhile
 
 
@@ -43,12 +44,16 @@ class Seen:
             self.entered.setdefault(id(operation), args[0])
 
 
-def run(model: Any, inputs: Any, sites: Iterable[Site], told: Told, way: str = "graph", state: State = ()) -> Any:
+def run(
+    model: Any, inputs: Any, sites: Iterable[Site], told: Told, way: str = "graph", state: State = (),
+    calling: Calling | None = None,
+) -> Any:  # fmt: skip
     """The model's outputs for `inputs`, in inference; `told` is called after each call of an operation of the sites.
 
     Arguments:
         way: "graph", for a model that has one, or "calls".
         state: values that some variables have meanwhile; the variables themselves stay as they are.
+        calling: calls the operations of a graph, in the place of a plain call.
     """
     graph = graph_of(model) if way == "graph" else None
     around = [operation for site in sites if graph is None or site.inside for operation in (site.layer, site.tapped)]
@@ -56,7 +61,7 @@ def run(model: Any, inputs: Any, sites: Iterable[Site], told: Told, way: str = "
         if graph is None:
             return model(inputs, training=False) if model._call_has_training_arg else model(inputs)
         wanted = {id(operation) for site in sites if not site.inside for operation in (site.layer, site.tapped)}
-        return _run_graph(graph, inputs, wanted, told)
+        return _run_graph(graph, inputs, wanted, told, calling or _plainly)
 
 
 _WRITING = (
@@ -138,11 +143,11 @@ class _Arrived(BaseException):
     """Ends a run where it was going.  No `Exception`: Keras would wrap it, and a user's layer might catch it."""
 
 
-def reach(model: Any, inputs: Any, site: Site, state: State = ()) -> Reached:
+def reach(model: Any, inputs: Any, site: Site, state: State = (), calling: Calling | None = None) -> Reached:
     """The tensors around the activation of one site; what comes after it in the model is not computed.
 
     Call it while a `tf.function` is traced.  `inputs` may differ in their spatial size from the model's own,
-    as long as every layer before the site can take that.  `state`: as for `run`.
+    as long as every layer before the site can take that.  `state`, `calling`: as for `run`.
 
     Raises whatever the layers raise of inputs that do not fit them.
     """
@@ -154,7 +159,7 @@ def reach(model: Any, inputs: Any, site: Site, state: State = ()) -> Reached:
             raise _Arrived
 
     with contextlib.suppress(_Arrived):
-        run(model, inputs, [site], told, "graph" if graph_of(model) is not None else "calls", state)
+        run(model, inputs, [site], told, "graph" if graph_of(model) is not None else "calls", state, calling)
     after = seen.left[id(site.tapped)]
     return Reached(_before(site, seen.entered, after), after)
 
@@ -174,17 +179,21 @@ def _before(site: Site, entered: dict[int, tf.Tensor], after: tf.Tensor) -> tf.T
     return after
 
 
-def _run_graph(graph: Any, inputs: Any, wanted: set[int], told: Told) -> Any:
-    def calling(operation: Any) -> Any:
+def _plainly(operation: Any, args: Any, kwargs: Any) -> Any:
+    return operation(*args, **kwargs)
+
+
+def _run_graph(graph: Any, inputs: Any, wanted: set[int], told: Told, calling: Calling) -> Any:
+    def of(operation: Any) -> Any:
         nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if nested is not None:
-                outputs = _run_graph(nested, args[0] if args else next(iter(kwargs.values())), wanted, told)
+                outputs = _run_graph(nested, args[0] if args else next(iter(kwargs.values())), wanted, told, calling)
                 return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
             if isinstance(operation, keras.Layer) and "training" in operation._call_context_args:
                 kwargs["training"] = False
-            outputs = operation(*args, **kwargs)
+            outputs = calling(operation, args, kwargs)
             if id(operation) in wanted:
                 told(operation, args, outputs)
             return outputs
@@ -193,7 +202,7 @@ def _run_graph(graph: Any, inputs: Any, wanted: set[int], told: Told) -> Any:
 
     if isinstance(inputs, dict) and isinstance(graph._inputs_struct, dict):
         inputs = {name: inputs[name] for name in graph._inputs_struct}      # what else there is, Keras would warn of
-    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=calling)
+    return graph._run_through_graph(graph._standardize_inputs(inputs), operation_fn=of)
 
 
 @contextlib.contextmanager

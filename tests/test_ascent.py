@@ -250,7 +250,7 @@ def test_images_in_half_precision_are_those_of_the_same_net_in_float32() -> None
 def test_two_hundred_calls_trace_once_and_follow_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     traces: list[int] = []
     reach = objective.reach
-    monkeypatch.setattr(objective, "reach", lambda *args: traces.append(1) or reach(*args))
+    monkeypatch.setattr(objective, "reach", lambda *args, **more: traces.append(1) or reach(*args, **more))
     keras.utils.set_random_seed(0)
     net = keras.Sequential([keras.Input((8, 8, 1)), L.Conv2D(3, 3, name="conv")])
     x = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)

@@ -224,7 +224,7 @@ def test_nothing_of_the_model_or_of_any_random_state_moves() -> None:
 def test_fifty_calls_trace_once_and_leave_nothing(monkeypatch: pytest.MonkeyPatch, probe: fw.Probe) -> None:
     traces = []
     reach = objective.reach
-    monkeypatch.setattr(objective, "reach", lambda *args: traces.append(1) or reach(*args))
+    monkeypatch.setattr(objective, "reach", lambda *args, **more: traces.append(1) or reach(*args, **more))
     model = planted.net()
     painter = painter_of(model, choose(model, "shapes")[0], probe, basis="fourier")
     samples = np.arange(9)[None].repeat(3, axis=0)

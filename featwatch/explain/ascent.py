@@ -152,7 +152,7 @@ class Ascent:
             shown = self._robustness(images, i, (i == 0) | last)        # ends of a stretch are looked at as they are
             with redirected(i < redirecting):
                 read = self._objective.read(shown)
-            value = tf.reduce_sum(self._objective.of(read.maps) * directions, axis=1)
+            value = tf.reduce_sum(self._objective.of(read) * directions, axis=1)
             going = now["going"] & (last | ~(value > limits))           # a value that is not finite is beyond nothing
             uphill = self._uphill(read, directions, shown, images)
             length = _length(uphill, [1, 2, 3])
@@ -203,7 +203,7 @@ class Ascent:
     def _uphill(self, read: Values, directions: tf.Tensor, shown: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         """The objective's gradient with regard to the shares, 0 where it is not finite."""
         scale = FLOAT16_SCALE if read.half else 1.0
-        gradient = tf.gradients(read.maps, shown, self._objective.seed(read.maps, directions * scale))[0]
+        gradient = tf.gradients(read.maps, shown, self._objective.seed(read, directions * scale))[0]
         if gradient is None:
             raise Unsuitable("no gradient leads from the layer to the model's input")
         if shown is not images:

@@ -19,6 +19,7 @@ from featwatch.explain.objective import Objective
 from featwatch.explain.priors import basis_of
 from featwatch.explain.recipe import Recipe
 from featwatch.explain.robustness import robustness
+from featwatch.explain.trimming import Trimming, trimming_of
 from featwatch.explain.windows import whole_of, window_of
 from featwatch.layers import Site, sites
 
@@ -73,9 +74,10 @@ def _made(model: Any, site: Site, form: Form, bounds: Bounds, recipe: Recipe, su
     whole = kept(model, ("whole maps", *subject), lambda: WholeMaps(model, site, form))
     reference = weakref.ref(model)
 
-    def traces(frame: Frame) -> Traces:
+    def traces(frame: Frame, trimming: Trimming | None = None) -> Traces:
         unit = frame.unit if recipe.objective == "neuron" else None
-        objective = Objective(reference, site, form, unit, total=recipe.objective == "sum")
+        total, alone = recipe.objective == "sum", unit is not None and frame.patch
+        objective = Objective(reference, site, form, unit, total=total, alone=alone, trimming=trimming)
         basis = basis_of(recipe, form, frame.size, bounds)
         moved = robustness(
             frame.size, jitter=recipe.jitter if form.has_neighbours else 0, rotate=recipe.rotate, scale=recipe.scale
@@ -85,13 +87,13 @@ def _made(model: Any, site: Site, form: Form, bounds: Bounds, recipe: Recipe, su
     full = whole_of(model, site, form, whole.size, recipe.unit)
     if recipe.objective == "neuron" and not recipe.learned:
         frame = window_of(model, site, form, whole.size, recipe.unit, recipe.at_least)
-        if frame.patch:
+        for trimming in dict.fromkeys([trimming_of(model, site, frame.unit), None]) if frame.patch else ():
             try:
-                found = traces(frame)
+                found = traces(frame, trimming)
                 if _agrees(found, bounds):
                     return found
             except Exception:           # such as a layer that only takes inputs of one size
-                pass
+                continue
         full = full if frame.patch else frame
     return traces(full)
 
