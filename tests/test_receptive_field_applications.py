@@ -16,8 +16,8 @@ from featwatch.layers import choose
 from tests.receptive_truth import linear, seen_by
 
 QUICK = [("MobileNetV2", 64), ("EfficientNetB0", 64), ("MobileNetV3Small", 64), ("VGG16", 40)]
-SLOW = [("ResNet50", 64), ("DenseNet121", 64), ("Xception", 75), ("InceptionV3", 75), ("NASNetMobile", 64), ("EfficientNetV2B0", 64),
-        ("ConvNeXtTiny", 32)]  # fmt: skip
+SLOW = [("ResNet50", 64), ("DenseNet121", 64), ("Xception", 75), ("InceptionV3", 75), ("NASNetMobile", 64),
+        ("EfficientNetV2B0", 64), ("ConvNeXtTiny", 32)]  # fmt: skip
 NETS = [*QUICK, *(pytest.param(*net, marks=pytest.mark.slow) for net in SLOW)]
 
 
