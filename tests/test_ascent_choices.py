@@ -100,3 +100,12 @@ def test_deeper_layers_take_more_steps() -> None:
     net, x = padded(), np.random.default_rng(0).random((30, 16, 16, 1), np.float32)
     shown = [fw.explain.feature_images(net, layer, [0], probe=x, steps=10, deeper=0.5).steps for layer in ("first", "second")]
     assert shown == [10, 15]
+
+
+def test_over_all_units_what_leaves_the_activation_grows(model: Any, probe: fw.Probe) -> None:
+    made = fw.explain.feature_images(model, "edges", [0, 3], probe=probe, objective="channel", steps=16)
+    shown = fw.explain.activations(model, "edges", made.images)["edges"][[0, 1], ..., [0, 3]]
+    natural = fw.explain.activations(model, "edges", probe)["edges"][..., [0, 3]].mean(axis=(1, 2)).max(axis=0)
+    np.testing.assert_allclose(made.activation, shown.mean(axis=(1, 2)), rtol=0.02)     # images are kept to 1 in 255
+    np.testing.assert_allclose(made.natural, natural, rtol=1e-5)
+    assert (made.activation > natural).all() and (shown >= 0).all()

@@ -51,7 +51,7 @@ def feature_images(
         filters: which; None = all of them.
         probe: a `Probe`, or samples; tells the range of the input, how its channels go together, and the starts.
         steps, basis, init, objective, choices: see `Recipe`, which all of them make up; "neuron" is what enters the activation
-            of one unit, on its receptive field, "channel" the mean of that over all units, on the whole input.
+            of one unit, on its receptive field, "channel" the mean of what leaves it over all units, on the whole input.
         bounds: (lowest, highest) value of the input, numbers or one per channel; None = the probe's range, or 0 to 1.
         weights: (images, filters of the layer), or a single row: directions to maximise instead of single filters.
 
@@ -145,14 +145,19 @@ def _strongest(painter: Painter, probe: Probe, directions: np.ndarray) -> Best:
     largest, places, objective = [], [], []
     single = (directions.sum(axis=1) == 1) & (np.count_nonzero(directions, axis=1) == 1)
     filters = directions.argmax(axis=1) if single.all() else None
-    for batch, count in probe.batches():
-        maps = painter.maps(painter.form.pictures(batch))[:count]
-        # Of single filters the maps are picked: as many products with zeros as there are filters would take longer.
+
+    def along(maps: tf.Tensor, count: int) -> tf.Tensor:
+        """(samples, units, directions): of single filters picked, as products with zeros would take longer."""
         values = tf.gather(maps, filters, axis=-1) if filters is not None else tf.tensordot(maps, directions.T, 1)
-        values = tf.reshape(values, (count, -1, len(directions)))
+        return tf.reshape(values[:count], (count, -1, len(directions)))
+
+    for batch, count in probe.batches():
+        entering, leaving = painter.maps.both(painter.form.pictures(batch))
+        values = along(entering, count)
         largest.append(tf.reduce_max(values, axis=1).numpy())
         places.append(tf.argmax(values, axis=1).numpy())
-        objective.append(_OVER_UNITS[painter.recipe.objective](values, axis=1).numpy())
+        grows = values if painter.recipe.objective == "neuron" else along(leaving, count)
+        objective.append(_OVER_UNITS[painter.recipe.objective](grows, axis=1).numpy())
     strongest = np.argsort(-np.concatenate(largest), axis=0, kind="stable")[:PATCHES].T
     peaks = np.take_along_axis(np.concatenate(places).T, strongest, axis=1)
     return Best(strongest, peaks, np.concatenate(objective).max(axis=0))

@@ -22,9 +22,9 @@ SKETCHED = 61                       # numbers at most that stand for what a laye
 class Values:
     """What is known of some pictures while a function is traced."""
 
-    maps: tf.Tensor                 # (pictures, …, filters) float32: what enters the layer's activation, where that can be had
+    maps: tf.Tensor                 # (pictures, …, filters) float32: what is to grow
     after: tf.Tensor                # likewise: what leaves it; of one unit (pictures, filters)
-    before: bool                    # whether `maps` is what enters it
+    before: bool                    # whether what enters the activation can be had
     precision: float                # of the layer's numbers: 1 + precision is the next after 1
     half: bool                      # whether they are float16, in which small gradients vanish
     unit: tuple[int, ...] | None    # in `maps`, which may be no more than what is around it; None = all
@@ -32,13 +32,17 @@ class Values:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """A unit of each map, or the mean or sum over all; before the activation, where that can be had."""
+    """A unit of each map, before the activation where that can be had; or the mean or sum over all.
+
+    Of all units what leaves the activation may be meant: before it, most of a picture would go to what says no less firmly.
+    """
 
     model: weakref.ref[Any]
     site: Site
     form: Form
     unit: tuple[int, ...] | None = None     # None = all
     total: bool = False                     # of all units the sum, not the mean
+    leaving: bool = False                   # whether what leaves the activation is to grow
     alone: bool = False                     # whether what leaves the activation is of the unit alone, as in a window cut for it
     trimming: Trimming | None = None        # how to compute no more than the unit needs
 
@@ -53,7 +57,7 @@ class Objective:
         precision = 2.0**-7 if kind == tf.bfloat16 else float(np.finfo(kind.as_numpy_dtype).eps)
         after = filters_last(reached.after, self.site.layer)
         inside = reached.before is not reached.after
-        maps = filters_last(reached.before, self.site.layer) if inside else after
+        maps = filters_last(reached.before, self.site.layer) if inside and not self.leaving else after
         unit, place = self._places(trimmed, reached)
         if self.alone and place is not None:
             after = after[(slice(None), *place)]

@@ -27,7 +27,8 @@ class Recipe:
             Without a probe, and with a decoder, it is noise.
         starts: how many starts are tried for each image; they differ by what is drawn at random.
         keep: of several starts: "best", the image of the largest activation; "mean", the mean of the images; "all" of them.
-        objective: "neuron", one unit; "channel" or "sum", the mean or the sum over all units, on the whole input.
+        objective: "neuron", what enters the activation of one unit; "channel" or "sum", the mean or the sum over all units of
+            what leaves it, on the whole input.
         unit: which one, as a position in the layer's map; None = the central one.
         norm: the distance of the image from the neutral picture, the mean of the probe's values, in the units of the input
             (root of the sum of squares), as far as the range of the data allows it; None = any.

@@ -34,16 +34,20 @@ class WholeMaps:
         self.form = form
         self.before, self.precision = True, 0.0
 
-        def maps(pictures: tf.Tensor) -> tf.Tensor:
+        def maps(pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             read = objective.read(pictures)
             self.before, self.precision = read.before, read.precision
-            return read.maps
+            return read.maps, read.after
 
         self._maps = traced(maps, tf.TensorSpec((None, *form.size), tf.float32))
-        shape = tuple(self._maps.structured_outputs.shape)[1:]
+        shape = tuple(self._maps.structured_outputs[0].shape)[1:]
         self.filters, self.size = int(shape[-1]), tuple(int(n) for n in shape[:-1])
 
     def __call__(self, pictures: Any) -> tf.Tensor:
+        return self.both(pictures)[0]
+
+    def both(self, pictures: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same, and what leaves the activation."""
         return self._maps(tf.cast(pictures, tf.float32))
 
 
@@ -77,7 +81,9 @@ def _made(model: Any, site: Site, form: Form, bounds: Bounds, recipe: Recipe, su
     def traces(frame: Frame, trimming: Trimming | None = None) -> Traces:
         unit = frame.unit if recipe.objective == "neuron" else None
         total, alone = recipe.objective == "sum", unit is not None and frame.patch
-        objective = Objective(reference, site, form, unit, total=total, alone=alone, trimming=trimming)
+        objective = Objective(
+            reference, site, form, unit, total=total, leaving=unit is None, alone=alone, trimming=trimming
+        )  # fmt: skip
         basis = basis_of(recipe, form, frame.size, bounds)
         moved = robustness(
             frame.size, jitter=recipe.jitter if form.has_neighbours else 0, rotate=recipe.rotate, scale=recipe.scale
