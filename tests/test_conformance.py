@@ -86,8 +86,8 @@ def test_every_recorder_that_there_is_is_a_default_one_and_has_a_public_name() -
             if isinstance(value, type) and issubclass(value, Recorder):
                 found.add(value)
     # Attributions are of filters and samples that the user points at; maximising images take as long again as feature images;
-    # images of groups and of clusters take as long as those of as many filters; class activations need a model of classes.
-    optional = {fw.Attributions, fw.MaximisingImages, fw.FactorGroups, fw.ClusterImages, fw.ClassActivation}
+    # images of groups and of clusters take as long as those of as many filters.
+    optional = {fw.Attributions, fw.MaximisingImages, fw.FactorGroups, fw.ClusterImages}
     assert found - {Recorder, AcrossRecorder, ExplainingRecorder} == {*KINDS, *optional}
     assert all(getattr(fw, kind.__name__) is kind for kind in KINDS)
     assert len({kind.name for kind in KINDS}) == len({kind.produces for kind in KINDS}) == len(KINDS)
@@ -161,7 +161,8 @@ def every_record(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_record_survives_the_wire(every_record: list[Record], kind: type[Recorder]) -> None:
     mine = [record for record in every_record if type(record) is kind.produces]
-    of_maps = kind in (fw.KernelPictures, fw.ActivationMaps, fw.ExemplarMaps)    # what has no positions has none of these
+    # What has no positions has none of these.
+    of_maps = kind in (fw.KernelPictures, fw.ActivationMaps, fw.ExemplarMaps, fw.ClassActivation)
     layers = {"conv"} if of_maps else {"conv", "dense", "scores"} if kind.produces.per_layer else {""}
     assert {record.epoch for record in mine} == {0, 1} and {record.layer for record in mine} == layers
     for record in mine:

@@ -40,5 +40,5 @@ def default_recorders() -> list[Recorder]:
         FilterHealth(), FilterSimilarity(),
         Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
         ClassSpecificity(), KernelPictures(), ActivationMaps(), Exemplars(), ExemplarMaps(), FeatureImages(),
-        FeatureArrangement(),
+        FeatureArrangement(), ClassActivation(),
     ]  # fmt: skip
