@@ -161,7 +161,7 @@ def _naive(model: Any, name: str) -> Callable[[int, np.ndarray], np.ndarray]:
 
 def _window(model: Any, name: str) -> tuple[int, int]:
     """Height and width of what is differentiated, for a unit."""
-    from featwatch.explain.layer_functions import functions_of
+    from featwatch.explain.attribution.layer_functions import functions_of
     from featwatch.explain.subject import subject_of
 
     return functions_of(model, subject_of(model, name)).frame.size

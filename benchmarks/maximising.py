@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measured(model: Any, layer: Any, probe: Any, count: int) -> dict[str, Any]:
     import featwatch as fw
-    from featwatch.explain.maximising import Gallery
+    from featwatch.explain.leading.maximising import Gallery
     from featwatch.explain.strongest import strength
     from featwatch.explain.subject import subject_of
 

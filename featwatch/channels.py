@@ -12,7 +12,7 @@ import numpy as np
 from keras.src.layers.pooling.base_global_pooling import BaseGlobalPooling
 from keras.src.layers.pooling.base_pooling import BasePooling
 
-from featwatch.explain.operations import channel_axis, is_elementwise
+from featwatch.explain.fields.operations import channel_axis, is_elementwise
 from featwatch.weighing import Shape
 
 layers = keras.layers

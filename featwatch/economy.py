@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from featwatch.channels import Channels, passed
-from featwatch.explain.operations import channel_axis
+from featwatch.explain.fields.operations import channel_axis
 from featwatch.graphs import graph_of, nodes_of
 from featwatch.records import AN_OUTPUT
 from featwatch.weighing import Shape, Size, Weighing, weighing

@@ -9,7 +9,7 @@ from typing import Any
 
 from featwatch.economy import Economy, economies, economy_of
 from featwatch.errors import in_words
-from featwatch.explain.fields import field_of
+from featwatch.explain.fields.fields import field_of
 from featwatch.graphs import graph_of
 from featwatch.layers import Site
 from featwatch.plan import Plan

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 import featwatch as fw
 from featwatch.explain import filtering
-from featwatch.explain.fields import site_of
+from featwatch.explain.fields.fields import site_of
 from featwatch.explain.filtering import blurring, enlarging, filtered_feature_images, modulator_of, preserved
 from featwatch.explain.subject import subject_of
 from tests import planted

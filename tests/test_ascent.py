@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain import objective
-from featwatch.explain.bases import Fourier
-from featwatch.explain.bounds import bounds_of, given_bounds
-from featwatch.explain.images import painter_of
+from featwatch.explain.ascent import objective
+from featwatch.explain.ascent.bases import Fourier
+from featwatch.explain.ascent.bounds import bounds_of, given_bounds
+from featwatch.explain.ascent.images import painter_of
 from featwatch.layers import choose
 from tests import planted, planted_colours
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import featwatch as fw
 from featwatch.explain import LUCID, Recipe
-from featwatch.explain.robustness import robustness
+from featwatch.explain.ascent.robustness import robustness
 from tests import planted
 from tests.test_ascent import padded
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from featwatch.explain import class_maps as module
-from featwatch.explain import masked
-from featwatch.explain.class_maps import METHODS, class_activation
-from featwatch.explain.decision import Decision
+from featwatch.explain.decision import class_maps as module
+from featwatch.explain.decision import masked
+from featwatch.explain.decision.class_maps import METHODS, class_activation
+from featwatch.explain.decision.decision import Decision
 from featwatch.explain.forms import Unsuitable
 from tests.nets import functional, images, sequential
 

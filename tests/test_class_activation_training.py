@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import featwatch as fw
-from featwatch.explain import masked
-from featwatch.explain.class_maps import class_activation
+from featwatch.explain.decision import masked
+from featwatch.explain.decision.class_maps import class_activation
 from tests.fits import PROBE, fit, quick
 from tests.nets import compiled, functional, images, sequential
 from tests.test_class_activation import STEP, near

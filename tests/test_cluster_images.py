@@ -20,7 +20,7 @@ from featwatch.analysis.cluster_weights import cluster_weights
 from featwatch.background import BackgroundAnalyst
 from featwatch.explain import clusters as module
 from featwatch.explain.clusters import cluster_images
-from featwatch.explain.fields import site_of
+from featwatch.explain.fields.fields import site_of
 from featwatch.recorders.base import Look
 from featwatch.recording import Recording
 from featwatch.records import Clustering

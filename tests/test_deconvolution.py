@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain.rules import MODES
+from featwatch.explain.attribution.rules import MODES
 from tests.nets import functional, images
 
 layers = keras.layers

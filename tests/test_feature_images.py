@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain import ascent, objective
+from featwatch.explain.ascent import ascent, objective
+from featwatch.explain.ascent.frame import frame_of
+from featwatch.explain.ascent.images import painter_of
 from featwatch.explain.forms import Unsuitable, form_of
-from featwatch.explain.frame import frame_of
-from featwatch.explain.images import painter_of
 from featwatch.layers import choose
 from featwatch.records import FeatureImages
 from tests import planted

@@ -14,10 +14,10 @@ import pytest
 import featwatch as fw
 from featwatch import wire
 from featwatch.explain import filtering
-from featwatch.explain import images as explain_images
+from featwatch.explain.ascent import images as explain_images
+from featwatch.explain.ascent.painter import Painted
+from featwatch.explain.ascent.recipe import Recipe
 from featwatch.explain.forms import Unsuitable
-from featwatch.explain.painter import Painted
-from featwatch.explain.recipe import Recipe
 from featwatch.recorders import NothingToSay
 from featwatch.recorders.base import Look
 from featwatch.recorders.feature_work import bounded

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from featwatch.explain import frequencies as module
-from featwatch.explain.frequencies import Frequencies, side_of_squares
+from featwatch.explain.leading import frequencies as module
+from featwatch.explain.leading.frequencies import Frequencies, side_of_squares
 from tests.nets import images
 
 

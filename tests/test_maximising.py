@@ -17,9 +17,9 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import featwatch as fw
-from featwatch.explain import maximising
-from featwatch.explain.leading import Leader
-from featwatch.explain.maximising import Calibration, Gallery
+from featwatch.explain.leading import maximising
+from featwatch.explain.leading.leading import Leader
+from featwatch.explain.leading.maximising import Calibration, Gallery
 from featwatch.explain.strongest import strength
 from featwatch.explain.subject import subject_of
 from featwatch.recorders import maximising_images as recording

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import featwatch as fw
-from featwatch.explain import occlusion_maps
-from featwatch.explain.occlusion_maps import _Squares, _steps
+from featwatch.explain.attribution import occlusion_maps
+from featwatch.explain.attribution.occlusion_maps import _Squares, _steps
 from tests.nets import images, sequential
 
 layers = keras.layers

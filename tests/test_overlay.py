@@ -13,7 +13,7 @@ from scipy import ndimage
 import featwatch as fw
 from featwatch.analysis import attribution_maps, important_regions
 from featwatch.analysis.important_regions import important_regions as regions
-from featwatch.explain.overlays import FRAME, OUTLINE
+from featwatch.explain.attribution.overlays import FRAME, OUTLINE
 
 RNG = np.random.default_rng(3)
 maps = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**31)).map(

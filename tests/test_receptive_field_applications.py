@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from featwatch.explain import field_of, receptive_field
-from featwatch.explain.arithmetic import Start
-from featwatch.explain.measuring import measured
+from featwatch.explain.fields.arithmetic import Start
+from featwatch.explain.fields.measuring import measured
 from featwatch.layers import choose
 from tests.receptive_truth import linear, seen_by
 

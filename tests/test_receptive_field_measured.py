@@ -13,11 +13,12 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain import field_of, probing, receptive_field
-from featwatch.explain.arithmetic import Start
+from featwatch.explain import field_of, receptive_field
+from featwatch.explain.ascent.frame import frame_of
+from featwatch.explain.fields import probing
+from featwatch.explain.fields.arithmetic import Start
+from featwatch.explain.fields.measuring import measured
 from featwatch.explain.forms import form_of
-from featwatch.explain.frame import frame_of
-from featwatch.explain.measuring import measured
 from featwatch.layers import choose
 from tests.nets import functional
 from tests.test_receptive_field import NETS, build

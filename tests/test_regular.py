@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featwatch.explain import measuring
-from featwatch.explain.regular import Rule, rule_of, telling
+from featwatch.explain.fields import measuring
+from featwatch.explain.fields.regular import Rule, rule_of, telling
 
 
 @pytest.mark.parametrize("seed", range(40))

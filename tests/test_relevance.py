@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain import relevance_maps
+from featwatch.explain.attribution import relevance_maps
 from tests.nets import functional, images, sequential
 
 layers = keras.layers
@@ -73,7 +73,7 @@ def test_a_twin_in_chunks_and_the_sum_over_a_layer(monkeypatch: pytest.MonkeyPat
     model = sequential()
     x = images(2)[0]
     whole = fw.explain.relevance(model, "dense", None, x, "sum", steps=6)
-    monkeypatch.setattr("featwatch.explain.layer_functions._PICTURES_AT_ONCE", 8)
+    monkeypatch.setattr("featwatch.explain.attribution.layer_functions._PICTURES_AT_ONCE", 8)
     np.testing.assert_allclose(fw.explain.relevance(model, "dense", None, x, "sum", steps=6).maps, whole.maps, atol=1e-5)
     one_by_one = np.concatenate([fw.explain.relevance(model, "dense", [f], x, "sum", steps=6).maps for f in range(8)])
     np.testing.assert_allclose(one_by_one, whole.maps, atol=1e-5)

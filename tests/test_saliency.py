@@ -16,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain import backward, saliency_maps, subject
+from featwatch.explain import subject
+from featwatch.explain.attribution import backward, saliency_maps
 from featwatch.explain.kept import kept
 from featwatch.explain.subject import subject_of
 from tests.nets import functional, images, sequential
@@ -143,7 +144,7 @@ def test_in_chunks_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = deep()
     x = pictures(model, 5)
     expected = {each: fw.explain.saliency(model, "second", None, x, each).maps for each in ("max", "sum")}
-    monkeypatch.setattr("featwatch.explain.layer_functions._PICTURES_AT_ONCE", 2)
+    monkeypatch.setattr("featwatch.explain.attribution.layer_functions._PICTURES_AT_ONCE", 2)
     for aggregate, maps in expected.items():
         np.testing.assert_allclose(fw.explain.saliency(model, "second", None, x, aggregate).maps, maps, rtol=1e-4, atol=1e-6)
 
@@ -343,7 +344,7 @@ def test_what_is_kept_lets_the_model_go() -> None:
 
 
 def test_examples() -> None:
-    from featwatch.explain import deconvolution_maps, occlusion_maps, overlays, twin
+    from featwatch.explain.attribution import deconvolution_maps, occlusion_maps, overlays, twin
 
     globs = {"net": sequential(), "x": images(4)[0], **{name: getattr(fw.explain, name) for name in fw.explain.__all__}}
     for module in (saliency_maps, occlusion_maps, deconvolution_maps, overlays, twin):

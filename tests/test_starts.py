@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain.bounds import bounds_of
-from featwatch.explain.frame import Frame
-from featwatch.explain.images import painter_of
-from featwatch.explain.starts import Starts
+from featwatch.explain.ascent.bounds import bounds_of
+from featwatch.explain.ascent.frame import Frame
+from featwatch.explain.ascent.images import painter_of
+from featwatch.explain.ascent.starts import Starts
 from featwatch.layers import choose
 from tests import planted
 
@@ -116,13 +116,13 @@ def test_crops_are_drawn_anew_until_a_gradient_comes(monkeypatch: pytest.MonkeyP
     draws: list[int] = []
     crops = Starts.crops
     monkeypatch.setattr(Starts, "crops", lambda self, *args: draws.append(1) or crops(self, *args))
-    monkeypatch.setattr("featwatch.explain.ascent.REDIRECTED_STEPS", 0)
+    monkeypatch.setattr("featwatch.explain.ascent.ascent.REDIRECTED_STEPS", 0)
     shown = fw.explain.feature_images(net, "out", probe=x, init="crops", bounds=(0, 1), guard=None)
     assert len(draws) > 3 and shown.reached.all() and (shown.activation > 0).all()
     draws.clear()
-    monkeypatch.setattr("featwatch.explain.painter.TRIES", 1)
+    monkeypatch.setattr("featwatch.explain.ascent.painter.TRIES", 1)
     assert not fw.explain.feature_images(net, "out", probe=x[1:3], init="crops", bounds=(0, 1), guard=None).reached.any()
-    monkeypatch.setattr("featwatch.explain.painter.TRIES", 100)
+    monkeypatch.setattr("featwatch.explain.ascent.painter.TRIES", 100)
     draws.clear()
     dead = fw.explain.feature_images(shut(-1000.0), "out", [0], probe=x, init="crops", bounds=(0, 1))
     assert len(draws) == 100 and not dead.reached.any()                             # no more than a hundred times

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from featwatch.explain.ascent.frame import frame_of
+from featwatch.explain.ascent.objective import Objective
+from featwatch.explain.ascent.trimming import trimming_of
 from featwatch.explain.forms import form_of
-from featwatch.explain.frame import frame_of
-from featwatch.explain.objective import Objective
-from featwatch.explain.trimming import trimming_of
 from featwatch.layers import choose
 from tests.nets import functional
 from tests.test_receptive_field import NETS, build

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import featwatch as fw
-from featwatch.explain.twin import Twin
+from featwatch.explain.attribution.twin import Twin
 from tests.nets import functional, images, sequential
 
 layers = keras.layers

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from featwatch.analysis.cluster_weights import cluster_weights
-from featwatch.explain.directed import painted
-from featwatch.explain.fields import site_of
+from featwatch.explain.ascent.directed import painted
+from featwatch.explain.fields.fields import site_of
 from featwatch.explain.forms import Unsuitable
 from featwatch.explain.kept import kept
 from featwatch.explain.responses import Responses

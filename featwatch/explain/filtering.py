@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from featwatch.explain.ascent import traced
-from featwatch.explain.fields import field_of
+from featwatch.explain.ascent.ascent import traced
+from featwatch.explain.fields.fields import field_of
 from featwatch.explain.forms import Unsuitable
 from featwatch.explain.kept import kept
 from featwatch.explain.subject import Subject, filters_of, subject_of
@@ -235,8 +235,8 @@ def filtered_feature_images(
         >>> found["whole_pixels"].shape, found["filtered_pixels"].shape, found["preserved"].shape
         ((2, 8, 8, 1), (2, 8, 8, 1), (2,))
     """
-    from featwatch.explain.images import painter_of
-    from featwatch.explain.recipe import Recipe
+    from featwatch.explain.ascent.images import painter_of
+    from featwatch.explain.ascent.recipe import Recipe
 
     subject = subject_of(model, site, probe)
     modulator = modulator_of(model, subject)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from featwatch.explain.operations import channel_axis
+from featwatch.explain.fields.operations import channel_axis
 from featwatch.graphs import graph_of, nodes_of
 
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from featwatch.analysis.factors import Factors, factors
 from featwatch.analysis.kernels import Fit, fitted
-from featwatch.explain.directed import painted
-from featwatch.explain.fields import site_of
+from featwatch.explain.ascent.directed import painted
+from featwatch.explain.fields.fields import site_of
 from featwatch.explain.forms import Unsuitable
 from featwatch.explain.kept import kept
 from featwatch.explain.maps import picture, pooled

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from featwatch import reductions
 from featwatch.analysis.exemplars import boxes, patches, strongest, unravelled
-from featwatch.explain.ascent import traced
-from featwatch.explain.fields import field_of, site_of
+from featwatch.explain.ascent.ascent import traced
+from featwatch.explain.fields.fields import field_of, site_of
 from featwatch.explain.forms import Form, Unsuitable, form_of
 from featwatch.explain.kept import kept
 from featwatch.explain.responses import Responses

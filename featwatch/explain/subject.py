@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from featwatch.explain.fields import site_of
+from featwatch.explain.fields.fields import site_of
 from featwatch.explain.forms import Form, form_of
 from featwatch.layers import Site
 from featwatch.probe import Probe

@@ -145,9 +145,9 @@ class AttributionWork:
         )
 
     def _start(self, look: Look) -> None:
-        from featwatch.explain.layer_functions import LayerFunctions
+        from featwatch.explain.attribution.layer_functions import LayerFunctions
+        from featwatch.explain.attribution.twin import Twin
         from featwatch.explain.subject import filters_of, subject_of
-        from featwatch.explain.twin import Twin
 
         try:
             subject = subject_of(look.model, self._site, look.probe)
@@ -171,7 +171,7 @@ class AttributionWork:
         return NothingToSay(f"layer {self.name!r} has no attributions: {self.refusal}")
 
     def _look_at(self, look: Look, filters: np.ndarray) -> _Made:
-        from featwatch.explain.attribution import NotFinite, looked
+        from featwatch.explain.attribution.attribution import NotFinite, looked
 
         try:
             about = looked(self._functions, filters, self._pictures)
@@ -187,7 +187,7 @@ class AttributionWork:
 
     def _look_at_twin(self, filters: np.ndarray, shape: tuple[int, ...]) -> dict[str, None]:
         """Make the same of the twin, for filters of which it is not made yet; returns what is to be said of it."""
-        from featwatch.explain.attribution import NotFinite, looked
+        from featwatch.explain.attribution.attribution import NotFinite, looked
 
         twin = self._shared["twin"]
         if len(filters):
@@ -203,9 +203,9 @@ class AttributionWork:
 
     def _maps(self, about: Any) -> tuple[np.ndarray, dict[str, None]]:
         """(methods, filters, samples, rows, columns) float32, and what is to be said of them."""
-        from featwatch.explain.deconvolution_maps import deconvolution_of
-        from featwatch.explain.occlusion_maps import occlusion_of
-        from featwatch.explain.saliency_maps import saliency_of
+        from featwatch.explain.attribution.deconvolution_maps import deconvolution_of
+        from featwatch.explain.attribution.occlusion_maps import occlusion_of
+        from featwatch.explain.attribution.saliency_maps import saliency_of
 
         maps: list[np.ndarray] = []
         notes: dict[str, None] = {}

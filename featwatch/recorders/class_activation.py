@@ -70,7 +70,7 @@ class ClassActivation(ExplainingRecorder):
         self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[ClassActivationRecord | NothingToSay]:
-        from featwatch.explain.class_maps import ClassViews
+        from featwatch.explain.decision.class_maps import ClassViews
         from featwatch.explain.forms import Unsuitable
 
         state = look.state
@@ -104,7 +104,7 @@ class ClassActivation(ExplainingRecorder):
         views.forget()
 
     def _record(self, look: Look, name: str) -> ClassActivationRecord | NothingToSay:
-        from featwatch.explain.class_maps import record_of
+        from featwatch.explain.decision.class_maps import record_of
         from featwatch.explain.forms import Unsuitable
 
         samples, views = look.state["samples"], look.state["views"]

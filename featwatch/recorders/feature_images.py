@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.explain.recipe import Recipe
+from featwatch.explain.ascent.recipe import Recipe
 from featwatch.recorders.allowance import Allowance
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.feature_work import LayerWork
@@ -34,7 +34,7 @@ class FeatureImages(ExplainingRecorder):
         snapshots: steps of the ascent after which the images are kept too; a record holds 4 MB of them at most.
         filtered: of so many of a layer's most active filters an image as large as the input is made, and what of it activates
             them is told from what does not; one layer in turn at a snapshot, once all filters have an image.
-        choices: all others that `featwatch.explain.recipe.Recipe` knows, such as starts=3 or at_least=35.
+        choices: all others that `featwatch.explain.ascent.recipe.Recipe` knows, such as starts=3 or at_least=35.
         seconds: that a snapshot may take, for all layers together.  What one took too many, as a layer's functions were
             traced, is missing at the next ones.  None = no limit.
         share: of the time since the snapshot before, which a snapshot may take at most where that is less than `seconds`.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.explain.recipe import Recipe
+from featwatch.explain.ascent.recipe import Recipe
 from featwatch.phrases import ranges
 from featwatch.recorders.base import Look, NothingToSay
 from featwatch.recorders.turns import Turns
@@ -139,7 +139,7 @@ class LayerWork:
         self._weights = None
         if not self._painted:
             return None
-        from featwatch.explain.images import together
+        from featwatch.explain.ascent.images import together
 
         filters = np.concatenate([filters for filters, _ in self._painted])
         painted, self._painted = together([images for _, images in self._painted]), []
@@ -150,7 +150,7 @@ class LayerWork:
         return replace(record, note="; ".join(text for text in (record.note, *self._remarks(record), left_out) if text))
 
     def _start(self, look: Look) -> None:
-        from featwatch.explain.images import painter_of
+        from featwatch.explain.ascent.images import painter_of
 
         try:
             self._painter = painter_of(look.model, self._site, look.probe, recipe=self._recipe)

@@ -153,7 +153,7 @@ class _Work:
         """The record of what was made at this snapshot."""
         if not self._made:
             return None
-        from featwatch.explain.leading import together
+        from featwatch.explain.leading.leading import together
 
         filters = np.concatenate([filters for filters, _ in self._made])
         led, self._made = together([led for _, led in self._made]), []
@@ -166,7 +166,7 @@ class _Work:
         return found
 
     def _prepare(self, look: Look) -> None:
-        from featwatch.explain.maximising import Calibration, Gallery
+        from featwatch.explain.leading.maximising import Calibration, Gallery
         from featwatch.explain.subject import subject_of
 
         if self._gallery is None:

@@ -60,7 +60,7 @@ class FeatureImages(Record):
     patch: bool = True                                          # as large as the receptive field; False = the full input
     steps: int = 0
     basis: str = ""                                             # "fourier" or "pixels"
-    init: str = ""                                              # "patches", "noise", …: `featwatch.explain.starts`
+    init: str = ""                                              # "patches", "noise", …: `featwatch.explain.ascent.starts`
     objective: str = "neuron"                                   # or "channel"
     settings: Mapping[str, Any] = field(default_factory=dict)   # what else was chosen, as plain values
     filters_in_all: int = 0                                     # of the layer

@@ -1,0 +1,1 @@
+"""What in an image a filter responds to."""

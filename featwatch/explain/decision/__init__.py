@@ -1,0 +1,1 @@
+"""Where a layer sees a class, and which filters decide that."""

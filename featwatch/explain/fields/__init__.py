@@ -1,0 +1,1 @@
+"""Receptive fields: computed from a graph, or measured."""

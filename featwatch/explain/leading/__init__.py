@@ -1,0 +1,1 @@
+"""Samples led a few steps towards what maximises a filter."""
