@@ -212,6 +212,7 @@ class Recording:
             sites=sites,
             snapshots={name: snapshots[name] for name in sites},
             state=self._passes.state_of(recorder),
+            output=self._output,
             latest={layer: {kind: each.record for kind, each in known.items()} for layer, known in self.memory.items()},
         )
         layer = ""

@@ -141,3 +141,20 @@ def test_options_are_checked() -> None:
             fw.ClassActivation(**options)
     with pytest.raises(TypeError, match=r"output=1\.5"):
         fw.ClassActivation(output=1.5)
+
+
+@pytest.mark.parametrize("chosen", ["first", "second"])
+def test_the_output_is_the_one_that_the_watch_was_told(tmp_path: Path, chosen: str) -> None:
+    x, y = images()
+    inputs = keras.Input((8, 8, 1))
+    features = L.Flatten()(L.Conv2D(4, 3, activation="relu", name="conv")(inputs))
+    outputs = [L.Dense(3, activation="softmax", name=name)(features) for name in ("first", "second")]
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", ["sparse_categorical_crossentropy"] * 2)
+    recorders = [fw.ClassActivation(samples=3)]
+    watch = fw.Watch(tmp_path, fw.Probe(x, y), recorders=recorders, layers="conv", output=chosen, background=False, strict=True)
+    model.fit(x, [y, y], epochs=1, verbose=0, callbacks=[watch])
+    record = fw.load(tmp_path).class_activation("conv", 1)
+    expected = class_activation(model, "conv", x[record.samples], output=chosen)
+    assert record.classes.tolist() == expected.classes.tolist()
+    np.testing.assert_allclose(record.weights, expected.weights, rtol=1e-4, atol=1e-6)

@@ -142,6 +142,7 @@ class Look:
     sites: Mapping[str, Any]                    # name -> featwatch.layers.Site, of the recorder's layers in graph order
     snapshots: Mapping[str, LayerSnapshot]      # of the same layers, with the recorder's reductions
     state: dict[str, Any]                       # the recorder's own; kept while model, plan and probe are the same
+    output: int = -1                            # which of the model's outputs holds the class scores; −1 = it cannot be told
     # Layer -> kind -> the last record of it that this training has analysed; the analysis may be some epochs behind.
     latest: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
 

@@ -35,8 +35,7 @@ class ClassActivation(ExplainingRecorder):
         seconds: that a snapshot may take with "scorecam", for all layers together; layers for which there is no time have
             their turns first at the next one.  None = no limit.
         share: of the time since the snapshot before, likewise, where that is less than `seconds`.
-        output: which output of the model holds the scores, by index or name; needed where there are several and the
-            losses do not tell.
+        output: which output of the model holds the scores, by index or name; None = as the watch was told, or the losses tell.
         schedule: every five epochs, unless told.
     """
 
@@ -79,7 +78,9 @@ class ClassActivation(ExplainingRecorder):
             return
         if "views" not in state:
             state["samples"] = self._samples(look.probe.labels)
-            state["views"] = ClassViews(look.model, sites, self.method, output=self.output, cell=self._cell)
+            known = None if look.output < 0 else look.output
+            output = known if self.output is None else self.output
+            state["views"] = ClassViews(look.model, sites, self.method, output=output, cell=self._cell)
             state["turns"] = LayerTurns(self.seconds, self.share, self._clock)
             state["told"] = set()
         samples, views, turns = state["samples"], state["views"], state["turns"]
