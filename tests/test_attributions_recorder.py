@@ -87,7 +87,7 @@ def test_it_is_not_a_default_one_and_comes_every_five_epochs(tmp_path: Path) -> 
 
 def test_a_second_fit_goes_on_and_layers_may_change_in_between(tmp_path: Path) -> None:
     model = sequential()
-    recorder = fw.Attributions([0], 2, seconds=None, layers="conv", twin=True, schedule=fw.every(epochs=1))
+    recorder = fw.Attributions([0, 1, 2, 3], 2, seconds=None, layers="conv", twin=True, schedule=fw.every(epochs=1))
     watch = fw.Watch(tmp_path, PROBE, recorders=[recorder], background=False, strict=True, alerts=())
     model.fit(X, Y, epochs=1, verbose=0, callbacks=[watch])
     model.get_layer("conv").trainable = False

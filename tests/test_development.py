@@ -356,7 +356,7 @@ def test_route_and_reader_answer_alike_on_a_torn_log(tmp_path: Path) -> None:
 
 
 def test_every_kind_s_fields_are_one_per_filter() -> None:
-    assert development.kinds() == ["health", "histograms", "similarity", "specificity", "kernels", "maps"]
+    assert development.kinds() == ["health", "histograms", "similarity", "specificity", "kernels", "maps", "class_activation"]
     for kind in development.kinds():
         declared = {field.name: field.metadata for field in dataclasses.fields(KINDS[kind])}
         names = development.fields_of(kind)

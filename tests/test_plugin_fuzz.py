@@ -82,6 +82,20 @@ AFTER_TRAINING: list[Record] = [
     ),
     Journal(epoch=0, entries=({"kind": "alert", "text": "<b>", "alert": ALERT.as_dict()}, {"kind": "note", "text": "x"})),
 ]  # fmt: skip
+
+
+def plain(kind: str) -> Record:
+    """A record of a kind with two of everything that it declares."""
+    values = {}
+    for field in dataclasses.fields(KINDS[kind]):
+        if "dtype" in field.metadata:
+            dtype = field.metadata["dtype"]
+            values[field.name] = np.full((2,) * len(field.metadata["axes"]), 0).astype("U1" if dtype == "str" else dtype)
+    return KINDS[kind](epoch=0, layer=LAYER, **values)
+
+
+EXPLAINED = ("arrangement", "exemplar_maps", "maximising", "factors", "cluster_images", "attributions", "class_activation")
+AFTER_TRAINING += map(plain, EXPLAINED)
 PROBE = dataclasses.replace(STORY.probe(0), targets=np.ones((5, 1)), attributes={"age": (1, 2, 3, 4, 5)}, notes=("a note",))
 RECORDS: list[Record] = [STORY.session(0, 1.0), PROBE, *STORY.records(0), *AFTER_TRAINING]
 BY_STEP = [dataclasses.replace(record, step=300) for record in (STORY.session(0, 1.0), *STORY.records(0), *AFTER_TRAINING)]

@@ -86,8 +86,13 @@ def assert_same(one, other) -> None:
         np.testing.assert_array_equal(np.asarray(getattr(other, name)), np.asarray(value), err_msg=name)
 
 
-# Those that look at one layer's arrays; what explains the model itself or compares layers is in the conformance suite.
-ANALYSTS = [recorder for recorder in default_recorders() if not recorder.explains and not recorder.across]
+# Those that look at one layer's arrays; what explains the model itself, builds on that, or compares layers is in the conformance
+# suite.
+ANALYSTS = [
+    recorder
+    for recorder in default_recorders()
+    if not recorder.across and not any(each.explains for each in (recorder, *recorder.builds_on))
+]
 every_recorder = pytest.mark.parametrize("recorder", ANALYSTS, ids=lambda recorder: recorder.name)
 
 
@@ -96,7 +101,8 @@ def test_the_default_recorders_are_fresh_ones_in_an_order_that_works():
     assert [recorder.name for recorder in first] == [
         "filter_health", "filter_similarity",
         "separation", "layer_similarity", "embeddings", "clusters", "grid_mapping",
-        "activation_histograms", "class_specificity", "kernel_pictures", "activation_maps", "exemplars", "feature_images",
+        "activation_histograms", "class_specificity", "kernel_pictures", "activation_maps", "exemplars", "exemplar_maps",
+        "feature_images", "feature_arrangement", "class_activation",
     ]  # fmt: skip
     assert all(one is not other for one, other in zip(first, second, strict=True))
     for index, recorder in enumerate(first):

@@ -242,6 +242,7 @@ def test_any_tensors_largest_dimension_is_numpys(values: np.ndarray):
 
 @pytest.mark.parametrize("sort_maps", [False, True])
 def test_an_embedding_says_what_it_was_made_of(tmp_path, sort_maps: bool):
+    keras.utils.set_random_seed(0)
     model, (x, y) = wide(), images(60, (20, 20, 1))
     fw.snapshot(model, fw.Probe(x, y), tmp_path, recorders=[fw.Embeddings(layout="pca", sort_maps=sort_maps)])
     run = fw.load(tmp_path)
