@@ -28,7 +28,7 @@ def test_the_readmes_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytes
     model = compiled(keras.Sequential([keras.Input((8, 8, 1)), *stack]))
     names = {"model": model, "x": x, "y": y, "x_val": x[:40], "y_val": y[:40], "names": ["a", "b", "c"]}
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     # Images of every layer at every turn: how many fit into two seconds depends on the machine.
     monkeypatch.setattr(fw.FeatureImages.__init__, "__defaults__", (None, 2, "fourier", "patches", None))
     for code in blocks:
