@@ -93,7 +93,9 @@ def xplique(python: str) -> Callable[..., Made]:
             model.save(f"{folder}/model.keras")
             asked = {"layer": layer, "filters": list(map(int, filters)), "steps": steps, "limits": list(map(float, limits))}
             (Path(folder) / "asked.json").write_text(json.dumps(asked))
-            subprocess.run([python, str(XPLIQUE), folder], check=True, capture_output=True)
+            done = subprocess.run([python, str(XPLIQUE), folder], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(done.stderr.strip().splitlines()[-1])
             found = np.load(f"{folder}/images.npz")
             return found["images"], float(found["seconds"])
 
