@@ -26,6 +26,11 @@ def notify(text: str) -> None:
         print(f"featwatch: {text}", file=sys.stderr)
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says, in its first line; its name where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
 def in_words(error: BaseException) -> str:
     """An exception as one line."""
     text = " ".join(str(error).split())

@@ -13,12 +13,12 @@ from featwatch.earlier import Earlier, earlier
 from featwatch.errors import notify
 from featwatch.layers import LayerChoice, check_choice
 from featwatch.log import Log
+from featwatch.options import whole
 from featwatch.preparation import prepare
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
 from featwatch.recorders import default_recorders
 from featwatch.recorders.base import Recorder
-from featwatch.recorders.options import whole
 from featwatch.recorders.pipeline import in_order
 from featwatch.recording import Recording, Setting
 from featwatch.writers import has_records, run_directory

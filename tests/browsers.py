@@ -76,6 +76,16 @@ class Tab:
         self.page.wait_for_timeout(600)
 
 
+def rgba(canvas: Any) -> np.ndarray:
+    """(height, width, 4) uint8: what a canvas, or the one within an element, holds."""
+    canvas.wait_for()
+    width, height, *values = canvas.evaluate("""e => {
+      const canvas = e.matches("canvas") ? e : e.querySelector("canvas"), { width, height } = canvas;
+      return [width, height, ...canvas.getContext("2d").getImageData(0, 0, width, height).data];
+    }""")
+    return np.array(values, np.uint8).reshape(height, width, 4)
+
+
 def colours(pixels: np.ndarray) -> int:
     """How many clearly coloured hues (of 12) fill at least a thousandth of a picture."""
     values = pixels.astype(int)

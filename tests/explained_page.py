@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-
 from featwatch.records import Record
+from featwatch.writers import MemoryWriter
 from tests.browsers import Tab
 from tests.synthetic import Story
 from tests.synthetic_explained import Explained
@@ -15,28 +14,13 @@ from tests.synthetic_features import Telling
 
 NAMES, LAYER, DENSE, EPOCH = ("first", "second", "hidden", "scores"), "second", "hidden", 4
 EXPLAINED = Explained(every=EPOCH)
-PIXELS = "e => [e.width, e.height, ...e.getContext('2d').getImageData(0, 0, e.width, e.height).data]"
 Opening = Callable[..., Tab]
 R = TypeVar("R", bound=Record)
 
 
-class Kept:
-    """A writer that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def write(self, record: Record) -> int:
-        self.records.append(record)
-        return 0
-
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
 def everything() -> list[Record]:
     """Every record of a run that has all of them."""
-    story, kept = Story(layers=4, epochs=EPOCH, samples=60, filters=16, names=NAMES), Kept()
+    story, kept = Story(layers=4, epochs=EPOCH, samples=60, filters=16, names=NAMES), MemoryWriter()
     writer = Telling(story, EXPLAINED, kept)
     for record in (story.session(0, 0.0), story.probe(0), *(one for epoch in range(EPOCH + 1) for one in story.records(epoch))):
         writer.write(record)
@@ -63,13 +47,6 @@ def opened_at(tab: Tab, view: str, layer: str = LAYER, run: str = "whole") -> Ta
     if run == "whole":
         tab.at(f"{view}-summary").wait_for()
     return tab
-
-
-def rgba(canvas: Any) -> np.ndarray:
-    """(height, width, 4) uint8: what a canvas holds."""
-    canvas.wait_for()
-    width, height, *values = canvas.evaluate(PIXELS)
-    return np.array(values, np.uint8).reshape(height, width, 4)
 
 
 def settle(tab: Tab) -> None:

@@ -37,7 +37,7 @@ FLOORS = [  # the roof comes first
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
-    {"cost", "steps", "errors", "progress", "sketch", "phrases", "activations", "folding", "packing", "sealed"},
+    {"cost", "steps", "errors", "options", "progress", "sketch", "phrases", "activations", "folding", "packing", "sealed"},
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -53,7 +53,9 @@ PLUGIN_FLOORS = [
 NARROWER = {
     "alerts": {"records", "errors"},
     "analysis": {"records", "activations", "folding"},
-    "recorders": {"analysis", "explain", "records", "schedule", "errors", "sketch", "activations", "folding", "phrases"},
+    "recorders": {
+        "analysis", "explain", "records", "schedule", "errors", "options", "sketch", "activations", "folding", "phrases",
+    },
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
     "reader": {

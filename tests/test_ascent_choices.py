@@ -69,18 +69,18 @@ def test_lucids_constants_serve(model: Any, probe: fw.Probe) -> None:
 @pytest.mark.parametrize(
     ("choices", "error", "message"),
     [
-        ({"steps": 0}, ValueError, "steps=0: expected at least 1"),
-        ({"steps": 2.5}, TypeError, "expected a whole number"),
+        ({"steps": 0}, ValueError, "steps=0 is out of range; give a whole number of 1 or more"),
+        ({"steps": 2.5}, TypeError, "is not a whole number"),
         ({"keep": "worst"}, ValueError, "'best' or 'mean' or 'all'"),
         ({"scale": 1.5}, ValueError, "less than 1"),
-        ({"rotate": -3}, ValueError, "at least 0"),
+        ({"rotate": -3}, ValueError, "of 0 or more"),
         ({"guard": 0}, ValueError, "above 0"),
         ({"norm": float("nan")}, ValueError, "above 0"),
         ({"unit": (1, 2), "objective": "sum"}, ValueError, "over all units"),
         ({"unit": "12"}, TypeError, "whole numbers"),
         ({"snapshots": 8}, TypeError, "whole numbers"),
         ({"decorrelate": 1}, TypeError, "True or False"),
-        ({"at_least": 0}, ValueError, "at least 1"),
+        ({"at_least": 0}, ValueError, "of 1 or more"),
     ],
 )
 def test_choices_are_checked(choices: dict[str, Any], error: type[Exception], message: str) -> None:

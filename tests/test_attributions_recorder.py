@@ -106,7 +106,7 @@ def test_filters_by_layer_and_the_most_active_first(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         run.attributions("dense", 0)
     assert recorded(sequential(), tmp_path / "b").attributions("conv", 0).filters.tolist() == [0, 1, 2, 3]
-    with pytest.raises(RuntimeError, match="'covn' is none of this recorder's layers; did you mean 'conv'"):
+    with pytest.raises(RuntimeError, match="'covn' is none of this recorder's layers .did you mean 'conv'"):
         watched(sequential(), tmp_path / "c", fw.Attributions({"covn": [1]}, 3))
 
 

@@ -15,6 +15,7 @@ import featwatch as fw
 from featwatch.explain.ascent import ascent, objective
 from featwatch.explain.ascent.frame import frame_of
 from featwatch.explain.ascent.images import painter_of
+from featwatch.explain.fields.fields import site_of
 from featwatch.explain.forms import Unsuitable, form_of
 from featwatch.layers import choose
 from featwatch.records import FeatureImages
@@ -332,3 +333,15 @@ def test_what_has_no_feature_images_says_why() -> None:
     for model, message in cases:
         with pytest.raises(Unsuitable, match=message):
             fw.explain.feature_images(model, "here")
+
+
+def test_one_probe_serves_models_that_take_it_as_other_pictures() -> None:
+    """The range of an input is kept by probe, and by how its samples are laid out."""
+    x = np.random.default_rng(0).random((40, 6, 8)).astype(np.float32)
+    x[:, 3] += 5.0
+    probe = fw.Probe(x)
+    conv = keras.Sequential([keras.Input((6, 8)), keras.layers.Conv1D(3, 3, name="layer")])
+    flat = keras.Sequential([keras.Input((6, 8)), keras.layers.Flatten(), keras.layers.Dense(3, name="layer")])
+    for model, channels in ((conv, 8), (flat, 1)):
+        painter = painter_of(model, site_of(model, "layer"), probe)
+        assert len(painter.bounds.limits[0]) == channels

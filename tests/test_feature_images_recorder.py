@@ -239,14 +239,14 @@ def test_given_filters_are_made_and_no_others(monkeypatch: pytest.MonkeyPatch) -
     assert [(record.layer, record.filters.tolist()) for record in bench.look(0)] == [("b", [1])]
     with pytest.raises(ValueError, match="layer 'a' has the filters 0 to 7, and no filter 8"):
         Bench(monkeypatch, {"a": (8, 0, 0.001)}, filters=[8]).look(0)
-    with pytest.raises(ValueError, match="'conf' is none of this recorder's layers; did you mean 'conv'"):
+    with pytest.raises(ValueError, match="'conf' is none of this recorder's layers .did you mean 'conv'"):
         Bench(monkeypatch, {"conv": (8, 0, 0.001)}, filters={"conf": [0]}).look(0)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"filters": []}, ValueError, "names no filter"),
+        ({"filters": []}, ValueError, "names none"),
         ({"filters": {}}, ValueError, "names no layer"),
         ({"filters": {"a": [-1]}}, ValueError, r"filters\['a'\]=-1 is out of range"),
         ({"filters": 3}, TypeError, "give a list"),

@@ -9,8 +9,8 @@ import pytest
 
 from featwatch.records import Attributions, Record
 from featwatch.writers import EventFileWriter
-from tests.browsers import Tab, chromium
-from tests.explained_page import Opening, cell, choose, everything, opened_at, recorded, rgba, settle, slide
+from tests.browsers import Tab, chromium, rgba
+from tests.explained_page import Opening, cell, choose, everything, opened_at, recorded, settle, slide
 from tests.synthetic_explained import SIDE
 from tests.tensorboards import tensorboards
 

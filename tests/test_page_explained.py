@@ -21,8 +21,8 @@ from featwatch.records import (
     Record,
 )
 from featwatch.writers import EventFileWriter
-from tests.browsers import Tab, chromium
-from tests.explained_page import DENSE, EPOCH, LAYER, NAMES, Opening, attributes, everything, opened_at, recorded, rgba, settle
+from tests.browsers import Tab, chromium, rgba
+from tests.explained_page import DENSE, EPOCH, LAYER, NAMES, Opening, attributes, everything, opened_at, recorded, settle
 from tests.synthetic import write_log
 from tests.synthetic_explained import Explained
 from tests.synthetic_features import Features

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Route
 
 from featwatch.reader import load
 from featwatch.records import FeatureImages
-from tests.browsers import Tab, chromium, colours
+from tests.browsers import Tab, chromium, colours, rgba
 from tests.synthetic import Story, write_log
 from tests.synthetic_features import Features, Training, costs
 from tests.tensorboards import tensorboards
@@ -26,10 +26,6 @@ pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 PLAIN = Features(alerts=4, resolved=1, channels=2, refreshed=10)
-PIXELS = """e => {
-  const { width, height } = e.querySelector("canvas"), context = e.querySelector("canvas").getContext("2d");
-  return [width, height, ...context.getImageData(0, 0, width, height).data];
-}"""
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,7 @@ def test_the_gallery_draws_each_filters_newest_image_and_opens_with_its_exemplar
     assert len(set(drawn.refreshed.tolist())) > 1               # made at different epochs
 
     for row in np.flatnonzero(drawn.reached)[::5]:
-        width, height, *pixels = tab.frame.locator(f"[data-feature='{drawn.filters[row]}']").evaluate(PIXELS)
-        seen = np.array(pixels, np.uint8).reshape(height, width, 4)
+        seen = rgba(tab.frame.locator(f"[data-feature='{drawn.filters[row]}']"))
         np.testing.assert_array_equal(seen[..., :2], drawn.pixels[row])         # two channels: red and green
         assert not seen[..., 2].any() and (seen[..., 3] == 255).all()
     dead = drawn.filters[~drawn.reached]

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Locator
 
 from featwatch.reader import Run, load
 from featwatch.records import ExemplarMaps, FeatureArrangement, FeatureImages, Record
-from tests.browsers import Tab, chromium
+from featwatch.writers import MemoryWriter
+from tests.browsers import Tab, chromium, rgba
 from tests.synthetic import Story, write_log
 from tests.synthetic_features import Features, Telling
 from tests.synthetic_features_images import FeaturePictures
@@ -25,10 +26,6 @@ pytestmark = pytest.mark.browser
 EPOCHS, LAYER = 10, "block1/conv1"
 SIZE: dict[str, Any] = {"epochs": EPOCHS, "layers": 3, "samples": 60}
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
-PIXELS = """canvas => {
-  const { width, height } = canvas, context = canvas.getContext("2d");
-  return [width, height, ...context.getImageData(0, 0, width, height).data];
-}"""
 
 
 def pictures() -> FeaturePictures:
@@ -80,24 +77,10 @@ def tab(browser: Browser, shown: tuple[str, Run]) -> Iterator[Tab]:
     context.close()
 
 
-class Kept:
-    """A writer that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def write(self, record: Record) -> int:
-        self.records.append(record)
-        return 0
-
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
 @functools.cache
 def told() -> list[Record]:
     """Every record of the run "whole", as it was written: the reader puts earlier images beside those of an epoch."""
-    story, kept = Story(filters=24, **SIZE), Kept()
+    story, kept = Story(filters=24, **SIZE), MemoryWriter()
     writer = Telling(story, Deeds(), Telling(story, pictures(), kept))
     writer.write(story.session(0, 0.0))
     for epoch in range(EPOCHS + 1):
@@ -144,7 +127,7 @@ def test_filtered_images_are_shown_of_those_that_have_one(tab: Tab) -> None:
     tiles = tab.frame.locator("[data-feature]")
     assert sorted(int(tile.get_attribute("data-feature")) for tile in tiles.all()) == sorted(newest)
     for number, (pixels, _) in newest.items():
-        np.testing.assert_array_equal(_pixels(tab.frame.locator(f"[data-feature='{number}'] canvas"))[..., :1], pixels)
+        np.testing.assert_array_equal(rgba(tab.frame.locator(f"[data-feature='{number}'] canvas"))[..., :1], pixels)
     tab.at("gallery-order").get_by_text("Preserved").click()
     order = [int(tile.get_attribute("data-feature")) for tile in tiles.all()]
     assert order == sorted(newest, key=lambda number: -newest[number][1])
@@ -162,9 +145,9 @@ def test_a_filters_page_shows_its_ascent_its_filtering_and_its_development(tab: 
     assert taken.count() == len(record.snapshot_steps) + 1
     for i, canvas in enumerate(taken.all()):
         expected = record.pixels[row] if i == len(record.snapshot_steps) else record.snapshot_pixels[row, i]
-        np.testing.assert_array_equal(_pixels(canvas)[..., :1], expected)
+        np.testing.assert_array_equal(rgba(canvas)[..., :1], expected)
     assert tab.at("ascent").inner_text().split() == ["1", "→", "8", "→", "32", "→", "64"]
-    before, after = (_pixels(canvas)[..., :1] for canvas in tab.at("filtered").locator("canvas").all())
+    before, after = (rgba(canvas)[..., :1] for canvas in tab.at("filtered").locator("canvas").all())
     np.testing.assert_array_equal(before, record.whole_pixels[at])
     np.testing.assert_array_equal(after, record.filtered_pixels[at])
     assert f"{100 * record.preserved[at]:.0f} %" in tab.at("filtered").inner_text()
@@ -203,7 +186,7 @@ def test_maps_lie_over_the_exemplars_where_they_belong(tab: Tab, shown: tuple[st
         card = cards.nth(rank)
         sample = int(card.get_attribute("data-sample"))
         assert sample == exemplars.samples[chosen, rank] == maps.samples[chosen, rank]
-        heat = _pixels(card.locator("[data-heat]").first)
+        heat = rgba(card.locator("[data-heat]").first)
         assert heat.shape[:2] == maps.pixels.shape[2:]
         peak = np.unravel_index(heat[..., 3].argmax(), heat.shape[:2])          # the most opaque
         assert maps.pixels[chosen, rank][peak] == maps.pixels[chosen, rank].max()
@@ -315,12 +298,6 @@ def test_records_that_cannot_be_so_are_left_out_and_markup_is_text(tab: Tab) -> 
     assert tab.frame.evaluate("() => window.hacked ?? window.parent.hacked ?? null") is None
     assert tab.frame.locator("img[src=x]").count() == 0
     assert tab.errors == []
-
-
-def _pixels(canvas: Locator) -> np.ndarray:
-    """(height, width, 4) uint8."""
-    width, height, *values = canvas.evaluate(PIXELS)
-    return np.array(values, np.uint8).reshape(height, width, 4)
 
 
 def _place(tile: Locator) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from featwatch.records import Kernels, LayerHealth, Maps, Record, Similarity
-from featwatch.writers import EventFileWriter
+from featwatch.writers import EventFileWriter, MemoryWriter
 from tests.browsers import Tab, chromium
 from tests.synthetic import Story, write_log
 from tests.synthetic_features import Telling
@@ -29,24 +29,10 @@ Opening = Callable[[str, str, str], Tab]        # run, layer, view
 R = TypeVar("R", bound=Record)
 
 
-class Kept:
-    """A writer that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def write(self, record: Record) -> int:
-        self.records.append(record)
-        return 0
-
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def told() -> list[Record]:
     """Every record of the run "whole"."""
-    story, kept = Story(layers=4, epochs=EPOCHS, samples=40, filters=24, names=NAMES), Kept()
+    story, kept = Story(layers=4, epochs=EPOCHS, samples=40, filters=24, names=NAMES), MemoryWriter()
     writer = Telling(story, DEEDS, kept)
     writer.write(story.session(0, 0.0))
     writer.write(story.probe(0))

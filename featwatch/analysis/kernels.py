@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,11 @@ def unsigned(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarra
     span = high.astype(np.float64) - low
     scale = np.divide(255.0, span, out=np.zeros(span.shape), where=span > 0)
     return np.asarray(np.rint((values - low) * scale), np.uint8)
+
+
+def rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
+    """Of a map of this shape, (…, filters): a 1-D one is a row."""
+    return int(shape[-3]) if len(shape) > 2 else 1, int(shape[-2])
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 
 from featwatch.analysis.dyadic import FINE_BINS, Grid
 from featwatch.analysis.histograms import SHOWN_INPUTS, common_grid, stratified, sufficiency
+from featwatch.options import whole
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
-from featwatch.recorders.options import whole
 from featwatch.records import Histograms, Record
 
 

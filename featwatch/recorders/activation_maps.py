@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.analysis.kernels import Fit, fitted, signed, unsigned
+from featwatch.analysis.kernels import Fit, fitted, rows_and_columns, signed, unsigned
+from featwatch.options import whole
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.chosen_samples import one_of_each_class_first
-from featwatch.recorders.options import whole
 from featwatch.records import Maps
 from featwatch.schedule import every
 
@@ -53,7 +53,7 @@ class ActivationMaps(ExplainingRecorder):
             look.state["read"] = self._reader(look, look.state["samples"])
         found = look.state["read"]()
         for name in look.sites:
-            shape = _shape_of(look, name)
+            shape = look.shape(name)
             if len(shape) < 2 or name in look.state["refused"]:
                 continue
             try:
@@ -62,18 +62,17 @@ class ActivationMaps(ExplainingRecorder):
                     raise NothingToSay(f"layer {name!r} has no maps: it cannot be read for {len(look.state['samples'])} samples")
                 yield self._record(look, name, shape, found[name], look.state["samples"])
             except NothingToSay as reason:
-                reason.layer = name
-                yield reason
+                yield reason.of(name)
 
     def _reader(self, look: Look, samples: np.ndarray) -> Callable[[], Any]:
         from featwatch.explain.maps import responses_of
 
-        sites = [site for name, site in look.sites.items() if len(_shape_of(look, name)) > 1]
+        sites = [site for name, site in look.sites.items() if len(look.shape(name)) > 1]
         return responses_of(look.model, sites, look.probe, samples, lambda shape, maps: self._fit(shape, maps, len(samples)).cell)
 
     def _fit(self, shape: tuple[int, ...], maps: int, samples: int) -> Fit:
         """What fits into a record of so many maps of this shape: one of each filter, or two with the bare response."""
-        return fitted(_size_of(shape), shape[-1], samples, longest=self.size, values=MOST_PIXELS // maps)
+        return fitted(rows_and_columns(shape), shape[-1], samples, longest=self.size, values=MOST_PIXELS // maps)
 
     def _record(self, look: Look, name: str, shape: tuple[int, ...], found: Any, samples: np.ndarray) -> Maps:
         fit = self._fit(shape, 1 if found.bare is None else 2, len(samples))
@@ -90,7 +89,7 @@ class ActivationMaps(ExplainingRecorder):
             pixels=unsigned(values, low, high),
             low=np.where(finite, low, np.float32(np.nan)),
             high=np.where(finite, high, np.float32(np.nan)),
-            full_size=_size_of(shape),
+            full_size=rows_and_columns(shape),
             note=self._note(shape, fit, len(samples), int(np.count_nonzero(~finite))),
         )
         if found.bare is None:
@@ -104,7 +103,7 @@ class ActivationMaps(ExplainingRecorder):
         notes = []
         if fit.cell > 1:
             notes.append(f"each pixel is the mean over {fit.cell} positions" + (f" × {fit.cell}" if len(shape) > 2 else ""))
-        if fit.cell > -(-max(_size_of(shape)) // self.size):
+        if fit.cell > -(-max(rows_and_columns(shape)) // self.size):
             notes.append(f"coarser than {self.size}, so that the log stays small")
         if fit.samples < samples:
             notes.append(f"{fit.samples} of {samples} samples, so that the log stays small")
@@ -121,13 +120,3 @@ def _convolved(bare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     responses = np.where(known, bare, 0)
     reach = np.abs(responses).max(axis=(0, 1, 2))
     return signed(responses, reach), np.where(known, reach, np.float32(np.nan))
-
-
-def _shape_of(look: Look, name: str) -> tuple[int, ...]:
-    return tuple(size or 1 for size in look.snapshots[name].info.shape)
-
-
-def _size_of(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(rows, columns) of a map of this shape, (…, filters): a 1-D one is a row."""
-    rows = shape[-3] if len(shape) > 2 else 1
-    return int(rows), int(shape[-2])

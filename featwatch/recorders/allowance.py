@@ -8,6 +8,9 @@ from collections.abc import Callable
 SMALL = 0.05            # of the seconds of a snapshot: what costs no more is made at any
 
 
+ANY = 1e9               # a share that limits nothing
+
+
 class Allowance:
     """An account: each snapshot grants seconds, what was taken beyond them is missing at the next ones.
 

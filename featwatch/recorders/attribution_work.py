@@ -11,6 +11,7 @@ import numpy as np
 
 from featwatch.analysis.attribution_maps import averaged, most_of_channels, signed_maps
 from featwatch.analysis.kernels import Fit, fitted
+from featwatch.errors import first_line
 from featwatch.recorders.base import Look, NothingToSay
 from featwatch.recorders.turns import Turns
 from featwatch.records import Attributions
@@ -146,6 +147,7 @@ class AttributionWork:
 
     def _start(self, look: Look) -> None:
         from featwatch.explain.attribution.layer_functions import LayerFunctions
+        from featwatch.explain.attribution.occlusion_maps import neutral_of
         from featwatch.explain.attribution.twin import Twin
         from featwatch.explain.subject import filters_of, subject_of
 
@@ -159,7 +161,7 @@ class AttributionWork:
             )  # fmt: skip
             self._pictures = subject.pictures(np.asarray(look.probe.x)[self._wishes.samples[: self._fit.samples]])
             if "occlusion" in self._wishes.methods and "neutral" not in self._shared:
-                self._shared["neutral"] = _mean(subject.form, np.asarray(look.probe.x))
+                self._shared["neutral"] = neutral_of(subject.form, subject.form.pictures(np.asarray(look.probe.x)))
             if self._wishes.twin and "twin" not in self._shared:
                 self._shared["twin"] = Twin(look.model)
         except Exception as error:
@@ -167,7 +169,7 @@ class AttributionWork:
         self._turns = Turns(filters)
 
     def _refused(self, error: Exception) -> NothingToSay:
-        self.refusal = (str(error) or type(error).__name__).splitlines()[0]
+        self.refusal = first_line(error)
         return NothingToSay(f"layer {self.name!r} has no attributions: {self.refusal}")
 
     def _look_at(self, look: Look, filters: np.ndarray) -> _Made:
@@ -242,13 +244,6 @@ class AttributionWork:
         if self._turns.waiting:
             said.append(f"no time for {self._turns.waiting} more filters, which have their turn at later snapshots")
         return "; ".join(said)
-
-
-def _mean(form: Any, samples: np.ndarray) -> np.ndarray:
-    """(1, 1 or width, channels) float32: the mean of the probe per channel, of vectors per feature."""
-    pictures = form.pictures(samples)
-    mean = pictures.mean(axis=(0, 1, 2) if form.has_neighbours else (0, 1), dtype=np.float64)
-    return np.asarray(mean, np.float32).reshape(1, -1, pictures.shape[-1])
 
 
 def _padded(parts: list[np.ndarray]) -> np.ndarray:

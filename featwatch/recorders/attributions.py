@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from featwatch.options import real, whole
+from featwatch.recorders.allowance import ANY, Allowance
 from featwatch.recorders.attribution_work import METHODS, AttributionWork, Wishes
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
+from featwatch.recorders.chosen_filters import check_layers, filters_by_layer, numbers
 from featwatch.recorders.chosen_samples import one_of_each_class_first
-from featwatch.recorders.options import real, whole
 from featwatch.records import Attributions as AttributionsRecord
 from featwatch.schedule import every
 
@@ -59,8 +60,8 @@ class Attributions(ExplainingRecorder):
         layers: str | Sequence[str] | Callable[..., bool] | None = None,
         schedule: Any = None,
     ) -> None:
-        self.filters = _filters(filters)
-        self.images = whole("images", images, 1) if np.ndim(images) == 0 else _numbers("images", images, "[0, 3]")
+        self.filters = filters_by_layer(filters)
+        self.images = whole("images", images, 1) if np.ndim(images) == 0 else numbers("images", images, "[0, 3]")
         self.methods = _methods(methods)
         if aggregate not in ("max", "sum"):
             raise ValueError(f"aggregate={aggregate!r}: expected 'max' or 'sum'")
@@ -78,23 +79,27 @@ class Attributions(ExplainingRecorder):
         self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[AttributionsRecord | NothingToSay]:
-        began = self._clock()
-        owed = look.state.get("owed", 0.0)
-        limit = np.inf if self.seconds is None else self.seconds
-        if owed >= limit:
-            look.state["owed"] = owed - limit
-            yield NothingToSay("no time for attributions here: those before took too many seconds")
-            return
+        allowance = look.state.setdefault("allowance", Allowance(self.seconds, ANY, self._clock))
+        allowance.begin()
+        try:
+            if allowance.left <= 0:
+                yield NothingToSay("no time for attributions here: those before took too many seconds")
+                return
+            yield from self._made(look, allowance)
+        finally:
+            allowance.end()
+
+    def _made(self, look: Look, allowance: Allowance) -> Iterator[AttributionsRecord | NothingToSay]:
         works = []
         for work in self._works(look):
             try:
                 work.begin(*self.finite(look.snapshots[work.name]))
                 works.append(work)
             except NothingToSay as reason:
-                yield _of_layer(reason, work.name)
+                yield reason.of(work.name)
         made = 0
         while waiting := sorted((work for work in works if work.wanted), key=lambda work: work.turns):
-            left = limit - owed - (self._clock() - began)
+            left = allowance.left
             starting = max((work.starting_seconds for work in works), default=0.0)
             chosen = next((work for work in waiting if not made or work.least_seconds(starting) <= left), None)
             if chosen is None:
@@ -103,8 +108,7 @@ class Attributions(ExplainingRecorder):
                 chosen.turn(look, left)
                 made += 1
             except NothingToSay as reason:
-                yield _of_layer(reason, chosen.name)
-        look.state["owed"] = max(0.0, owed + (self._clock() - began) - limit) if self.seconds is not None else 0.0
+                yield reason.of(chosen.name)
         for work in works:
             record = work.finish(look)
             if record is not None:
@@ -112,10 +116,7 @@ class Attributions(ExplainingRecorder):
 
     def _works(self, look: Look) -> list[AttributionWork]:
         if "works" not in look.state:
-            for name in self.filters if isinstance(self.filters, Mapping) else ():
-                if name not in look.sites:
-                    close = difflib.get_close_matches(name, look.sites, n=1, cutoff=0.0)
-                    raise ValueError(f"filters: {name!r} is none of this recorder's layers; did you mean {close[0]!r}?")
+            check_layers(self.filters, look.sites)
             shown = self._shown(look.probe)
             look.state["works"] = [
                 AttributionWork(self._wishes(name, shown), site, look.state, self._clock)
@@ -139,10 +140,6 @@ class Attributions(ExplainingRecorder):
         )
 
 
-def _of_layer(reason: NothingToSay, layer: str) -> NothingToSay:
-    reason.layer = layer
-    return reason
-
 
 def _methods(value: Any) -> tuple[str, ...]:
     methods = (value,) if isinstance(value, str) else tuple(dict.fromkeys(value)) if hasattr(value, "__iter__") else ()
@@ -150,20 +147,3 @@ def _methods(value: Any) -> tuple[str, ...]:
         if method not in METHODS:
             raise ValueError(f"methods={value!r}: expected some of {', '.join(map(repr, METHODS))}")
     return methods
-
-
-def _filters(filters: Any) -> Any:
-    if isinstance(filters, Mapping):
-        if not filters:
-            raise ValueError("filters={} names no layer; leave it out for the most active filters of every layer")
-        return {str(layer): _numbers(f"filters[{layer!r}]", each, "[0, 3]") for layer, each in filters.items()}
-    return None if filters is None else _numbers("filters", filters, "[0, 3], or a dict of them by layer")
-
-
-def _numbers(argument: str, value: Any, example: str) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{argument}={value!r}: give a list of numbers, as in {example}")
-    found = tuple(dict.fromkeys(whole(argument, number, 0) for number in value))
-    if not found:
-        raise ValueError(f"{argument}={value!r} names none; give a list of numbers, as in {example}")
-    return found

@@ -66,6 +66,11 @@ class NothingToSay(Exception):
 
     layer = ""                                  # which one it is, where `ExplainingRecorder.explain` gives it
 
+    def of(self, layer: str) -> NothingToSay:
+        """The same, of a layer."""
+        self.layer = layer
+        return self
+
 
 class Recorder(ABC):
     """One kind of recording.  A subclass holds its options, names what it needs, and analyses one layer at a time.
@@ -145,6 +150,10 @@ class Look:
     output: int = -1                            # which of the model's outputs holds the class scores; −1 = it cannot be told
     # Layer -> kind -> the last record of it that this training has analysed; the analysis may be some epochs behind.
     latest: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
+
+    def shape(self, layer: str) -> tuple[int, ...]:
+        """(…, filters) of what a layer gives for a sample."""
+        return tuple(int(size or 1) for size in self.snapshots[layer].info.shape)
 
 
 class ExplainingRecorder(Recorder):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.histograms import stratified
+from featwatch.options import one_of, real, whole
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.chosen_samples import one_of_each_class_first
 from featwatch.recorders.layer_turns import LayerTurns
-from featwatch.recorders.options import real, whole
 from featwatch.records import ClassActivation as ClassActivationRecord
 from featwatch.schedule import every
 
@@ -57,8 +57,8 @@ class ClassActivation(ExplainingRecorder):
         schedule: Any = None,
     ) -> None:
         self.samples = whole("samples", samples, 1)
-        self.classes = _one_of("classes", classes, ("predicted", "label"))
-        self.method = _one_of("method", method, _METHODS)
+        self.classes = one_of("classes", classes, ("predicted", "label"))
+        self.method = one_of("method", method, _METHODS)
         self.ranked = whole("ranked", ranked, 1)
         self.size = whole("size", size, 1)
         self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
@@ -95,7 +95,8 @@ class ClassActivation(ExplainingRecorder):
             return
         for name in [site.name for site in sites if site.name not in names and site.name not in state["told"]]:
             state["told"].add(name)
-            yield _of_layer(name, f"layer {name!r} has no class activations: {views.refused.get(name, 'it cannot be read')}")
+            why = views.refused.get(name, "it cannot be read")
+            yield NothingToSay(f"layer {name!r} has no class activations: {why}").of(name)
         # One pass was for all layers; what Score-CAM does then takes many for each of them.
         for name in turns.of(names) if self.method == "scorecam" else names:
             yield self._record(look, name)
@@ -115,7 +116,7 @@ class ClassActivation(ExplainingRecorder):
                 method=self.method, note=f"influence: over {len(samples)} samples",
             )  # fmt: skip
         except Unsuitable as reason:
-            return _of_layer(name, f"layer {name!r} at epoch {look.epoch} has no class activations: {reason}")
+            return NothingToSay(f"layer {name!r} at epoch {look.epoch} has no class activations: {reason}").of(name)
         return record
 
     def _samples(self, labels: np.ndarray) -> np.ndarray:
@@ -126,15 +127,3 @@ class ClassActivation(ExplainingRecorder):
 
     def _cell(self, size: tuple[int, int]) -> int:
         return -(-max(size) // self.size)
-
-
-def _of_layer(name: str, text: str) -> NothingToSay:
-    said = NothingToSay(text)
-    said.layer = name
-    return said
-
-
-def _one_of(argument: str, value: Any, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"{argument}={value!r}: expected " + " or ".join(map(repr, allowed)))
-    return str(value)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.specificity import MARGIN, Specific, only_largest, specific_units
+from featwatch.options import real
 from featwatch.recorders.base import LayerSnapshot, Recorder
-from featwatch.recorders.options import real
 from featwatch.records import Specificity
 
 MOST_MEANS = 1 << 18        # classes × filters in a record: 1 MB; of more classes each filter's largest means are kept

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from featwatch.errors import first_line
+from featwatch.options import real, whole
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.layer_turns import LayerTurns
-from featwatch.recorders.options import real, whole
 from featwatch.records import ClusterImages as ClusterImagesRecord
 from featwatch.records import Clustering
 from featwatch.schedule import every
@@ -60,12 +61,12 @@ class ClusterImages(ExplainingRecorder):
             except NothingToSay as reason:
                 if (name, str(reason)) not in said:         # once, not at every epoch
                     said.add((name, str(reason)))
-                    yield _of_layer(reason, name)
+                    yield reason.of(name)
         for name in turns.of(list(ready)):
             try:
                 yield self._record(look, name, ready[name])
             except NothingToSay as reason:
-                yield _of_layer(reason, name)
+                yield reason.of(name)
         if turns.left_out and "time" not in said:
             said.add("time")
             yield NothingToSay(turns.said)
@@ -85,7 +86,7 @@ class ClusterImages(ExplainingRecorder):
             raise NothingToSay(f"layer {name!r} at epoch {look.epoch} has no images of clusters: {reason}") from None
         except Exception as error:
             look.state["blind"].add(name)
-            why = (str(error) or type(error).__name__).splitlines()[0]
+            why = first_line(error)
             raise NothingToSay(f"layer {name!r} has no images of clusters: {why}") from None
         return record
 
@@ -103,8 +104,3 @@ def _clustering(look: Look, name: str) -> Clustering:
     if not found.count:
         raise NothingToSay(f"layer {name!r} has no clusters: all samples are noise")
     return found
-
-
-def _of_layer(reason: NothingToSay, layer: str) -> NothingToSay:
-    reason.layer = layer
-    return reason

@@ -9,10 +9,10 @@ import numpy as np
 
 from featwatch.analysis.cluster_identity import Matched, first, matched
 from featwatch.analysis.clustering import clusters, representatives
+from featwatch.options import real, whole
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.embeddings import Embeddings
 from featwatch.recorders.last_features import place_of
-from featwatch.recorders.options import real, whole
 from featwatch.records import Clustering, Embedding
 
 

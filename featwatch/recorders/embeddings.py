@@ -14,9 +14,9 @@ from featwatch.analysis.movement import relative_movement, stability
 from featwatch.analysis.neighbours import judges
 from featwatch.analysis.quality import neighbours_kept, trustworthiness
 from featwatch.analysis.steady import typical_reach
+from featwatch.options import real, whole
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.last_features import place_of
-from featwatch.recorders.options import real, whole
 from featwatch.records import Embedding
 from featwatch.sketch import SKETCH_SEED, distance_error
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.exemplars import strongest
-from featwatch.analysis.kernels import unsigned
+from featwatch.analysis.kernels import rows_and_columns, unsigned
+from featwatch.options import real, whole
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
-from featwatch.recorders.options import real, whole
 from featwatch.recorders.turns import Turns
 from featwatch.records import ExemplarMaps as ExemplarMapsRecord
 from featwatch.schedule import every
@@ -58,7 +58,7 @@ class ExemplarMaps(ExplainingRecorder):
         self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[ExemplarMapsRecord | NothingToSay]:
-        shapes = {name: _shape_of(look, name) for name in look.sites}
+        shapes = {name: look.shape(name) for name in look.sites}
         shapes = {name: shape for name, shape in shapes.items() if len(shape) > 1}
         if not shapes:
             return
@@ -69,19 +69,19 @@ class ExemplarMaps(ExplainingRecorder):
             sites = [look.sites[name] for name in shapes]
             batch = next(iter(look.probe.batches()))[0]
             look.state["pairs"] = PairMaps(
-                look.model, sites, batch, lambda values: pooled(picture(values), self._cell(_size_of(values.shape[1:])))
+                look.model, sites, batch, lambda values: pooled(picture(values), self._cell(rows_and_columns(values.shape[1:])))
             )
             look.state["turns"] = {name: Turns(np.arange(shape[-1])) for name, shape in shapes.items()}
             look.state["before"] = {}       # how active each filter was when its maps were looked at last
             for name, reason in look.state["pairs"].refused.items():
-                yield _nothing(name, f"layer {name!r} has no maps: {reason}")
+                yield NothingToSay(f"layer {name!r} has no maps: {reason}").of(name)
         waiting: dict[str, np.ndarray] = {}
         for name in shapes:
             maxima = look.snapshots[name].reductions["maximum"]
             if name in look.state["pairs"].refused:
                 continue
             if not np.isfinite(maxima).any():
-                yield _nothing(name, f"no activation of layer {name!r} at epoch {look.epoch} is finite")
+                yield NothingToSay(f"no activation of layer {name!r} at epoch {look.epoch} is finite").of(name)
                 continue
             waiting[name] = maxima
         chosen = self._chosen(look, shapes, waiting)
@@ -121,8 +121,8 @@ class ExemplarMaps(ExplainingRecorder):
 
     def _room(self, shape: tuple[int, ...], samples: int) -> int:
         """How many filters fit into a record."""
-        cell = self._cell(_size_of(shape))
-        return max(1, MOST_PIXELS // (min(self.top, samples) * math.prod(-(-size // cell) for size in _size_of(shape))))
+        cell = self._cell(rows_and_columns(shape))
+        return max(1, MOST_PIXELS // (min(self.top, samples) * math.prod(-(-size // cell) for size in rows_and_columns(shape))))
 
     def _record(
         self, look: Look, name: str, shape: tuple[int, ...], samples: np.ndarray, filters: np.ndarray, maps: np.ndarray
@@ -138,7 +138,7 @@ class ExemplarMaps(ExplainingRecorder):
             pixels=np.moveaxis(unsigned(np.moveaxis(values, 0, -1), low, high), -1, 0),
             low=np.where(finite, low, np.float32(np.nan)),
             high=np.where(finite, high, np.float32(np.nan)),
-            full_size=_size_of(shape),
+            full_size=rows_and_columns(shape),
             filters_in_all=shape[-1],
             note=self._note(shape, len(filters), int(np.count_nonzero(~finite))),
         )
@@ -148,7 +148,7 @@ class ExemplarMaps(ExplainingRecorder):
         return -(-max(size) // self.size)
 
     def _note(self, shape: tuple[int, ...], shown: int, unknown: int) -> str:
-        notes, cell = [], self._cell(_size_of(shape))
+        notes, cell = [], self._cell(rows_and_columns(shape))
         if cell > 1:
             notes.append(f"each pixel is the mean over {cell} positions" + (f" × {cell}" if len(shape) > 2 else ""))
         if len(shape) > 3:
@@ -158,19 +158,3 @@ class ExemplarMaps(ExplainingRecorder):
         if unknown:
             notes.append(f"filters with a value that is not finite: {unknown}")
         return "; ".join(notes)
-
-
-def _nothing(layer: str, reason: str) -> NothingToSay:
-    found = NothingToSay(reason)
-    found.layer = layer
-    return found
-
-
-def _shape_of(look: Look, name: str) -> tuple[int, ...]:
-    return tuple(size or 1 for size in look.snapshots[name].info.shape)
-
-
-def _size_of(shape: Sequence[int]) -> tuple[int, int]:
-    """(rows, columns) of a map of this shape, (…, filters): a 1-D one is a row."""
-    rows = shape[-3] if len(shape) > 2 else 1
-    return int(rows), int(shape[-2])

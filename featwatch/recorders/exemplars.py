@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.exemplars import boxes, strongest, unravelled
+from featwatch.options import whole
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
-from featwatch.recorders.options import whole
 from featwatch.records import FilterExemplars
 
 

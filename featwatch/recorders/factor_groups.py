@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.errors import first_line
+from featwatch.options import real, whole
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.chosen_samples import one_of_each_class_first
 from featwatch.recorders.layer_turns import LayerTurns
-from featwatch.recorders.options import real, whole
 from featwatch.records import FactorGroups as FactorGroupsRecord
 from featwatch.schedule import every
 
@@ -78,8 +79,7 @@ class FactorGroups(ExplainingRecorder):
             try:
                 yield self._record(look, name, maps)
             except NothingToSay as reason:
-                reason.layer = name
-                yield reason
+                yield reason.of(name)
         if turns.left_out and not state.setdefault("said", False):
             state["said"] = True
             yield NothingToSay(turns.said)
@@ -88,7 +88,7 @@ class FactorGroups(ExplainingRecorder):
         from featwatch.explain.forms import Unsuitable
         from featwatch.explain.groups import grouped, with_images
 
-        state, shape = look.state, _shape_of(look, name)
+        state, shape = look.state, look.shape(name)
         tensor, fitting = self._tensor(shape)
         samples, shown = state["samples"][:fitting], None
         if len(shape) < 2:
@@ -117,14 +117,14 @@ class FactorGroups(ExplainingRecorder):
             try:
                 return with_images(record, look.model, look.sites[name], look.probe)
             except Exception as error:
-                state["blind"][name] = (str(error) or type(error).__name__).splitlines()[0]
+                state["blind"][name] = first_line(error)
         return _noted(record, f"no feature images: {state['blind'][name]}") if self.images else record
 
     def _maps(self, look: Look) -> Any:
         if "read" not in look.state:
             from featwatch.explain.maps import responses_of
 
-            sites = [site for name, site in look.sites.items() if len(_shape_of(look, name)) > 1]
+            sites = [site for name, site in look.sites.items() if len(look.shape(name)) > 1]
             look.state["read"] = (
                 responses_of(look.model, sites, look.probe, look.state["samples"], lambda shape, _: self._tensor(shape)[0].cell)
                 if sites else dict
@@ -136,9 +136,6 @@ class FactorGroups(ExplainingRecorder):
 
         return tensor_of(shape, self.samples, longest=self.size, values=MOST_VALUES)
 
-
-def _shape_of(look: Look, name: str) -> tuple[int, ...]:
-    return tuple(int(size or 1) for size in look.snapshots[name].info.shape)
 
 
 def _noted(record: FactorGroupsRecord, text: str) -> FactorGroupsRecord:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.arrangement import Earlier, arrangement
+from featwatch.options import real, whole
 from featwatch.phrases import ranges
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
 from featwatch.recorders.feature_images import FeatureImages
-from featwatch.recorders.options import real, whole
 from featwatch.records import FeatureArrangement as FeatureArrangementRecord
 from featwatch.records import FeatureImages as FeatureImagesRecord
 from featwatch.schedule import every

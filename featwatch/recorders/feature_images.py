@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from featwatch.explain.ascent.recipe import Recipe
+from featwatch.options import real, whole
 from featwatch.recorders.allowance import Allowance
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
+from featwatch.recorders.chosen_filters import check_layers, filters_by_layer
 from featwatch.recorders.feature_work import LayerWork
-from featwatch.recorders.options import real, whole
 from featwatch.records import FeatureImages as FeatureImagesRecord
 from featwatch.schedule import every
 
@@ -60,7 +61,7 @@ class FeatureImages(ExplainingRecorder):
         schedule: Any = None,
         **choices: Any,
     ) -> None:
-        self.filters = _checked(filters)
+        self.filters = filters_by_layer(filters)
         self._recipe = recipe_of(steps=steps, basis=basis, init=init, snapshots=snapshots, **choices)
         self.steps = self._recipe.steps
         self.basis = self._recipe.basis_name
@@ -75,7 +76,7 @@ class FeatureImages(ExplainingRecorder):
         self._clock = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[FeatureImagesRecord | NothingToSay]:
-        self._check_layers(look)
+        check_layers(self.filters, look.sites)
         allowance = look.state.setdefault("allowance", Allowance(self.seconds, self.share, self._clock))
         allowance.begin()
         try:
@@ -88,7 +89,7 @@ class FeatureImages(ExplainingRecorder):
                     work.begin(*self.finite(look.snapshots[name]), look.snapshots[name].weights)
                     works.append(work)
                 except NothingToSay as reason:
-                    yield _of_layer(reason, name)
+                    yield reason.of(name)
             yield from self._filter(works, look, allowance)
             made = 0
             while chosen := _whose_turn(works, allowance, made):
@@ -96,7 +97,7 @@ class FeatureImages(ExplainingRecorder):
                     chosen.turn(look, allowance.left, allowance.granted)
                     made += 1
                 except NothingToSay as reason:
-                    yield _of_layer(reason, chosen.name)
+                    yield reason.of(chosen.name)
             if not any(work.filterings for work in works):      # everything was made at the first snapshot
                 yield from self._filter(works, look, allowance)
             if not made and any(work.wanted for work in works) and not look.state.setdefault("said", False):
@@ -125,17 +126,11 @@ class FeatureImages(ExplainingRecorder):
                 if self.seconds is not None:
                     return
             except NothingToSay as reason:
-                yield _of_layer(reason, work.name)
+                yield reason.of(work.name)
 
     def _work(self, site: Any) -> LayerWork:
         filters = self.filters[site.name] if isinstance(self.filters, Mapping) else self.filters
         return LayerWork(site, self._recipe, filters, self._clock)
-
-    def _check_layers(self, look: Look) -> None:
-        for name in self.filters if isinstance(self.filters, Mapping) else ():
-            if name not in look.sites:
-                close = difflib.get_close_matches(name, look.sites, n=1, cutoff=0.0)
-                raise ValueError(f"filters: {name!r} is none of this recorder's layers; did you mean {close[0]!r}?")
 
 
 def _whose_turn(works: Sequence[LayerWork], allowance: Allowance, made: int) -> LayerWork | None:
@@ -163,29 +158,6 @@ def _typical(seconds: Sequence[float]) -> float:
     known = [each for each in seconds if math.isfinite(each)]
     return float(np.median(known)) if known else 0.0
 
-
-def _of_layer(reason: NothingToSay, layer: str) -> NothingToSay:
-    reason.layer = layer
-    return reason
-
-
-def _checked(filters: Any) -> Any:
-    if filters is None:
-        return None
-    if isinstance(filters, Mapping):
-        if not filters:
-            raise ValueError("filters={} names no layer; leave it out for the most active filters of every layer")
-        return {str(layer): _numbers(f"filters[{layer!r}]", numbers) for layer, numbers in filters.items()}
-    return _numbers("filters", filters)
-
-
-def _numbers(argument: str, value: Any) -> tuple[int, ...]:
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        raise TypeError(f"{argument}={value!r}: give a list of filters' numbers, as in [0, 3], or a dict of them by layer")
-    numbers = tuple(dict.fromkeys(whole(argument, number, 0) for number in value))
-    if not numbers:
-        raise ValueError(f"{argument}=[] names no filter; leave it out for the most active ones")
-    return numbers
 
 
 def recipe_of(**choices: Any) -> Recipe:

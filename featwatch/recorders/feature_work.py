@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.errors import first_line
 from featwatch.explain.ascent.recipe import Recipe
 from featwatch.phrases import ranges
 from featwatch.recorders.base import Look, NothingToSay
@@ -108,7 +109,7 @@ class LayerWork:
         try:
             self._filtered = filtered_feature_images(look.model, self._site, look.probe, filters, strongest)
         except Exception as error:
-            self.unfilterable = (str(error) or type(error).__name__).splitlines()[0]
+            self.unfilterable = first_line(error)
             raise NothingToSay(f"layer {self._site.name!r} has no filtered images: {self.unfilterable}") from None
         finally:
             self._filtering_seconds = self._clock() - began
@@ -160,7 +161,7 @@ class LayerWork:
             self._paint(some, _STEPS_TRIED)
             self._seconds_per_image = (self._clock() - began) / _STEPS_TRIED / len(some) * self._painter.steps
         except Exception as error:
-            self.refusal = (str(error) or type(error).__name__).splitlines()[0]
+            self.refusal = first_line(error)
             raise NothingToSay(f"layer {self._site.name!r} has no feature images: {self.refusal}") from None
         self._turns = Turns(self._wanted_filters())
         self._changes = WeightChanges(self._painter.filters)

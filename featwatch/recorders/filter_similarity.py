@@ -14,8 +14,8 @@ from featwatch.analysis.combinations import no_sums, sums
 from featwatch.analysis.similarity import ROWS_PER_NUMBER, Moments, alike, moments, multiples
 from featwatch.analysis.weight_map import LEAST_LAID_OUT, laid_out_every, weight_layout, weight_map
 from featwatch.folding import folded
+from featwatch.options import real, whole
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
-from featwatch.recorders.options import real, whole
 from featwatch.records import Similarity
 
 CORRELATION = 0.98

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.kernels import pictures, planes
+from featwatch.options import whole
 from featwatch.recorders.base import LayerSnapshot, NothingToSay, Recorder
-from featwatch.recorders.options import whole
 from featwatch.records import Kernels
 from featwatch.schedule import every
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.errors import first_line
+from featwatch.options import real, whole
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
-from featwatch.recorders.options import real, whole
 from featwatch.recorders.turns import Turns
 from featwatch.records import MaximisingImages as MaximisingImagesRecord
 from featwatch.schedule import every
@@ -60,8 +61,7 @@ class MaximisingImages(ExplainingRecorder):
                     work.begin(look, name, self.finite(look.snapshots[name]))
                     works.append(work)
             except NothingToSay as reason:
-                reason.layer = name
-                yield reason
+                yield reason.of(name)
         waiting, done = list(works), 0
         while waiting := [work for work in waiting if work.waiting]:
             left = math.inf if self.seconds is None else self.seconds - (self._clock() - began)
@@ -74,8 +74,7 @@ class MaximisingImages(ExplainingRecorder):
             try:
                 work.turn(look, left)
             except NothingToSay as reason:
-                reason.layer = work.name
-                yield reason
+                yield reason.of(work.name)
         for work in works:
             record = work.record(look)
             if record is not None:
@@ -133,7 +132,7 @@ class _Work:
             self._prepare(look)
         except Exception as error:
             self.refused = True
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = first_line(error)
             raise NothingToSay(f"layer {self.name!r} has no maximising images: {reason}") from None
         started = self._recorder._clock()
         left -= started - began

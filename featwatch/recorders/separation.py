@@ -10,9 +10,9 @@ import numpy as np
 
 from featwatch.analysis.cka import MOST_SAMPLES, cka, gram_vector
 from featwatch.analysis.separation import separation
+from featwatch.options import whole
 from featwatch.recorders.base import LayerSnapshot, Recorder
 from featwatch.recorders.last_features import last_features
-from featwatch.recorders.options import whole
 from featwatch.records import LayerSeparation
 
 

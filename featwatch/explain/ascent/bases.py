@@ -49,16 +49,7 @@ class Basis(ABC):
 
     def pulled(self, numbers: tf.Tensor, shares: tf.Tensor, uphill: tf.Tensor) -> tf.Tensor:
         """The gradient with regard to the numbers, of one with regard to `shares`, which they gave."""
-        if self._norm is not None:
-            return tf.gradients(shares, numbers, uphill)[0]
-        uphill = uphill * shares * (1 - shares)
-        if not _is_unit(self._bounds.mix):
-            uphill = tf.einsum("nhwd,dc->nhwc", uphill, self._bounds.mix)
-        return self.transposed(uphill)
-
-    @abstractmethod
-    def transposed(self, free: tf.Tensor) -> tf.Tensor:
-        """The transpose of `free`, which is linear."""
+        return tf.gradients(shares, numbers, uphill)[0]
 
     def _on_sphere(self, shares: tf.Tensor) -> tf.Tensor:
         """The shares, moved to or from the neutral picture until they are the norm away from it, as far as the bounds allow."""
@@ -83,7 +74,23 @@ class Basis(ABC):
         return np.random.default_rng(seed).normal(0.0, deviation, (count, *self.shape)).astype(np.float32)
 
 
-class Pixels(Basis):
+class Linear(Basis):
+    """Images that are linear in their numbers, before they are drawn in between the bounds: a gradient goes back by hand."""
+
+    @abstractmethod
+    def transposed(self, free: tf.Tensor) -> tf.Tensor:
+        """The transpose of `free`."""
+
+    def pulled(self, numbers: tf.Tensor, shares: tf.Tensor, uphill: tf.Tensor) -> tf.Tensor:
+        if self._norm is not None:
+            return super().pulled(numbers, shares, uphill)
+        uphill = uphill * shares * (1 - shares)
+        if not _is_unit(self._bounds.mix):
+            uphill = tf.einsum("nhwd,dc->nhwc", uphill, self._bounds.mix)
+        return self.transposed(uphill)
+
+
+class Pixels(Linear):
     """Each value of the image by itself."""
 
     @property
@@ -100,7 +107,7 @@ class Pixels(Basis):
         return free
 
 
-class Fourier(Basis):
+class Fourier(Linear):
     """Real and imaginary parts of the coefficients, scaled by √(height · width) / frequency.
 
     The transform is written as two products with matrices, along either axis: windows are small, and what

@@ -25,7 +25,7 @@ from featwatch.records import FeatureImages
 __all__ = ["feature_images", "painter_of", "together"]
 
 
-_of_probes: weakref.WeakKeyDictionary[Probe, Bounds] = weakref.WeakKeyDictionary()
+_of_probes: weakref.WeakKeyDictionary[Probe, dict[Form, Bounds]] = weakref.WeakKeyDictionary()
 _OVER_UNITS = {"neuron": tf.reduce_max, "channel": tf.reduce_mean, "sum": tf.reduce_sum}
 
 
@@ -94,10 +94,10 @@ def painter_of(model: Any, site: Site, probe: Any, *, recipe: Recipe | None = No
     """
     form = form_of(model, probe.x)
     samples = form.pictures(probe.x)
-    bounds = _of_probes.get(probe)
-    if bounds is None:                      # the same for every layer
-        bounds = _of_probes[probe] = _bounds(form, samples, None)
-    return Painter(model, site, form, bounds, samples, recipe=recipe or Recipe(**choices))
+    known = _of_probes.setdefault(probe, {})        # the same for every layer
+    if form not in known:
+        known[form] = _bounds(form, samples, None)
+    return Painter(model, site, form, known[form], samples, recipe=recipe or Recipe(**choices))
 
 
 def _bounds(form: Form, samples: np.ndarray | None, given: tuple[Any, Any] | None) -> Bounds:

@@ -50,12 +50,6 @@ class Decoded(Basis):
         low, width = self._bounds.low, np.where(self.range > 0, self.range, 1)
         return self._on_sphere(tf.clip_by_value((self.free(numbers) - low) / width, 0.0, 1.0))
 
-    def pulled(self, numbers: tf.Tensor, shares: tf.Tensor, uphill: tf.Tensor) -> tf.Tensor:
-        return tf.gradients(shares, numbers, uphill)[0]
-
-    def transposed(self, free: tf.Tensor) -> tf.Tensor:
-        raise NotImplementedError
-
     def numbers_of(self, free: np.ndarray) -> np.ndarray:
         raise ValueError("no latent is known for a given picture: with a decoder an ascent starts from noise")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from featwatch.options import one_of, real, whole
 
 BASES = ("fourier", "pixels")
 INITS = ("patches", "patch", "crops", "noise", "mean", "empty")
@@ -79,28 +80,28 @@ class Recipe:
         one_of("keep", self.keep, KEEPS)
         one_of("objective", self.objective, OBJECTIVES)
         for name, least in (("steps", 1), ("starts", 1), ("jitter", 0), ("seed", 0)):
-            self._set(name, _whole(name, getattr(self, name), least))
+            self._set(name, whole(name, getattr(self, name), least))
         if self.total_variation is None:
             self._set("total_variation", 0.0 if self.learned else 1.0)
         for name in ("rotate", "scale", "total_variation", "deeper"):
-            self._set(name, _real(name, getattr(self, name)))
-        self._set("learning_rate", _real("learning_rate", self.learning_rate, above=True))
+            self._set(name, real(name, getattr(self, name), 0.0))
+        self._set("learning_rate", real("learning_rate", self.learning_rate, 0.0, open_below=True))
         if self.scale >= 1:
             raise ValueError(f"scale={self.scale!r}: expected less than 1; 0.1 enlarges by 0.9 to 1.1")
         for name in ("norm", "guard"):
             if getattr(self, name) is not None:
-                self._set(name, _real(name, getattr(self, name), above=True))
+                self._set(name, real(name, getattr(self, name), 0.0, open_below=True))
         if self.at_least is not None:
-            self._set("at_least", _whole("at_least", self.at_least, 1))
+            self._set("at_least", whole("at_least", self.at_least, 1))
         if not isinstance(self.decorrelate, bool):
             raise TypeError(f"decorrelate={self.decorrelate!r}: expected True or False")
         if self.unit is not None:
-            self._set("unit", tuple(_whole("unit", each, 0) for each in _listed("unit", self.unit)))
+            self._set("unit", tuple(whole("unit", each, 0) for each in _listed("unit", self.unit)))
             if self.objective != "neuron":
                 raise ValueError(f"unit={self.unit}: the objective {self.objective!r} is over all units; leave one of them out")
         if self.learned and self.keep == "mean" and self.starts > 1:
             raise ValueError("keep='mean': what a decoder would need to give the mean is not known; keep 'best' or 'all'")
-        after = sorted({_whole("snapshots", each, 1) for each in _listed("snapshots", self.snapshots)})
+        after = sorted({whole("snapshots", each, 1) for each in _listed("snapshots", self.snapshots)})
         self._set("snapshots", tuple(after))
 
     @property
@@ -140,31 +141,7 @@ class Recipe:
 LUCID: Mapping[str, Any] = {"steps": 512, "jitter": 8, "rotate": 10.0, "scale": 0.1, "total_variation": 0.0, "init": "noise"}
 
 
-def one_of(argument: str, value: Any, allowed: tuple[str, ...], other: str = "") -> None:
-    """Raises ValueError where the value is none of those allowed."""
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{argument}={value!r}: expected " + " or ".join([*map(repr, allowed), *([other] if other else [])]))
-
-
 def _listed(argument: str, value: Any) -> list[Any]:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         raise TypeError(f"{argument}={value!r}: give whole numbers, as in (1, 8)")
     return list(value)
-
-
-def _whole(argument: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{argument}={value!r}: expected a whole number")
-    if value < least:
-        raise ValueError(f"{argument}={value!r}: expected at least {least}")
-    return int(value)
-
-
-def _real(argument: str, value: Any, *, above: bool = False) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument}={value!r}: expected a number") from None
-    if not math.isfinite(number) or number < 0 or (above and number == 0):
-        raise ValueError(f"{argument}={value!r}: expected a number {'above 0' if above else 'of at least 0'}")
-    return number

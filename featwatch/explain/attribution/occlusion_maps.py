@@ -11,6 +11,7 @@ import tensorflow as tf
 from featwatch.explain.attribution.attribution import Asked, Attribution, Work, asked, fields_of
 from featwatch.explain.attribution.layer_functions import LayerFunctions, Maps
 from featwatch.explain.attribution.unit_windows import UnitWindows, agrees, windows_of
+from featwatch.explain.forms import Form
 
 
 def occlusion(
@@ -62,7 +63,7 @@ def occlusion(
 def covering_of(about: Asked, neutral: Any) -> np.ndarray:
     """(1, 1 or width, channels) float32: the neutral value that is meant, None = the mean.  Raises ValueError."""
     if neutral is None:
-        return neutral_of(about.functions, about.pictures)
+        return neutral_of(about.functions.subject.form, about.pictures)
     channels = about.functions.subject.form.size[2]
     try:
         covering = np.broadcast_to(np.asarray(neutral, np.float32), (channels,)).reshape(1, 1, -1)
@@ -73,9 +74,9 @@ def covering_of(about: Asked, neutral: Any) -> np.ndarray:
     return covering
 
 
-def neutral_of(functions: LayerFunctions, pictures: np.ndarray) -> np.ndarray:
+def neutral_of(form: Form, pictures: np.ndarray) -> np.ndarray:
     """(1, 1 or width, channels) float32: the mean of pictures per channel, of vectors per feature."""
-    axes = (0, 1, 2) if functions.subject.form.has_neighbours else (0, 1)
+    axes = (0, 1, 2) if form.has_neighbours else (0, 1)
     mean = pictures.mean(axis=axes, dtype=np.float64).astype(np.float32)
     return mean.reshape(1, -1, pictures.shape[-1])
 

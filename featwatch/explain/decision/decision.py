@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from featwatch.errors import first_line
 from featwatch.explain.forms import Unsuitable
 from featwatch.graphs import graph_of
 from featwatch.layers import Site
@@ -121,7 +122,7 @@ class Decision:
                 else:
                     self.rows, self.way = size, way
                     return
-        raise Unsuitable(f"the model cannot be traced: {(str(reason) or type(reason).__name__).splitlines()[0]}")
+        raise Unsuitable(f"the model cannot be traced: {first_line(reason)}")
 
     def _traced(self, way: str, arrays: Any, size: int | None) -> Any:
         def function(wanted: Sequence[Site]) -> Any:

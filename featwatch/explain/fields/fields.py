@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from featwatch.errors import first_line
 from featwatch.explain.fields.arithmetic import NoGraph
 from featwatch.explain.fields.arithmetic import Start as Start
 from featwatch.explain.fields.axes import NoSize
@@ -123,7 +124,7 @@ def field_of(model: Any, site: Site, *, probe: Any = None) -> Field:
     try:
         return _field_of(model, site, probe)
     except Exception as error:          # of a graph that is made otherwise than those that are known
-        return Field(kind=(str(error) or type(error).__name__).splitlines()[0])
+        return Field(kind=first_line(error))
 
 
 def _field_of(model: Any, site: Site, probe: Any) -> Field:

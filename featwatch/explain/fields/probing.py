@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from featwatch.errors import first_line
 from featwatch.explain.fields.operations import channel_axis
 from featwatch.explain.fields.taken import Taken, random_inputs, taken_by
 from featwatch.explain.fields.unblocked import unblocked
@@ -73,7 +74,7 @@ def _made(model: Any, together: Sequence[Site], taken: Any, limited: bool) -> Pr
     try:
         return Probing(model, together, taken, limited=limited)
     except Exception as error:          # whatever the model raises of such inputs
-        return (str(error) or type(error).__name__).splitlines()[0]
+        return first_line(error)
 
 
 class Probing:
