@@ -41,13 +41,14 @@ _PUBLIC = {
     "FeatureImages": "featwatch.recorders",
     "MaximisingImages": "featwatch.recorders",
 }
-_MODULES = ("alerts", "explain")   # sub-packages that are named through the door: fw.alerts.DeadFilters
+_MODULES = ("alerts", "explain", "prune")   # sub-packages that are named through the door: fw.alerts.DeadFilters
 
 __all__ = [*_PUBLIC, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
     from featwatch import alerts as alerts
     from featwatch import explain as explain
+    from featwatch import prune as prune
     from featwatch.placing import place as place
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load

@@ -19,6 +19,7 @@ PLUGIN = ROOT / "tensorboard_plugin" / "tensorboard_plugin_featwatch"
 FLOORS = [  # the roof comes first
     {"cli"},
     {"demo", "doctor"},
+    {"autoprune"},
     {"watch", "trained", "placing"},
     {"interrupted"},
     {"recording", "earlier"},
@@ -26,14 +27,15 @@ FLOORS = [  # the roof comes first
     {"passes", "agreement", "reader", "log"},
     {"tasks", "accessors", "economy"},
     {"background", "plan", "logindex", "arguments", "agenda", "channels"},
-    {"worker", "weighing"},
+    {"worker"},
     {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},
+    {"prune"},
     {"explain"},
     {"running", "folds"},
     {"analysis", "layers", "probe", "predictions", "development", "journal", "gallery", "frames"},
     {"wire"},
     {"happenings"},
-    {"sources", "graphs"},
+    {"sources", "graphs", "weighing"},
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
@@ -54,7 +56,8 @@ NARROWER = {
     "alerts": {"records", "errors"},
     "analysis": {"records", "activations", "folding"},
     "recorders": {
-        "analysis", "explain", "records", "schedule", "errors", "options", "sketch", "activations", "folding", "phrases",
+        "analysis", "explain", "prune", "records", "schedule", "errors", "options", "sketch", "activations", "folding",
+        "phrases",
     },
     "background": {"worker", "recorders", "records", "errors"},
     "worker": {"recorders", "analysis", "records", "errors"},
@@ -80,8 +83,8 @@ THIRD_PARTY = {
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
-    "agreement", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "recording", "reductions",
-    "running", "survey", "taps", "watch", "weighing", "weights", "writers",
+    "agreement", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
+    "reductions", "running", "survey", "taps", "watch", "weighing", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {
     "cli",  # the command `snapshot` loads a model

@@ -30,6 +30,7 @@ from featwatch.records.filters import (
     Specificity,
 )
 from featwatch.records.layers import LayerAlignment
+from featwatch.records.pruning import ModelSize, Pruning, PruningOutlook
 from featwatch.records.samples import Clustering, Embedding, GridMap, LayerSeparation, Predictions
 from featwatch.records.session import AN_OUTPUT, Closing, EpochLog, Journal, LayerInfo, ProbeRecord, Session
 
@@ -37,8 +38,8 @@ __all__ = [
     "AN_OUTPUT", "CAUSES", "KINDS", "SEVERITIES", "Alert", "Attributions", "ClassActivation", "Closing", "ClusterImages",
     "Clustering", "Embedding", "EpochLog", "ExemplarMaps", "FactorGroups", "FeatureArrangement", "FeatureImages",
     "FilterExemplars", "GridMap", "Histograms", "Journal", "Kernels", "LayerAlignment", "LayerHealth", "LayerInfo",
-    "LayerSeparation", "Maps", "MaximisingImages", "Predictions", "ProbeRecord", "Record", "SampleEvents", "Session",
-    "Similarity", "Specificity", "array", "picture",
+    "LayerSeparation", "Maps", "MaximisingImages", "ModelSize", "Predictions", "ProbeRecord", "Pruning", "PruningOutlook",
+    "Record", "SampleEvents", "Session", "Similarity", "Specificity", "array", "picture",
 ]  # fmt: skip
 
 KINDS: dict[str, type[Record]] = {
@@ -49,5 +50,6 @@ KINDS: dict[str, type[Record]] = {
         Histograms, FilterExemplars, FeatureImages, GridMap, LayerAlignment, SampleEvents,
         Similarity, Specificity, Kernels, Maps,
         ExemplarMaps, FeatureArrangement, MaximisingImages, FactorGroups, ClusterImages, Attributions, ClassActivation,
+        Pruning, ModelSize, PruningOutlook,
     )
 }  # fmt: skip

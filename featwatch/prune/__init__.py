@@ -1,0 +1,30 @@
+"""Filters that really go: plans of what to remove, new smaller models, and the same model made smaller in the middle of fit.
+
+The names are loaded when they are first used: importing this package imports neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_PUBLIC = {
+    "Plan": "featwatch.prune.planned",
+}
+
+__all__ = [*_PUBLIC]
+
+if TYPE_CHECKING:
+    from featwatch.prune.planned import Plan as Plan
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'featwatch.prune' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,189 @@
+"""What of a model goes together: units, and every variable, option and tensor that gets smaller when one goes.
+
+The model's graph is run with labels in the place of tensors (DepGraph, Fang et al. 2023, does as much by tracing gradients).
+Every operation has a rule in `prune.rules`; what no rule knows keeps all that it touches, and says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from featwatch.graphs import graph_of, nodes_of
+from featwatch.prune.labelled import Call, Labelled, Made, Sized, Sliced
+from featwatch.prune.rules import rule_for
+from featwatch.prune.units import Units, gone
+
+AN_INPUT = "it is an input of the model"
+AN_OUTPUT = "it is an output of the model"
+
+
+class Anatomy:
+    """What of a functional or sequential model goes together.
+
+    Raises:
+        ValueError: the model is not built, or has no graph to follow.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.graph = _graph(model)
+        self.units = Units()
+        self.sliced: dict[int, Sliced] = {}             # by the identity of the variable
+        self.made: dict[str, Made] = {}                 # by the layer's name below those of the models around it
+        self.sized: list[Sized] = []
+        self.reformed: dict[int, Labelled] = {}         # identity of what is given a target shape -> what it gives
+        self.labels: dict[int, Labelled] = {}           # by the identity of the graph's tensor
+        self.names: dict[int, str] = {}                 # of layers, by their identity
+        self.inexact: list[str] = []                    # what is not exact, where that was allowed
+        for left in self._run(self.graph, [self._entering(tensor) for tensor in keras.tree.flatten(self.graph.inputs)], ()):
+            self.units.freeze(left.ids, AN_OUTPUT)
+
+    # -- what rules call -------------------------------------------------------------------------------------------
+
+    def give(self, call: Call, count: int, option: str, **more: int) -> np.ndarray:
+        """(count,) the units that a layer makes: new ones at its first call, the same ones at every other.
+
+        Arguments:
+            option: of the layer, that says how many there are.
+            more: further options that follow, and how many units there are for each that they count.
+        """
+        known = self.made.get(call.name)
+        if known is not None:
+            return known.ids
+        ids = self.units.fresh(count)
+        self.note(call, ids)
+        self.sized += [Sized(call.operation, name, ids, per) for name, per in {option: 1, **more}.items()]
+        return ids
+
+    def note(self, call: Call, ids: np.ndarray, mixes: bool = True) -> None:
+        """A layer with weights gives these units; of several calls all have to give the same ones."""
+        known = self.made.setdefault(call.name, Made(call.operation, call.name, ids, mixes))
+        if known.ids is not ids:
+            self.units.tie(known.ids, ids)
+
+    def has(self, call: Call, variable: Any, axes: Mapping[int, np.ndarray]) -> None:
+        """A variable has numbers for these units along these axes; negative ones count from the end."""
+        entry = self.sliced.setdefault(id(variable), Sliced(variable, call.name))
+        for axis, ids in axes.items():
+            at = axis % len(variable.shape)
+            if len(ids) != variable.shape[at]:
+                raise ValueError(f"{variable.path} has {variable.shape[at]} along axis {at}, not {len(ids)}")
+            known = entry.axes.setdefault(at, ids)
+            if known is not ids:
+                self.units.tie(known, ids)
+
+    def keep(self, call: Call, why: str) -> list[Labelled]:
+        """What it gives, where nothing that it reads or gives may go, for this reason."""
+        for read in call.reads:
+            self.units.freeze(read.ids, why)
+        given = [self._whole(shape) for shape in call.shapes]
+        for each in given:
+            self.units.freeze(each.ids, why)
+        return given
+
+    # -- what is asked of it ----------------------------------------------------------------------------------------
+
+    def groups(self, removed: Mapping[str, Iterable[int]]) -> set[int]:
+        """The groups of these units of layers, by name."""
+        return {
+            int(root)
+            for name, numbers in removed.items()
+            for root in self.units.roots(self.made[name].ids[np.asarray(list(numbers), np.int64)])
+        }
+
+    def going(self, groups: Iterable[int]) -> dict[str, list[int]]:
+        """All that goes with these groups: of each layer with weights the units, in the graph's order."""
+        removed = list(groups)
+        found = {name: np.flatnonzero(gone(self.units.roots(made.ids), removed)) for name, made in self.made.items()}
+        return {name: units.tolist() for name, units in found.items() if len(units)}
+
+    def kept(self, ids: np.ndarray, groups: Iterable[int]) -> np.ndarray:
+        """The places among `ids` of those that stay when these groups go."""
+        return np.flatnonzero(~gone(self.units.roots(ids), groups))
+
+    def frozen(self) -> dict[str, str]:
+        """Why layers that make units cannot lose a single one, by name."""
+        found = {}
+        for name, made in self.made.items():
+            if len(made.ids) and self.units.frozen(made.ids).all():
+                found[name] = self.units.why(int(made.ids[0]))
+        return found
+
+    def without(self, sliced: Sliced, value: np.ndarray, groups: Iterable[int]) -> np.ndarray:
+        """What is left of a variable's value when these groups go."""
+        removed = list(groups)
+        for axis, ids in sliced.axes.items():
+            value = np.take(value, self.kept(ids, removed), axis)
+        return value
+
+    # -- the walk -----------------------------------------------------------------------------------------------------
+
+    def _run(self, graph: Any, entering: Sequence[Labelled], path: tuple[str, ...]) -> list[Labelled]:
+        """What leaves a graph; a nested model that is called again is tied to its first call."""
+        inputs, outputs = keras.tree.flatten(graph.inputs), keras.tree.flatten(graph.outputs)
+        again = id(inputs[0]) in self.labels
+        for tensor, label in zip(inputs, entering, strict=True):
+            known = self.labels.setdefault(id(tensor), label)
+            if known is not label:
+                self.units.tie(known.ids, label.ids)
+        if not again:
+            for node in nodes_of(graph):
+                if not isinstance(node.operation, keras.layers.InputLayer):
+                    self._step(node, path)
+        return [self.labels[id(tensor)] for tensor in outputs]
+
+    def _step(self, node: Any, path: tuple[str, ...]) -> None:
+        operation = node.operation
+        args, kwargs = node.arguments.fill_in(self.labels)
+        reads = tuple(each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, Labelled))
+        shapes = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
+        call = Call(operation, "/".join((*path, operation.name)), reads, shapes, args, kwargs)
+        self.names[id(operation)] = call.name
+        nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
+        if nested is not None:
+            given = self._run(nested, reads, (*path, operation.name))
+        else:
+            found = rule_for(operation)(self, call)
+            given = [found] if isinstance(found, Labelled) else list(found)
+        self.labels.update((id(tensor), label) for tensor, label in zip(node.output_tensors, given, strict=True))
+
+    def _entering(self, tensor: Any) -> Labelled:
+        label = self._whole(tuple(tensor.shape))
+        self.units.freeze(label.ids, AN_INPUT)
+        return label
+
+    def _whole(self, shape: Sequence[int | None]) -> Labelled:
+        """A tensor of new units; one whose size is open has a single one."""
+        axis = len(shape) - 1
+        return Labelled(tuple(shape), axis, self.units.fresh((shape[axis] if axis else None) or 1))
+
+
+def operations(graph: Any) -> Iterator[Any]:
+    """All operations of a graph and of those nested in it, inputs left out."""
+    for node in nodes_of(graph):
+        if isinstance(node.operation, keras.layers.InputLayer):
+            continue
+        nested = graph_of(node.operation) if isinstance(node.operation, keras.Layer) else None
+        if nested is not None:
+            yield from operations(nested)
+        yield node.operation
+
+
+def _graph(model: Any) -> Any:
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model={model!r} is no keras.Model")
+    graph = graph_of(model)
+    if graph is None and not model.built:
+        raise ValueError(
+            f"the model {model.name!r} is not built: give it a keras.Input, call model.build(input_shape), or run it once"
+        )
+    if graph is None:
+        raise ValueError(
+            f"the model {model.name!r} is a subclassed one: no graph tells what reads its filters. Write it as a functional "
+            "model, outputs = layers(keras.Input(shape)), keras.Model(inputs, outputs); weights can be carried over by name"
+        )
+    return graph

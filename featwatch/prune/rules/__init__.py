@@ -1,0 +1,46 @@
+"""What becomes of units in each kind of operation: one rule a kind, found by the operation's class.
+
+A rule takes the `Anatomy` and the `Call`, says which variables have numbers for which units, and gives the `Labelled`
+that leaves (a list, where several tensors do).  Rules of a class serve its subclasses as long as they keep its `call`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from featwatch.prune.labelled import Call, Labelled
+
+Given = Labelled | Sequence[Labelled]
+Rule = Callable[[Any, Call], Given]
+
+_BY_CLASS: dict[type, Rule] = {}
+_BY_NAME: dict[str, Rule] = {}
+
+
+def rule(*kinds: type | str) -> Callable[[Rule], Rule]:
+    """Register a function as the rule of these classes of layers, or of operations of `keras.ops` by their classes' names."""
+
+    def register(function: Rule) -> Rule:
+        for kind in kinds:
+            if isinstance(kind, str):
+                _BY_NAME[kind] = function
+            else:
+                _BY_CLASS[kind] = function
+        return function
+
+    return register
+
+
+def rule_for(operation: Any) -> Rule:
+    """The rule of an operation; of what none is known for, the one that asks the operation itself."""
+    from featwatch.prune.rules import convolutions, dense, forms, merging, normalisation, unchanged, unknown  # noqa: F401
+
+    for kind in type(operation).__mro__:
+        found = _BY_CLASS.get(kind)
+        if found is not None:
+            own = getattr(kind, "call", None) is getattr(type(operation), "call", None)
+            return found if own else unknown.unknown
+    if type(operation).__module__.startswith("keras.") and type(operation).__name__ in _BY_NAME:
+        return _BY_NAME[type(operation).__name__]
+    return unknown.unknown
