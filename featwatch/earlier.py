@@ -47,7 +47,7 @@ def _memories(run: Run, last: int) -> Memories:
     memory: Memories = {}
     continued = (
         ("embedding", run.embedding, 0), ("arrangement", run.arrangement, 0), ("clusters", run.clusters, 1),
-        ("health", run.health, 1),
+        ("health", run.health, 1), ("factors", run.factors, 0),
     )  # fmt: skip
     for layer in run.layers:
         newest = {

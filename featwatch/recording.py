@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from featwatch.recorders.pipeline import LayerTask, Memories, Outcome, Task, ana
 from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
 from featwatch.sketch import distance_error
 from featwatch.taps import Reading, TapPass
-from featwatch.tasks import across_task, layer_tasks
+from featwatch.tasks import across_task, layer_tasks, light, of_recorder, stripped
 from featwatch.weights import filter_bias, filter_weights, inputs_per_filter, kernel_of, normalisation_of
 from featwatch.wire import AXES, place_of
 from featwatch.writers import Writer
@@ -89,11 +88,12 @@ class Recording:
         self._started = time.time()
         self._first_epoch = 0
         self._off: set[str] = set()                     # names of recorders that failed
+        self._waiting: dict[ExplainingRecorder, tuple[int, dict[str, LayerSnapshot], Sequence[Recorder]]] = {}  # last looks
         self._fatal: str = ""                           # the first failure, for `strict`
         self._entries: list[dict[str, Any]] = []        # of the journal, not yet written
         self._lock = threading.Lock()
         self._names = {recorder.produces.kind: recorder.name for recorder in self._plan.recorders}
-        self._for_worker = {recorder: _stripped(recorder) for recorder in self._plan.recorders}
+        self._for_worker = {recorder: stripped(recorder) for recorder in self._plan.recorders}
 
     def open(self, setting: Setting) -> None:
         """Open the worker, and write what is known before the first snapshot."""
@@ -157,7 +157,7 @@ class Recording:
         for task in layer_tasks(self._plan, recorders, snapshots):
             self._analyse_here(replace(task, recorders=tuple(recorder for recorder in task.recorders if not recorder.in_worker)))
             later = tuple(self._for_worker[recorder] for recorder in task.recorders if recorder.in_worker)
-            tasks += [replace(task, snapshot=_light(task.snapshot, later), recorders=later)] if later else []
+            tasks += [replace(task, snapshot=light(task.snapshot, later), recorders=later)] if later else []
         across = across_task(self._plan, recorders, snapshots)
         tasks += [replace(across, recorders=tuple(self._for_worker[recorder] for recorder in across.recorders))] if across else []
         if tasks:
@@ -198,12 +198,15 @@ class Recording:
                 self._write(events)
 
     def _explain(
-        self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: dict[str, LayerSnapshot], due: Sequence[Recorder]
+        self, recorder: ExplainingRecorder, epoch: int, step: int, snapshots: dict[str, LayerSnapshot], due: Sequence[Recorder],
+        last: bool = False,
     ) -> dict[str, LayerSnapshot]:
         """The snapshots, each with the record that this recorder made of it where it, or what builds on it, is due."""
         snapshots = dict(snapshots)
         wanted = [site for site in self._plan.sites if site.name in snapshots and recorder in self._plan.of_site(site, due)]
         sites = {site.name: site for site in wanted}
+        if recorder.waits and step < 0 and not last:
+            self._waiting[recorder] = epoch, {name: of_recorder(snapshots[name], recorder) for name in sites}, due
         look = Look(
             model=self._model,
             probe=self._probe,
@@ -213,6 +216,7 @@ class Recording:
             snapshots={name: snapshots[name] for name in sites},
             state=self._passes.state_of(recorder),
             output=self._output,
+            last=last,
             latest={layer: {kind: each.record for kind, each in known.items()} for layer, known in self.memory.items()},
         )
         layer = ""
@@ -272,10 +276,18 @@ class Recording:
         """The first failure of a recorder, or ""."""
         return self._fatal
 
-    def wait(self, epoch: int, progress: Progress | None) -> None:
-        """Return when everything is analysed.  Raises KeyboardInterrupt where the user did not want to wait."""
+    def wait(self, epoch: int, progress: Progress | None, *, unchanged: bool = False) -> None:
+        """Return when everything is analysed, and what waits for that has looked again where the model is as it was at `epoch`.
+
+        Raises KeyboardInterrupt where the user did not want to wait.
+        """
         try:
-            if not self._analyst.finish(progress):
+            if self._analyst.finish(progress):
+                again = self._waiting if unchanged else {}
+                for recorder, (of, snapshots, due) in again.items():
+                    if of == epoch and recorder.name not in self._off:
+                        self._explain(recorder, epoch, -1, snapshots, due, last=True)
+            else:
                 self.note("worker", "the analysis of the last snapshots was given up", epoch=epoch)
                 notify("the analysis of the last snapshots was given up; they are missing in the log")
         except KeyboardInterrupt:
@@ -386,15 +398,3 @@ class Recording:
             entries, self._entries = tuple(self._entries), []
         if entries:
             self._write(kind(epoch=epoch, entries=entries))
-
-
-def _light(snapshot: LayerSnapshot, recorders: Sequence[Recorder]) -> LayerSnapshot:
-    """The snapshot with no more than these recorders want."""
-    return snapshot if any(recorder.wants_kernel for recorder in recorders) else replace(snapshot, kernel=None)
-
-
-def _stripped(recorder: Recorder) -> Recorder:
-    """The recorder as the worker needs it: a predicate on layers would bring Keras along."""
-    copied = copy.copy(recorder)
-    copied.layers = copied.schedule = None
-    return copied

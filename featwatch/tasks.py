@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from featwatch.plan import Plan
 from featwatch.recorders.base import AcrossRecorder, Before, LayerSnapshot, Recorder
@@ -40,3 +42,21 @@ def across_task(plan: Plan, recorders: Sequence[Recorder], snapshots: Mapping[st
 
 def _before(recorder: Recorder, snapshot: LayerSnapshot) -> Before:
     return Before(snapshot.layer, {name: snapshot.reductions[name] for name in recorder.wants_before})
+
+
+def light(snapshot: LayerSnapshot, recorders: Sequence[Recorder]) -> LayerSnapshot:
+    """The snapshot with no more than these recorders want."""
+    return snapshot if any(recorder.wants_kernel for recorder in recorders) else replace(snapshot, kernel=None)
+
+
+def of_recorder(snapshot: LayerSnapshot, recorder: Recorder) -> LayerSnapshot:
+    """The snapshot with the reductions that this recorder wants, and without weights: small enough to be kept."""
+    reductions = {name: snapshot.reductions[name] for name in recorder.reductions if name in snapshot.reductions}
+    return replace(snapshot, reductions=reductions, weights=None, bias=None, kernel=None, results={}, shared={})
+
+
+def stripped(recorder: Recorder) -> Recorder:
+    """The recorder as the worker needs it: a predicate on layers would bring Keras along."""
+    copied = copy.copy(recorder)
+    copied.layers = copied.schedule = None
+    return copied

@@ -214,7 +214,8 @@ class Watch(keras.callbacks.Callback):
             # A callback after this one stopped the training: only now is it known which epoch was the last.
             late = self._agenda.due("epochs", self._epoch, last=True)
             last_step = self._agenda.due("steps", self._steps.done, last=True)
-            if not self._fingerprint or fingerprint(self.model) == self._fingerprint:
+            unchanged = not self._fingerprint or fingerprint(self.model) == self._fingerprint
+            if unchanged:
                 if late:
                     self._snapshot(self._epoch, late)
                 if last_step:
@@ -222,7 +223,7 @@ class Watch(keras.callbacks.Callback):
                     self._log(self._epoch, _numbers(logs), started, step=self._steps.done)
             else:
                 self._note_changed_weights(recorded=not late)
-            self._finish(self._recording, self._epoch)
+            self._finish(self._recording, self._epoch, unchanged)
 
     def _prepare(self) -> None:
         """Find out what of the model is to be read, and how."""
@@ -322,11 +323,11 @@ class Watch(keras.callbacks.Callback):
         if self._recording is not None:
             self._teller.tell(self._recording.log_epoch(epoch, metrics, time.perf_counter() - started, step=step))
 
-    def _finish(self, recording: Recording, epoch: int) -> None:
+    def _finish(self, recording: Recording, epoch: int, unchanged: bool) -> None:
         progress = Progress() if (self.params or {}).get("verbose", 1) != 0 else None
         started = time.perf_counter()
         try:
-            recording.wait(epoch, progress)
+            recording.wait(epoch, progress, unchanged=unchanged)
             self._teller.tell(recording.alerts())
         finally:
             recording.close(epoch)

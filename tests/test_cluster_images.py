@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import threading
 from pathlib import Path
@@ -190,6 +191,59 @@ def test_with_a_worker_they_are_of_an_earlier_epoch(tmp_path: Path, monkeypatch:
         assert record.of == epoch - 1
         counts = np.bincount(run.clusters("last", record.of).labels + 1)
         assert record.samples.tolist() == counts[record.clusters + 1].tolist()
+
+
+class Spoil(keras.callbacks.Callback):
+    """Leaves other weights than the last epoch's, as EarlyStopping(restore_best_weights=True) does."""
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.model.set_weights([1.01 * weight for weight in self.model.get_weights()])
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_where_the_worker_is_done_only_at_the_end_they_are_made_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool
+) -> None:
+    keras.utils.set_random_seed(0)
+    wait, analyst = Recording.wait, BackgroundAnalyst._one
+    passes = threading.Event()
+
+    def held(self: Any, task: Any) -> None:
+        passes.wait(60)
+        analyst(self, task)
+
+    def at_last(self: Any, *args: Any, **options: Any) -> None:
+        passes.set()
+        wait(self, *args, **options)
+
+    monkeypatch.setattr(BackgroundAnalyst, "_one", held)
+    monkeypatch.setattr(Recording, "wait", at_last)
+    made = recorders(schedule=fw.every(epochs=2))
+    model = functional()
+    watch = fw.Watch(tmp_path, PROBE, recorders=made, layers=["stem", "last"], strict=True)
+    fit(model, *([Spoil()] if spoilt else []), watch, epochs=2)
+    run = fw.load(tmp_path)
+    clustered = [layer for layer in ("stem", "last") if run.clusters(layer, 2).count]
+    assert clustered
+    if spoilt:
+        assert not any(run.recorded("cluster_images", layer) for layer in clustered)
+        return
+    for layer in clustered:
+        assert run.recorded("cluster_images", layer) == [2] and run.cluster_images(layer, 2).of == 2
+        activation = fw.explain.activations(model, layer, PROBE)[layer].mean(axis=(1, 2))
+        numbers, weights = cluster_weights(activation, run.clusters(layer, 2).labels)
+        record = run.cluster_images(layer, 2)
+        np.testing.assert_allclose(record.weights, weights[np.isin(numbers, record.clusters)], atol=1e-3)
+
+
+def test_who_had_images_at_the_last_snapshot_has_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    clustering = Clustering(epoch=3, layer="conv", labels=np.zeros(60, np.int32), count=1)
+    look = dataclasses.replace(look_at(sequential(), clustering), sites={"conv": None})
+    made = fw.ClusterImages()
+    monkeypatch.setattr(made, "_record", lambda look, name, clustering: (name, look.last))
+    again = dataclasses.replace(look, last=True)
+    assert list(made.explain(again)) == [("conv", True)]
+    assert list(made.explain(look)) == [("conv", False)] and list(made.explain(again)) == []
 
 
 def test_without_clusters_that_is_said_once(tmp_path: Path) -> None:

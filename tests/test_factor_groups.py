@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -12,7 +13,9 @@ import pytest
 import featwatch as fw
 from featwatch import wire
 from featwatch.explain import groups as module
+from featwatch.recorders import factor_groups as module_of_recorder
 from featwatch.recorders.layer_turns import LayerTurns
+from featwatch.records import FactorGroups
 from tests.fits import PROBE, fit, ours, quick
 from tests.nets import compiled, functional
 from tests.planted_groups import cosines
@@ -47,6 +50,31 @@ def test_in_a_fit_groups_keep_their_places(tmp_path: Path) -> None:
     assert abs(left - record.unexplained) < 0.01 and record.samples.tolist() == [0, 1, 2, 3, 4, 5]
     dense = run.factors("scores", 4)
     assert dense.maps.shape[0] == 24 and dense.note.endswith("of all 60 samples of the probe")
+
+
+def test_groups_keep_their_places_in_a_training_that_is_resumed(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(3)
+    model = functional()
+    fit(model, quick(tmp_path, recorders=[recorder()], strict=True), epochs=2)
+    before = {layer: fw.load(tmp_path).factors(layer, 2).weights for layer in ("stem", "last")}
+    fit(model, quick(tmp_path, recorders=[recorder()], strict=True), epochs=4, initial_epoch=2)     # a watch that knows nothing
+    run = fw.load(tmp_path)
+    for layer, weights in before.items():
+        record = run.factors(layer, run.recorded("factors", layer)[-2])
+        assert record.epoch == 3 and record.likeness.size == len(weights)
+        np.testing.assert_allclose(record.likeness, np.diag(cosines(weights, record.weights)), atol=1e-5)
+
+
+def test_weights_of_another_number_of_filters_are_no_earlier_groups() -> None:
+    before = FactorGroups(
+        epoch=1, layer="a", samples=np.zeros(1, np.int32), maps=np.zeros((1, 2, 1, 1), np.uint8), largest=np.ones(2, np.float32),
+        weights=np.eye(2, 5, dtype=np.float32), share=np.ones(2, np.float32),
+    )  # fmt: skip
+    look: Any = SimpleNamespace(state={"weights": {}}, latest={"a": {"factors": before}})
+    assert module_of_recorder._earlier(look, "a", 5) is before.weights
+    assert module_of_recorder._earlier(look, "a", 4) is None and module_of_recorder._earlier(look, "b", 5) is None
+    look.state["weights"]["a"] = np.ones((1, 5), np.float32)        # of this training
+    assert module_of_recorder._earlier(look, "a", 5) is look.state["weights"]["a"]
 
 
 def weights_after(*callbacks: Any) -> list[np.ndarray]:

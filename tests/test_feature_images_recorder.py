@@ -280,8 +280,23 @@ def test_layers_take_turns_in_filtering_once_all_filters_have_an_image(monkeypat
     said = [str(each) for look in found for each in look if isinstance(each, NothingToSay)]
     assert said == ["layer 'b' has no filtered images: not this one"]
     records = [each for look in found for each in look if isinstance(each, FeatureImages)]
-    assert [each.filtered_filters.tolist() for each in records if each.layer == "a"] == [[0, 1]] * 4
+    # The deeper one comes first, and is asked no more.
+    assert [each.filtered_filters.tolist() for each in records if each.layer == "a"] == [[], [0, 1], [0, 1], [0, 1]]
     assert not any(each.filtered_filters.size for each in records if each.layer != "a") and max(bench.taken) <= 2.1
+
+
+def test_several_layers_are_filtered_where_half_of_the_seconds_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(monkeypatch, dict.fromkeys("abc", (8, 0.1, 0.001)), seconds=3.0, filtered=2)
+
+    def filtered(model: Any, site: Any, probe: Any, filters: np.ndarray, strongest: np.ndarray) -> dict[str, Any]:
+        bench.clock.now += 0.7
+        return {"filtered_filters": filters}
+
+    monkeypatch.setattr(filtering, "filtered_feature_images", filtered)
+    found = [[each for each in bench.look(epoch) if isinstance(each, FeatureImages)] for epoch in range(4)]
+    had = [sorted(each.layer for each in look if each.filtered_filters.size) for look in found]
+    assert had == [["b", "c"], ["a", "c"], ["a", "b"], ["b", "c"]] and all(len(look) == 3 for look in found)
+    assert max(bench.taken) <= 3.1
 
 
 def test_in_a_fit(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

@@ -178,6 +178,7 @@ class AttributionWork:
         try:
             about = looked(self._functions, filters, self._pictures)
             maps, notes = self._maps(about)
+            notes[about.limited(self._wishes.share)] = None
             if self._wishes.twin:
                 notes |= self._look_at_twin(np.array([f for f in filters if int(f) not in self._of_twin], np.int64), maps.shape)
         except NotFinite as error:

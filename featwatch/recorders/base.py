@@ -147,6 +147,8 @@ class Look:
     sites: Mapping[str, Any]                    # name -> featwatch.layers.Site, of the recorder's layers in graph order
     snapshots: Mapping[str, LayerSnapshot]      # of the same layers, with the recorder's reductions
     state: dict[str, Any]                       # the recorder's own; kept while model, plan and probe are the same
+    # Whether this is one look more at the last snapshot, after all of the analysis: for recorders that `wait`.
+    last: bool = False
     output: int = -1                            # which of the model's outputs holds the class scores; −1 = it cannot be told
     # Layer -> kind -> the last record of it that this training has analysed; the analysis may be some epochs behind.
     latest: Mapping[str, Mapping[str, Record]] = field(default_factory=dict)
@@ -166,6 +168,7 @@ class ExplainingRecorder(Recorder):
 
     in_worker = False
     explains = True
+    waits: ClassVar[bool] = False               # whether it is shown the last snapshot again when everything is analysed
 
     @abstractmethod
     def explain(self, look: Look) -> Iterator[Record | NothingToSay]:

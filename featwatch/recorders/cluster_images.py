@@ -8,6 +8,7 @@ from typing import Any
 
 from featwatch.errors import first_line
 from featwatch.options import real, whole
+from featwatch.recorders.allowance import ANY
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
 from featwatch.recorders.layer_turns import LayerTurns
 from featwatch.records import ClusterImages as ClusterImagesRecord
@@ -19,7 +20,8 @@ class ClusterImages(ExplainingRecorder):
     """Of each cluster that `Clusters` found an image that maximises the filters which are more active in it than elsewhere.
 
     The clusters are those that were analysed last: of this epoch, or of some epochs before where the analysis is
-    behind; the record says of which.  The filters' activations are those of now.
+    behind; the record says of which.  The filters' activations are those of now.  At the end of the training, when all is
+    analysed, layers that had none at the last snapshot have theirs, unless the weights were changed after it.
 
     Arguments:
         clusters: of how many clusters of a layer, the largest ones.
@@ -32,6 +34,7 @@ class ClusterImages(ExplainingRecorder):
     name = "cluster_images"
     produces = ClusterImagesRecord
     reductions = ("mean",)
+    waits = True
 
     def __init__(
         self,
@@ -52,9 +55,14 @@ class ClusterImages(ExplainingRecorder):
     def explain(self, look: Look) -> Iterator[ClusterImagesRecord | NothingToSay]:
         turns = look.state.setdefault("turns", LayerTurns(self.seconds, self.share, self._clock))
         blind, said = look.state.setdefault("blind", set()), look.state.setdefault("said", set())
+        made = look.state.setdefault("made", set())
+        if look.last:
+            turns = LayerTurns(self.seconds, ANY, self._clock)      # no epoch to be slowed down is left
+        else:
+            made.clear()
         ready = {}
         for name in look.sites:
-            if name in blind:
+            if name in blind or name in made:
                 continue
             try:
                 ready[name] = _clustering(look, name)
@@ -65,6 +73,7 @@ class ClusterImages(ExplainingRecorder):
         for name in turns.of(list(ready)):
             try:
                 yield self._record(look, name, ready[name])
+                made.add(name)
             except NothingToSay as reason:
                 yield reason.of(name)
         if turns.left_out and "time" not in said:

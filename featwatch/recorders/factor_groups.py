@@ -24,7 +24,8 @@ OF_DENSE = 24               # samples that are recorded of a layer without posit
 class FactorGroups(ExplainingRecorder):
     """Of each layer groups of filters that act together in some samples, and an image that maximises each group.
 
-    The groups keep their places from record to record, each taken by the group that is most like the one before.
+    The groups keep their places from record to record, each taken by the group that is most like the one before; also in a
+    training that is resumed.
 
     Arguments:
         groups: how many, at most.
@@ -104,7 +105,7 @@ class FactorGroups(ExplainingRecorder):
         try:
             record: FactorGroupsRecord = grouped(
                 values, self.groups, samples=samples, layer=name, epoch=look.epoch, tensor=tensor, shown=shown,
-                earlier=state["weights"].get(name),
+                earlier=_earlier(look, name, values.shape[-1]),
             )  # fmt: skip
         except Unsuitable as reason:
             raise NothingToSay(f"layer {name!r} at epoch {look.epoch} has no groups: {reason}") from None
@@ -136,6 +137,15 @@ class FactorGroups(ExplainingRecorder):
 
         return tensor_of(shape, self.samples, longest=self.size, values=MOST_VALUES)
 
+
+
+def _earlier(look: Look, name: str, filters: int) -> np.ndarray | None:
+    """(groups, filters): the weights of the last record's groups, also of one that an earlier training left in the log."""
+    weights: np.ndarray | None = look.state["weights"].get(name)
+    if weights is None:
+        before = look.latest.get(name, {}).get(FactorGroupsRecord.kind)
+        weights = before.weights if isinstance(before, FactorGroupsRecord) else None
+    return weights if weights is not None and weights.shape[1:] == (filters,) else None
 
 
 def _noted(record: FactorGroupsRecord, text: str) -> FactorGroupsRecord:

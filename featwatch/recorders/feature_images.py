@@ -34,7 +34,7 @@ class FeatureImages(ExplainingRecorder):
         init: "patches", the mean of the nine patches of the probe that activate the filter most, "noise", …
         snapshots: steps of the ascent after which the images are kept too; a record holds 4 MB of them at most.
         filtered: of so many of a layer's most active filters an image as large as the input is made, and what of it activates
-            them is told from what does not; one layer in turn at a snapshot, once all filters have an image.
+            them is told from what does not; layers take turns, the deepest first, once all filters have an image.
         choices: all others that `featwatch.explain.ascent.recipe.Recipe` knows, such as starts=3 or at_least=35.
         seconds: that a snapshot may take, for all layers together.  What one took too many, as a layer's functions were
             traced, is missing at the next ones.  None = no limit.
@@ -110,21 +110,24 @@ class FeatureImages(ExplainingRecorder):
             allowance.end()
 
     def _filter(self, works: Sequence[LayerWork], look: Look, allowance: Allowance) -> Iterator[NothingToSay]:
-        """Filter images of the layer whose turn it is; of all layers, where there is no limit."""
+        """Filter images of the layers whose turn it is, the deepest first; of all layers, where there is no limit.
+
+        Those after the first take half of the seconds at most: the others are for images.
+        """
         works = [work for work in works if not work.refusal]
         if not self.filtered or not all(work.complete for work in works) or allowance.in_debt:
             return
         starting = _typical([work.starting_seconds for work in works])
         with_maps = [work for work in works if not work.unfilterable and len(look.snapshots[work.name].info.shape) > 1]
-        for work in sorted(with_maps, key=lambda work: work.filterings):
-            if work.filtering_seconds(starting) > allowance.left:
+        reserve, first = allowance.left / 2, True
+        for work in sorted(reversed(with_maps), key=lambda work: work.filterings):
+            if work.filtering_seconds(starting) > allowance.left - (0.0 if first or self.seconds is None else reserve):
                 continue
+            first = False
             try:
                 work.filter(look, self.filtered)
                 if work.wanted:         # a record holds an image at least
                     work.turn(look, 0.0, 0.0)
-                if self.seconds is not None:
-                    return
             except NothingToSay as reason:
                 yield reason.of(work.name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,9 +79,17 @@ class Asked:
         most = int(acting.sum(axis=-1).max(initial=0))
         return np.where(acting[..., None], found, np.int32(-1))[:, :, :most]
 
+    def limited(self, share: float = 1.0) -> str:
+        """What is said where more units may act than are looked at; "" where all of them are."""
+        known = self.values.shape[-1]
+        units = math.prod(self.functions.map_size)
+        if units <= known or not acts(self.values, share)[..., -1].any():
+            return ""
+        return f"where {known} units of a map act there may be more: the strongest {known} count and have boxes"
+
     def attribution(self, maps: np.ndarray, work: Work, *, share: float = 1.0, notes: Sequence[str] = ()) -> Attribution:
         """The result, with what is said of every one."""
-        said = [*notes, *([self.twin.note] if self.twin else [])]
+        said = [*notes, self.limited(share) if share < 1 else "", *([self.twin.note] if self.twin else [])]
         return Attribution(
             self.filters, maps, self.values[..., 0], self.units, self.boxes(share), work.passes, work.pictures,
             "; ".join(filter(None, said)),
