@@ -1,5 +1,6 @@
 """The same model object, smaller: variables, layers, graph, optimiser slots and compiled functions, changed in place."""
 
 from featwatch.prune.surgery.operating import Surgery, operate
+from featwatch.prune.surgery.unsupported import Unsupported
 
-__all__ = ["Surgery", "operate"]
+__all__ = ["Surgery", "Unsupported", "operate"]

@@ -1,0 +1,123 @@
+"""Everything private of Keras that surgery touches, and the versions for which that is known to be right.
+
+Keras has no public way to give a variable another shape.  What is used instead is written here and nowhere else, so that
+one look at this file tells what a new Keras has to be tested for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src import backend
+from keras.src.models.functional import operation_fn
+
+from featwatch.prune.surgery.unsupported import Unsupported
+
+TESTED = (3, 15), (3, 16)               # from this one on, below that one
+FUNCTIONS = ("train_function", "test_function", "predict_function")
+
+Stored = tuple[Any, Any, int]           # of a variable: TensorFlow's own, its shape, how many axes
+
+
+def check_keras(version: str = keras.__version__) -> None:
+    """Raise `Unsupported` with a Keras that has not been tested."""
+    number = tuple(int(part) for part in version.split(".")[:2])
+    if not TESTED[0] <= number < TESTED[1]:
+        known = " to below ".join(".".join(map(str, each)) for each in TESTED)
+        raise Unsupported(
+            f"Keras {version}: making a model smaller in place is tested with Keras {known}, because it needs private parts of "
+            "it; plan.apply(model) makes a new model with any Keras"
+        )
+
+
+# -- variables --------------------------------------------------------------------------------------------------------
+
+
+def stored(variable: Any) -> Stored:
+    """What a variable holds."""
+    return variable._value, variable._shape, variable._ndim
+
+
+def store(variable: Any, held: Stored) -> None:
+    """Make a variable hold what it held."""
+    variable._value, variable._shape, variable._ndim = held
+
+
+def put(variable: Any, value: Any) -> None:
+    """Give a variable a value of another shape, on the devices on which it is."""
+    old = variable._value
+    spread = isinstance(old, tf.distribute.DistributedValues)
+    with old.distribute_strategy.scope() if spread else tf.device(old.device):
+        variable._initialize(value)
+    variable._shape, variable._ndim = tuple(value.shape), len(value.shape)
+
+
+# -- optimisers -------------------------------------------------------------------------------------------------------
+
+
+def parts_of(optimizer: Any) -> Iterator[Any]:
+    """An optimiser and those inside it."""
+    yield optimizer
+    for inner in (getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "_inner_optimizers", ())):
+        if inner is not None:
+            yield from parts_of(inner)
+
+
+def trained_by(optimizer: Any) -> list[Any]:
+    """The variables that an optimiser was built for, in its order; none before it is built."""
+    return list(optimizer._trainable_variables)
+
+
+def own_variables(optimizer: Any) -> list[Any]:
+    """What an optimiser itself remembers, without what those inside it do."""
+    held = [optimizer._variables, *(value for value in vars(optimizer).values() if isinstance(value, (list, tuple)))]
+    return list({id(each): each for part in held for each in part if isinstance(each, backend.Variable)}.values())
+
+
+def key_of(optimizer: Any, variable: Any) -> Any:
+    """Under what an optimiser remembers what it knows of a variable: that changes with the variable's shape."""
+    return optimizer._var_key(variable)
+
+
+# -- layers and graphs ------------------------------------------------------------------------------------------------
+
+SYMBOLIC_SHAPE = "_shape"               # of a tensor of the graph
+INPUT_SHAPE = "_batch_shape"            # of an input layer
+INPUT_SPEC = "_input_spec"
+BUILT_FOR = "_build_shapes_dict"
+COMPUTED_INPUT_SPEC = ("_inputs_struct", "_functional")         # what has these works it out from its graph
+
+
+def calling(operation: Any, training: bool) -> Any:
+    """The operation as the graph calls it."""
+    return operation_fn(operation, training=training)
+
+
+def masked_like(tensor: Any, other: Any) -> Any:
+    """The tensor with the other's mask of time steps."""
+    mask = backend.get_keras_mask(other)
+    if mask is not None:
+        backend.set_keras_mask(tensor, mask)
+    return tensor
+
+
+# -- compiled functions -----------------------------------------------------------------------------------------------
+
+
+def drop_functions(model: Any) -> None:
+    """Let a model build its compiled functions again; one that is training looks for its own at every step."""
+    training = getattr(model, "train_function", None) is not None
+    for name in FUNCTIONS:
+        if getattr(model, name, None) is not None:
+            model._delete_tracking(name)        # TensorFlow would keep the old one, and the old variables with it
+            setattr(model, name, None)
+    if training:
+        model.make_train_function(force=True)
+
+
+def strategies(models: Sequence[Any]) -> set[Any]:
+    """The distribution strategies that models were made under."""
+    return {model.distribute_strategy for model in models}
