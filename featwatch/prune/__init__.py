@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
     "Plan": "featwatch.prune.planned",
+    "plan": "featwatch.prune.planning",
 }
 
 __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
     from featwatch.prune.planned import Plan as Plan
+    from featwatch.prune.planning import plan as plan
 
 
 def __getattr__(name: str) -> Any:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from featwatch.prune.savings import Savings as Savings
+
 if TYPE_CHECKING:
+    from featwatch.prune.anatomy import Anatomy
     from featwatch.prune.surgery import Surgery
-
-
-@dataclass(frozen=True)
-class Savings:
-    """Parameters, and multiply-adds for one sample (−1 = not known), before and after."""
-
-    parameters_before: int = -1
-    parameters_after: int = -1
-    multiply_adds_before: int = -1
-    multiply_adds_after: int = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to go from a model.  Made by `featwatch.prune.plan` or `plan_from`, or read from a file."""
+    """What is to go from a model.  Made by `featwatch.prune.plan` or `plan_from`, or read from a file.
+
+    Units are numbered from 0, as the layer's output channels are.  Of units that go together it is enough to name one:
+    what goes along is worked out when the plan is applied.
+
+    >>> plan = fw.prune.plan(model, ratio=0.3)          # doctest: +SKIP
+    >>> print(plan)                                     # doctest: +SKIP
+    >>> small = plan.apply(model)                       # doctest: +SKIP
+    """
 
     removed: Mapping[str, Sequence[int]]            # layer -> units: all that goes, batch normalisations included
     frozen: Mapping[str, str] = field(default_factory=dict)     # layer -> why none of its units can go
@@ -31,19 +33,82 @@ class Plan:
     model: str = ""                                 # that model's name
     criterion: str = ""                             # how the units were chosen; "" = by hand
     notes: Sequence[str] = ()                       # what else there is to say: approximations, exclusions
+    along: Mapping[str, Sequence[int]] = field(default_factory=dict)    # of `removed`, what goes with the rest
+
+    @property
+    def chosen(self) -> dict[str, list[int]]:
+        """`removed` without what goes along: each group of units that go together once, or as it was named."""
+        found = {name: sorted(set(units) - set(self.along.get(name, ()))) for name, units in self.removed.items()}
+        return {name: units for name, units in found.items() if units}
+
+    def groups(self, anatomy: Anatomy) -> set[int]:
+        """The groups of the model's anatomy that go.
+
+        Raises:
+            ValueError: the plan does not fit the model; the message says why and what to do.
+        """
+        from featwatch.prune.fitting import check_model, groups_of
+
+        check_model(anatomy, self.units, self.model)
+        return groups_of(anatomy, self.removed, "removed")
 
     def apply(self, model: Any, probe: Any = None, compensate: bool = True) -> Any:
-        """A new, smaller model; the given one stays as it is."""
+        """A new, smaller model; the given one stays as it is.
+
+        Arguments:
+            model: the one that the plan is for.
+            probe: a `Probe`; with it, what the removed units gave is made up for by those that stay, as far as they can.
+            compensate: False = it is not, even with a probe.
+
+        Raises:
+            ValueError: the plan does not fit the model.
+        """
         from featwatch.prune.anatomy import Anatomy
         from featwatch.prune.rebuild import rebuilt
 
         anatomy = Anatomy(model)
-        return rebuilt(anatomy, anatomy.groups(self.removed))
+        return rebuilt(anatomy, self.groups(anatomy))
 
-    def apply_inplace(self, model: Any, probe: Any = None, compensate: bool = True) -> Surgery:
-        """The same model object made smaller, its optimiser's state carried over; gives what can undo it."""
+    def apply_inplace(
+        self, model: Any, probe: Any = None, compensate: bool = True, *, callbacks: Sequence[Any] = (), models: Sequence[Any] = ()
+    ) -> Surgery:
+        """The same model object made smaller, its optimiser's state carried over; gives what can undo it.
+
+        Arguments and errors as of `apply`; `callbacks`, `models`: as of `featwatch.prune.surgery.operate`.
+        """
         from featwatch.prune.anatomy import Anatomy
         from featwatch.prune.surgery import operate
 
         anatomy = Anatomy(model)
-        return operate(anatomy, anatomy.groups(self.removed))
+        return operate(anatomy, self.groups(anatomy), callbacks=callbacks, models=models)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as JSON, which may be edited by hand: see `featwatch.prune.plan_file`."""
+        from featwatch.prune.plan_file import write
+
+        write(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """The plan that a file holds.
+
+        Raises:
+            ValueError: there is no such file, or it is no plan; the message says where and why.
+        """
+        from featwatch.prune.plan_file import read
+
+        return read(path)
+
+    def summary(self) -> str:
+        """What goes and what that saves, as a table in text."""
+        from featwatch.prune.table import table
+
+        return table(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        units, layers = sum(map(len, self.chosen.values())), len(self.removed)
+        of = self.model or "a model"
+        return f"<Plan: {units} unit{'s' * (units != 1)} of {of} go, {layers} layer{'s' * (layers != 1)} shrink>"

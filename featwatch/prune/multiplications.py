@@ -1,0 +1,126 @@
+"""Where a model multiplies: for each call of a layer, which numbers of a variable it uses how often for one sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras.src.layers.convolutional.base_conv import BaseConv
+from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
+from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
+from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
+
+from featwatch.graphs import graph_of, nodes_of
+
+layers = keras.layers
+Shape = Sequence[int | None]
+_RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
+# Layers that hold tables or numbers for each channel: they add and scale, which is not counted.
+_SCALING = (
+    layers.Embedding, layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization, layers.PReLU,
+    layers.Normalization, layers.UnitNormalization, layers.RMSNormalization,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """Multiply-adds for one sample: the sizes of some axes of a variable, multiplied, `positions` times."""
+
+    variable: Any                       # None = so many as there are positions
+    positions: int | None               # None = not known, because the size of a map is open
+    axes: tuple[int, ...] | None = None     # None = all
+
+
+def terms(graph: Any) -> tuple[list[Term], list[str]]:
+    """Where a graph multiplies, and the names of layers with weights of which that is not known."""
+    found: list[Term] = []
+    unknown: dict[str, None] = {}
+    for layer, entering, leaving in _calls(graph):
+        own = _of(layer, entering, leaving)
+        if own is None:
+            unknown[layer.name] = None
+        else:
+            found += own
+    return found, list(unknown)
+
+
+def _calls(graph: Any) -> Iterator[tuple[Any, list[Shape], list[Shape]]]:
+    """(layer or operation, shapes of what it reads, of what it gives), without the batch axis, call by call."""
+    for node in nodes_of(graph):
+        operation = node.operation
+        if isinstance(operation, layers.InputLayer):
+            continue
+        nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
+        if nested is not None:
+            yield from _calls(nested)
+        else:
+            yield operation, *([tuple(t.shape)[1:] for t in each] for each in (node.input_tensors, node.output_tensors))
+
+
+def _of(layer: Any, entering: list[Shape], leaving: list[Shape]) -> list[Term] | None:
+    """Where one call multiplies; None = not known."""
+    if isinstance(layer, layers.TimeDistributed):
+        inner = _of(layer.layer, [shape[1:] for shape in entering], [shape[1:] for shape in leaving])
+        return None if inner is None else [_repeated(term, entering[0][0]) for term in inner]
+    if isinstance(layer, layers.Bidirectional):
+        there, back = (_of(each, entering, leaving) for each in (layer.forward_layer, layer.backward_layer))
+        return None if there is None or back is None else there + back
+    if isinstance(layer, _RECURRENT):
+        return [Term(each, entering[0][0]) for each in (layer.cell.kernel, layer.cell.recurrent_kernel)]
+    if isinstance(layer, layers.MultiHeadAttention):
+        return _attention(layer, entering)
+    if isinstance(layer, layers.Dense):
+        return [Term(layer.kernel, _product(leaving[0][:-1]))]
+    if isinstance(layer, layers.EinsumDense):
+        return _einsum(layer, leaving[0])
+    if isinstance(layer, BaseConvTranspose):
+        return [Term(layer.kernel, _positions(layer, entering[0]))]
+    if isinstance(layer, (BaseConv, BaseDepthwiseConv)):
+        return [Term(layer.kernel, _positions(layer, leaving[0]))]
+    if isinstance(layer, BaseSeparableConv):
+        positions = _positions(layer, leaving[0])
+        return [Term(layer.depthwise_kernel, positions), Term(layer.pointwise_kernel, positions)]
+    if type(layer).__name__ in ("Matmul", "Dot") and not isinstance(layer, keras.Layer):
+        width, places = entering[0][-1], _product(leaving[0])
+        return [Term(None, None if places is None or width is None else places * width)]
+    if isinstance(layer, _SCALING) or not any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ())):
+        return []
+    return None
+
+
+def _attention(layer: Any, entering: list[Shape]) -> list[Term]:
+    """Query, key, value and output projections, and two products over all pairs of places, head by head."""
+    query, value = entering[0], entering[min(1, len(entering) - 1)]
+    targets, sources = _product(query[:-1]), _product(value[:-1])
+    pairs = None if targets is None or sources is None else targets * sources
+    projections = [
+        (layer._query_dense, targets), (layer._key_dense, sources), (layer._value_dense, sources), (layer._output_dense, targets),
+    ]  # fmt: skip
+    products = [Term(layer._query_dense.kernel, pairs, (1, 2)), Term(layer._value_dense.kernel, pairs, (1, 2))]
+    return [Term(each.kernel, positions) for each, positions in projections] + products
+
+
+def _einsum(layer: Any, leaving: Shape) -> list[Term] | None:
+    """Every number of the kernel as often as there are places of the output that it has no axis for."""
+    entries, _, result = layer.equation.replace(" ", "").partition("->")
+    kernel = entries.partition(",")[2]
+    if "." in layer.equation:
+        places = _product(leaving[: len(leaving) - len(set(result) & set(kernel))])
+    else:
+        places = _product([size for name, size in zip(result[1:], leaving, strict=True) if name not in kernel])
+    return [Term(layer.kernel, places)]
+
+
+def _repeated(term: Term, times: int | None) -> Term:
+    return Term(term.variable, None if None in (times, term.positions) else (times or 0) * (term.positions or 0), term.axes)
+
+
+def _positions(layer: Any, shape: Shape) -> int | None:
+    return _product(shape[1:] if layer.data_format == "channels_first" else shape[:-1])
+
+
+def _product(sizes: Shape) -> int | None:
+    return None if None in sizes else math.prod(size or 0 for size in sizes)
