@@ -48,7 +48,8 @@ class Looking:
 
     def look(self) -> tuple[list[Record], list[Any]]:
         """The records, and the snapshots by layer that they were made of."""
-        from featwatch.recording import Recording, Setting
+        from featwatch.recording import Recording
+        from featwatch.sessions import Setting
         from featwatch.writers import MemoryWriter
 
         writer = MemoryWriter()

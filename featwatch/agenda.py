@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from featwatch.errors import notify
 from featwatch.recorders.base import Recorder
 from featwatch.schedule import Schedule, can_fire
 
@@ -45,6 +46,14 @@ class Agenda:
     def idle(self, unit: str, first: int, last: int) -> list[Recorder]:
         """The recorders that are never due from `first` to `last`."""
         return [recorder for recorder, schedule in self._of(unit).items() if not can_fire(schedule, first, last)]
+
+    def warn_of_idle(self, first: Mapping[str, int], last: Mapping[str, int]) -> None:
+        """Tell the user of recorders that are never due.  `first`, `last`: by unit, those that are known."""
+        for unit in last:
+            idle = self.idle(unit, first[unit], last[unit])
+            if idle:
+                names = ", ".join(recorder.name for recorder in idle)
+                notify(f"{names} will record nothing: its schedule names none of the {unit} {first[unit]} to {last[unit]}")
 
     def start_over(self) -> None:
         self._asked.clear()

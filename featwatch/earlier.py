@@ -12,7 +12,7 @@ from featwatch.analysis.sample_events import SampleHistory
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
 from featwatch.recorders.pipeline import Memories, Memory
-from featwatch.records import Alert, Record
+from featwatch.records import Alert, LayerInfo, Record
 from featwatch.wire import AXES, WireError
 
 
@@ -24,6 +24,7 @@ class Earlier:
     metrics: Mapping[str, float] = field(default_factory=dict)
     alerts: Sequence[Alert] = ()
     histories: Mapping[str, SampleHistory] = field(default_factory=dict)    # axis -> the predictions so far
+    shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)  # layer -> of what the memory is of, where known
 
 
 def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
@@ -37,9 +38,10 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
         with contextlib.suppress(KeyError):
             metrics = run.metrics(epoch)
         alerts = [alert for alert in run.alerts if alert.open and alert.updated <= epoch]
+        shapes = _shapes(run, epoch)
         if _same(run, probe):
-            return Earlier(_memories(run, epoch), metrics, alerts, _histories(run, epoch, probe))
-        return Earlier(metrics=metrics, alerts=alerts)
+            return Earlier(_memories(run, epoch), metrics, alerts, _histories(run, epoch, probe), shapes)
+        return Earlier(metrics=metrics, alerts=alerts, shapes=shapes)
     return Earlier()
 
 
@@ -90,6 +92,13 @@ def _histories(run: Run, before: int, probe: Probe) -> dict[str, SampleHistory]:
                 if record.epoch < before or (axis == "steps" and record.epoch == before):
                     history.follow(record)
     return histories
+
+
+def _shapes(run: Run, last: int) -> dict[str, tuple[int | None, ...]]:
+    """Of what each layer gave for a sample, by the newest session that recorded up to this epoch."""
+    sessions = [session for session in run.sessions if session.epoch <= last]
+    infos = [LayerInfo.of(entry) for session in sessions[-1:] for entry in session.layers]
+    return {info.name: info.shape for info in infos if info is not None}
 
 
 def _same(run: Run, probe: Probe) -> bool:

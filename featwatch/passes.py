@@ -17,6 +17,7 @@ from featwatch.probe import Probe
 from featwatch.recorders.base import Recorder
 from featwatch.records import LayerInfo
 from featwatch.taps import TapPass
+from featwatch.weights import holders
 
 
 class TapPasses:
@@ -40,6 +41,10 @@ class TapPasses:
     def are_of(self, model: Any, plan: Plan) -> bool:
         """Whether they still serve this model and plan: the same layers, unchanged."""
         return self._model() is model and self._signature == _signature(model, plan)
+
+    def still_serve(self, model: Any) -> bool:
+        """Whether they read the model as it is: neither layers nor what holds their weights have changed since."""
+        return self.are_of(model, self.plan)
 
     def of(self, recorders: Sequence[Recorder]) -> TapPass:
         """The pass that reads what these recorders need; traced and compiled at its first use."""
@@ -98,4 +103,4 @@ def _signature(model: Any, plan: Plan) -> tuple[object, ...]:
     watched = tuple((site.name, id(site.layer), id(site.tapped), plan.of_site(site, plan.recorders)) for site in plan.sites)
     graph = graph_of(model)
     operations = tuple(id(operation) for operation in graph.operations) if graph is not None else ()
-    return watched, operations, tuple(tuple(variable.shape) for variable in model.variables)
+    return watched, operations, holders(model)

@@ -6,45 +6,25 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import keras
-import tensorflow as tf
-
-from featwatch import __version__
 from featwatch.alerts import AlertDesk, Detector
 from featwatch.analysis.sample_events import SampleHistory
 from featwatch.background import Analyst, BackgroundAnalyst, InlineAnalyst, Progress
 from featwatch.cost import Costs
 from featwatch.errors import in_words, notify
-from featwatch.layers import Site
 from featwatch.predictions import loss_of, predictions
 from featwatch.preparation import Prepared
 from featwatch.probe import Probe
 from featwatch.recorders.base import ExplainingRecorder, LayerSnapshot, Look, NothingToSay, Recorder
-from featwatch.recorders.pipeline import LayerTask, Memories, Outcome, Task, analyse, remembered
-from featwatch.records import Alert, Closing, EpochLog, Journal, Record, Session
-from featwatch.sketch import distance_error
-from featwatch.taps import Reading, TapPass
-from featwatch.tasks import across_task, layer_tasks, light, of_recorder, stripped
-from featwatch.weights import filter_bias, filter_weights, inputs_per_filter, kernel_of, normalisation_of
+from featwatch.recorders.pipeline import LayerTask, Memories, Outcome, Task, analyse, remembered, still_held
+from featwatch.records import Alert, Closing, EpochLog, Journal, Record
+from featwatch.sessions import Setting, Shapes, infos_of, resized, session_of
+from featwatch.taps import Reading
+from featwatch.tasks import across_task, layer_snapshot, layer_tasks, light, of_recorder, stripped
 from featwatch.wire import AXES, place_of
 from featwatch.writers import Writer
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Setting:
-    """What a recording is told of the training."""
-
-    epoch: int                      # the first that it can record
-    step: int = -1                  # optimiser updates done by then; −1 = nothing is recorded by step
-    started: float = field(default_factory=time.time)   # seconds since 1970: when the training, or the look at it, began
-    epochs_planned: int = -1        # −1 = not known
-    schedule: str = ""
-    memory: Memories = field(default_factory=dict)      # what the analysis continues from
-    histories: Mapping[str, SampleHistory] = field(default_factory=dict)    # axis -> the predictions so far
-    alerts: Sequence[Alert] = ()                        # that are open
 
 
 class Recording:
@@ -72,6 +52,7 @@ class Recording:
     ) -> None:
         self._model = model
         self._probe = probe
+        self._prepared = prepared
         self._passes = prepared.passes
         self._plan = prepared.passes.plan
         self._outputs = prepared.outputs
@@ -85,8 +66,9 @@ class Recording:
         self._memory: Memories = {}                     # of the recorders that analyse in this process
         self._desk = AlertDesk((), ())
         self.histories = {axis: SampleHistory(probe.labels) for axis in AXES}   # what the next `fit`'s events continue from
-        self._started = time.time()
-        self._first_epoch = 0
+        self._setting = Setting(epoch=0)
+        self._shapes: dict[str, tuple[int | None, ...]] = {}        # of what layers give for a sample
+        self._generations: dict[str, int] = {}          # layer -> how often it has got other filters; none = never
         self._off: set[str] = set()                     # names of recorders that failed
         self._waiting: dict[ExplainingRecorder, tuple[int, dict[str, LayerSnapshot], Sequence[Recorder]]] = {}  # last looks
         self._fatal: str = ""                           # the first failure, for `strict`
@@ -97,10 +79,7 @@ class Recording:
 
     def open(self, setting: Setting) -> None:
         """Open the worker, and write what is known before the first snapshot."""
-        taps = self._passes.of(self._plan.recorders)
-        readable = [site for site in self._plan.sites if site.name not in taps.refused]
-        self._first_epoch = setting.epoch
-        self._started = setting.started
+        self._setting = setting
         if self._background:
             self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
         here = {recorder.produces.kind for recorder in self._plan.recorders if not recorder.in_worker}
@@ -108,25 +87,41 @@ class Recording:
             self._memory[layer] = {kind: memory for kind, memory in known.items() if kind in here}
             self._analyst.memory[layer] = {kind: memory for kind, memory in known.items() if kind not in here}
         self.histories.update(setting.histories)
-        names = [site.name for site in readable]
+        names = [site.name for site in self._plan.sites]
         self._desk = AlertDesk(self._detectors, names, opened=setting.alerts, trouble=self._trouble)
-        session = Session(
-            epoch=setting.epoch,
-            started=self._started,
-            layers=tuple(self._passes.info(site, taps).as_dict() for site in readable),
-            recorders={recorder.name: recorder.options() for recorder in self._plan.recorders},
-            schedule=setting.schedule,
-            model=self._model.name,
-            epochs_planned=setting.epochs_planned,
-            versions={"featwatch": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
-            tap=taps.how,
-            outputs=tuple(output.name for output in self._outputs),
-            output=self._outputs[self._output].name if self._output >= 0 else "",
-        )
+        self._shapes = dict(setting.shapes)
+        self._begin(setting, "its filters are others than those that were recorded")
+        self._write(self._probe.record(setting.epoch))
+
+    def resize(self, prepared: Prepared, epoch: int, step: int, why: str) -> None:
+        """Go on with the model as it is now, after filters of it went or came back at the end of an epoch.
+
+        Layouts and clusters of samples go on; what stands by filter begins anew in layers that have others now, and
+        alerts that name filters of them are resolved.
+
+        Arguments:
+            step: the first that can be recorded; −1 = nothing is recorded by step.
+            why: what became of these layers, for the journal and for the alerts.
+        """
+        self._passes, self._plan = prepared.passes, prepared.passes.plan
+        self._prepared, self._outputs, self._output = prepared, prepared.outputs, prepared.output
+        self._waiting = {}                              # their snapshots are of the model as it was
+        self._setting = replace(self._setting, epoch=epoch + 1, step=step)
+        with self._booked("setting up"):
+            self._begin(self._setting, why)
+
+    def _begin(self, setting: Setting, why: str) -> None:
+        """Write the session that begins, and let go of what is not so any more of layers that have other filters now."""
+        taps = self._passes.of(self._plan.recorders)
+        infos = infos_of(self._prepared, taps)
+        changed = resized(self._shapes, infos)
+        self._shapes.update((name, info.shape) for name, info in infos.items())
+        self._generations.update((name, self._generations.get(name, 0) + 1) for name in changed)
+        self._desk.resize(changed, setting.epoch - 1, why)
+        session = session_of(setting, self._model, self._prepared, taps, infos)
         self._write(session)
         if setting.step >= 0:
             self._write(replace(session, step=setting.step))
-        self._write(self._probe.record(setting.epoch))
         for name, reason in taps.refused.items():
             self.note("note", f"layer {name!r} cannot be watched: {reason}", epoch=setting.epoch, layer=name)
 
@@ -144,10 +139,14 @@ class Recording:
         with self._booked("predictions"):
             self._predict(epoch, step, reading)
         snapshots = {
-            site.name: self._layer_snapshot(epoch, step, site, recorders, taps, reading.layers[site.name])
+            site.name: layer_snapshot(
+                site, self._passes.info(site, taps), reading.layers[site.name], self._probe.labels,
+                epoch=epoch, step=step, generation=self._generations.get(site.name, 0),
+                kernel=any(one.wants_kernel for one in self._plan.of_site(site, recorders)),
+            )
             for site in self._plan.sites
             if site.name in reading.layers
-        }
+        }  # fmt: skip
         # What others build on comes first; all else while the worker is busy already.
         explaining = [one for one in self._plan.due_with_bases(recorders) if isinstance(one, ExplainingRecorder)]
         first = [one for one in explaining if any(isinstance(one, base) for other in recorders for base in other.builds_on)]
@@ -228,7 +227,9 @@ class Recording:
                     else:
                         layer, found = found.layer, replace(found, step=step)
                         self._write(found)
-                        snapshots[layer] = replace(snapshots[layer], results={**snapshots[layer].results, found.kind: found})
+                        if layer in snapshots:          # not where it is of the model as a whole
+                            results = {**snapshots[layer].results, found.kind: found}
+                            snapshots[layer] = replace(snapshots[layer], results=results)
             except Exception as error:
                 self._switch_off(Outcome(recorder.name, failure=in_words(error)), epoch, layer)
         return snapshots
@@ -243,7 +244,7 @@ class Recording:
                 epoch=epoch,
                 step=step,
                 metrics=dict(metrics),
-                elapsed_seconds=time.time() - self._started,
+                elapsed_seconds=time.time() - self._setting.started,
                 blocked_seconds=blocked_seconds,
                 cost=self._spent.plain(),
             )
@@ -266,6 +267,10 @@ class Recording:
     def open_alerts(self) -> list[Alert]:
         """The alerts that hold now."""
         return self._desk.open
+
+    def record(self, record: Record) -> None:
+        """Write a record that was made elsewhere."""
+        self._write(record)
 
     def note(self, kind: str, text: str, **where: Any) -> None:
         """Put something into the journal; it is written with the next epoch."""
@@ -309,32 +314,19 @@ class Recording:
         dropped = getattr(self._writer, "dropped", 0)
         if dropped:
             self.note("dropped", f"{dropped} records were not written: the disk was too slow, or refused them")
-        self._write_journal(Closing, max(epoch, self._first_epoch))
+        self._write_journal(Closing, max(epoch, self._setting.epoch))
 
     @property
     def memory(self) -> Memories:
         """What the next `fit`'s analysis continues from."""
         worker = dict(self._analyst.memory)
-        return {layer: {**worker.get(layer, {}), **self._memory.get(layer, {})} for layer in {*worker, *self._memory}}
+        known = {layer: {**worker.get(layer, {}), **self._memory.get(layer, {})} for layer in {*worker, *self._memory}}
+        return still_held(known, self._plan.recorders, self._generations)
 
-    def _layer_snapshot(
-        self, epoch: int, step: int, site: Site, recorders: Sequence[Recorder], taps: TapPass, reduced: Mapping[str, Any]
-    ) -> LayerSnapshot:
-        return LayerSnapshot(
-            epoch=epoch,
-            step=step,
-            info=self._passes.info(site, taps),
-            labels=self._probe.labels,
-            reductions=reduced,
-            weights=filter_weights(site.layer),
-            bias=filter_bias(site.layer),
-            kernel=kernel_of(site.layer) if any(one.wants_kernel for one in self._plan.of_site(site, recorders)) else None,
-            normalisation=normalisation_of(site.normalisation),
-            direct=site.direct,
-            inputs_per_filter=inputs_per_filter(site.layer),
-            passing=site.passing,
-            distance_error=distance_error(reduced),
-        )
+    @property
+    def shapes(self) -> Shapes:
+        """Of what layers give for a sample, as it is now."""
+        return dict(self._shapes)
 
     def _deliver(self, task: Task, outcomes: list[Outcome], blocked: bool = False) -> None:
         """Write what came of a layer.  Called by the training thread and by the analyst's."""

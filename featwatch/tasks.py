@@ -1,4 +1,4 @@
-"""What is to be analysed of a snapshot: tasks for the training process, and tasks for the worker."""
+"""What is to be analysed of a snapshot: the layers in arrays, tasks for the training process, and tasks for the worker."""
 
 from __future__ import annotations
 
@@ -6,9 +6,38 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from featwatch.layers import Site
 from featwatch.plan import Plan
 from featwatch.recorders.base import AcrossRecorder, Before, LayerSnapshot, Recorder
 from featwatch.recorders.pipeline import AcrossTask, LayerTask
+from featwatch.records import LayerInfo
+from featwatch.sketch import distance_error
+from featwatch.weights import filter_bias, filter_weights, inputs_per_filter, kernel_of, normalisation_of
+
+
+def layer_snapshot(
+    site: Site, info: LayerInfo, reduced: Mapping[str, np.ndarray], labels: np.ndarray,
+    *, epoch: int, step: int, generation: int, kernel: bool,
+) -> LayerSnapshot:  # fmt: skip
+    """What there is of a layer now: what the pass over the probe gave, and its weights; `kernel`: whether that is wanted too."""
+    return LayerSnapshot(
+        epoch=epoch,
+        step=step,
+        generation=generation,
+        info=info,
+        labels=labels,
+        reductions=reduced,
+        weights=filter_weights(site.layer),
+        bias=filter_bias(site.layer),
+        kernel=kernel_of(site.layer) if kernel else None,
+        normalisation=normalisation_of(site.normalisation),
+        direct=site.direct,
+        inputs_per_filter=inputs_per_filter(site.layer),
+        passing=site.passing,
+        distance_error=distance_error(reduced),
+    )
 
 
 def layer_tasks(plan: Plan, recorders: Sequence[Recorder], snapshots: Mapping[str, LayerSnapshot]) -> list[LayerTask]:

@@ -20,7 +20,8 @@ from featwatch.reader import Run, load
 from featwatch.recorders import default_recorders
 from featwatch.recorders.base import Recorder
 from featwatch.recorders.pipeline import in_order
-from featwatch.recording import Recording, Setting
+from featwatch.recording import Recording
+from featwatch.sessions import Setting
 from featwatch.writers import has_records, run_directory
 
 

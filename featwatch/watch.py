@@ -20,20 +20,24 @@ from featwatch.cost import Cost, Costs
 from featwatch.earlier import Earlier, earlier
 from featwatch.errors import RefusedType, RefusedValue, in_words, notify
 from featwatch.layers import LayerChoice, check_choice
-from featwatch.log import Log
+from featwatch.metrics import numbers_of
+from featwatch.opening import begin
 from featwatch.preparation import Prepared, prepare
 from featwatch.probe import Probe
 from featwatch.progress import Progress
 from featwatch.recorders import default_recorders
 from featwatch.recorders.base import Recorder
 from featwatch.recorders.pipeline import in_order
-from featwatch.recording import Recording, Setting
+from featwatch.recording import Recording
 from featwatch.records import Alert
 from featwatch.schedule import Schedule, as_schedule
+from featwatch.sessions import Setting
 from featwatch.steps import StepCount
 from featwatch.survey import build
 from featwatch.weights import fingerprint
 from featwatch.writers import has_records, run_directory
+
+RESIZED = b"resized"        # in the place of a fingerprint: what is recorded of the epoch is of the model as it was before
 
 
 class Watch(keras.callbacks.Callback):
@@ -190,7 +194,7 @@ class Watch(keras.callbacks.Callback):
             if due:
                 epoch = (self._epoch or 0) + 1
                 self._snapshot(epoch, due, step=step)
-                self._log(epoch, _numbers(logs), started, step=step)
+                self._log(epoch, numbers_of(logs), started, step=step)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         now = self._epoch = epoch + 1 + self._offset
@@ -204,7 +208,7 @@ class Watch(keras.callbacks.Callback):
             if due:
                 self._snapshot(now, due)
             self._fingerprint = fingerprint(self.model)
-            self._log(now, _numbers(logs), started)
+            self._log(now, numbers_of(logs), started)
         self._raise_if_strict()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -220,7 +224,7 @@ class Watch(keras.callbacks.Callback):
                     self._snapshot(self._epoch, late)
                 if last_step:
                     self._snapshot(self._epoch, last_step, step=self._steps.done)
-                    self._log(self._epoch, _numbers(logs), started, step=self._steps.done)
+                    self._log(self._epoch, numbers_of(logs), started, step=self._steps.done)
             else:
                 self._note_changed_weights(recorded=not late)
             self._finish(self._recording, self._epoch, unchanged)
@@ -231,13 +235,16 @@ class Watch(keras.callbacks.Callback):
         self._prepared = prepare(self.model, self.probe, self._recorders, self._layers, self._output, self._prepared)
         self._off = False
 
+    def _prepare_late(self) -> None:
+        try:
+            self._prepare()
+        except (RefusedValue, RefusedType) as error:    # too late to send the user back: training goes on
+            raise RuntimeError(str(error)) from None
+
     def _late_start(self, now: int) -> None:
         """The model was built by its first batch: nothing could be recorded before."""
         with self._guarded("could not be started"):
-            try:
-                self._prepare()
-            except (RefusedValue, RefusedType) as error:    # too late to send the user back: training goes on
-                raise RuntimeError(str(error)) from None
+            self._prepare_late()
             self._open(now, now)
             if self._recording is not None:
                 self._recording.note("note", f"the model was built during epoch {now}: nothing is recorded before", epoch=now)
@@ -259,45 +266,32 @@ class Watch(keras.callbacks.Callback):
 
     def _open(self, now: int, first_epoch: int) -> None:
         assert self._prepared is not None
-        began = time.perf_counter()
-        self._prepared.passes.of(self._recorders)   # traced and compiled before: a log that is opened supersedes what is in it
-        setting_up = time.perf_counter() - began
-        supersedes = first_epoch == 0 and has_records(self.log_dir)
-        # Also where only an earlier training recorded by step: a session of this one supersedes what it left.
-        by_step = self._agenda.counts("steps") or has_records(self.log_dir, "steps")
-        kept = self._agenda.holds("steps", self._steps.done)       # by the fit before
-        first_step = self._steps.done + kept if by_step else None
-        try:
-            writer = Log(self.log_dir, first_epoch, first_step, on_error=_disk_trouble)
-        except ValueError as error:
-            raise RefusedValue(str(error)) from None
-        recording = Recording(
-            self.model,
-            self.probe,
-            self._prepared,
-            writer,
-            background=self._background,
-            detectors=self._detectors,
-            costs=self._costs,
+        first_step, planned = self._first_step(), self._epochs_planned()
+        setting = Setting(
+            epoch=first_epoch,
+            started=self._began,
+            step=-1 if first_step is None else first_step,
+            epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
+            schedule=str(self._schedule),
+            memory=self._earlier.memory,
+            shapes=self._earlier.shapes,
+            histories=self._earlier.histories,
+            alerts=self._earlier.alerts,
         )
-        recording.took("setting up", setting_up)
-        planned = self._epochs_planned()
+        begin(
+            self.log_dir, self.model, self.probe, self._prepared, setting, self._hold,
+            background=self._background, detectors=self._detectors, costs=self._costs,
+        )  # fmt: skip
+
+    def _hold(self, recording: Recording) -> None:
         self._recording = recording
         interrupted.opened(run_directory(self.log_dir), self, recording, self._abandon)
-        recording.open(
-            Setting(
-                epoch=first_epoch,
-                started=self._began,
-                step=-1 if first_step is None else first_step,
-                epochs_planned=-1 if planned == sys.maxsize else planned + self._offset,
-                schedule=str(self._schedule),
-                memory=self._earlier.memory,
-                histories=self._earlier.histories,
-                alerts=self._earlier.alerts,
-            )
-        )
-        if supersedes:
-            notify(f"{run_directory(self.log_dir)!r} holds an earlier training; this one starts over and supersedes it")
+
+    def _first_step(self) -> int | None:
+        """The first step that a session from now on can record; None where nothing is recorded by step."""
+        # Also where only an earlier training recorded by step: a session of this one supersedes what it left.
+        by_step = self._agenda.counts("steps") or has_records(self.log_dir, "steps")
+        return self._steps.done + self._agenda.holds("steps", self._steps.done) if by_step else None
 
     def _warn_of_idle(self, now: int) -> None:
         planned = self._epochs_planned()
@@ -307,14 +301,34 @@ class Watch(keras.callbacks.Callback):
         last = {"epochs": planned + self._offset}
         if steps:
             last["steps"] = self._steps.done + self._steps.updates(steps * (planned + self._offset - now))
-        for unit, first in (("epochs", now), ("steps", self._steps.done)):
-            idle = self._agenda.idle(unit, first, last[unit]) if unit in last else []
-            if idle:
-                names = ", ".join(recorder.name for recorder in idle)
-                notify(f"{names} will record nothing: its schedule names none of the {unit} {first} to {last[unit]}")
+        self._agenda.warn_of_idle({"epochs": now, "steps": self._steps.done}, last)
+
+    def resized(self, why: str = "its filters were changed", *, epoch: int | None = None) -> None:
+        """Go on after filters of the model went or came back, by `Plan.apply_inplace` for one.
+
+        `AutoPrune` tells the watch by itself, and where nobody does it finds out at its next look.  The log gets a
+        session of its own from the next epoch on; never raises, but where the watch is `strict`.
+
+        Arguments:
+            why: what became of layers that have other filters now, for the journal and for alerts that name theirs.
+            epoch: the last one that was recorded of the model as it was; None = the one that has just ended.
+        """
+        if self._recording is None:
+            return
+        with self._guarded("could not go on with the model as it is now"):
+            now = (self._epoch or 0) if epoch is None else epoch
+            self._prepare_late()
+            assert self._prepared is not None
+            first_step = self._first_step()
+            self._recording.resize(self._prepared, now, -1 if first_step is None else first_step, why)
+            self._recording.note("note", f"the session begins anew: {why}", epoch=now)
+            self._fingerprint = RESIZED
 
     def _snapshot(self, epoch: int, due: list[Recorder], step: int = -1) -> None:
-        assert self._recording is not None
+        if self._prepared is not None and not self._prepared.passes.still_serve(self.model):
+            self.resized(epoch=epoch - 1)
+        if self._recording is None:
+            return
         counts = self._agenda.counts("steps")
         self._recording.snapshot(epoch, due, step=step, position=self._steps.done if counts else epoch)
         self._agenda.followed(due, epoch if step < 0 else step)
@@ -341,7 +355,7 @@ class Watch(keras.callbacks.Callback):
 
     def _let_go(self, recording: Recording) -> None:
         self._recording = None
-        self._earlier = Earlier(memory=recording.memory, alerts=recording.open_alerts, histories=recording.histories)
+        self._earlier = Earlier(recording.memory, {}, recording.open_alerts, recording.histories, recording.shapes)
         interrupted.closed(run_directory(self.log_dir), recording)
 
     def _abandon(self, reason: str) -> None:
@@ -356,11 +370,8 @@ class Watch(keras.callbacks.Callback):
     def _note_changed_weights(self, recorded: bool) -> None:
         assert self._recording is not None
         told = "what is recorded for it is the state before that" if recorded else "that epoch is not recorded"
-        self._recording.note(
-            "weights",
-            f"the weights were changed after the last epoch, e.g. by EarlyStopping(restore_best_weights=True); {told}",
-            epoch=self._epoch,
-        )
+        how = "by pruning" if self._fingerprint == RESIZED else "e.g. by EarlyStopping(restore_best_weights=True)"
+        self._recording.note("weights", f"the weights were changed after the last epoch, {how}; {told}", epoch=self._epoch)
 
     def _raise_if_strict(self) -> None:
         failure = self._recording.failure() if self._recording is not None else ""
@@ -386,15 +397,3 @@ class Watch(keras.callbacks.Callback):
             notify(f"the watch {what} and is switched off until the next fit; training goes on. Cause: {in_words(error)}")
         finally:
             self.blocked_seconds += time.perf_counter() - started - (self.finishing_seconds - finishing)
-
-
-def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
-    numbers = {}
-    for name, value in (logs or {}).items():
-        with contextlib.suppress(TypeError, ValueError):
-            numbers[str(name)] = float(value)
-    return numbers
-
-
-def _disk_trouble(error: Exception) -> None:
-    notify(f"the log can no longer be written ({in_words(error)}); what follows is not recorded, training goes on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from typing import Any, TypeGuard
 
 import keras
@@ -107,6 +108,27 @@ def first_values(variable: Any, count: int) -> np.ndarray:
     """At most `count` values of a variable, without copying the rest of it to the host."""
     value = getattr(variable, "value", variable)
     return np.asarray(tf.reshape(value, (-1,))[:count].numpy())
+
+
+class _Holder:
+    """What holds a variable's value, weakly: equal to another of the same, while that is there."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = weakref.ref(value)
+
+    def __eq__(self, other: object) -> bool:
+        value = self._value()
+        return isinstance(other, _Holder) and value is not None and value is other._value()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def holders(model: Any) -> tuple[object, ...]:
+    """What holds the values of a model's variables now, to be compared: traced functions read these and no others.
+
+    Surgery gives a Keras variable a new holder, of the same shape too where it is undone.
+    """
+    return tuple(_Holder(variable._value) for variable in model.variables)
 
 
 def fingerprint(model: Any) -> bytes:

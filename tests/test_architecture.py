@@ -21,8 +21,9 @@ FLOORS = [  # the roof comes first
     {"demo", "doctor"},
     {"autoprune"},
     {"watch", "trained", "placing"},
-    {"interrupted"},
+    {"interrupted", "opening"},
     {"recording", "earlier"},
+    {"sessions"},
     {"preparation"},
     {"passes", "agreement", "reader", "log"},
     {"tasks", "accessors", "economy"},
@@ -39,7 +40,10 @@ FLOORS = [  # the roof comes first
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
-    {"cost", "steps", "errors", "options", "progress", "sketch", "phrases", "activations", "folding", "packing", "sealed"},
+    {
+        "cost", "metrics", "steps", "errors", "options", "progress", "sketch", "phrases", "activations", "folding", "packing",
+        "sealed",
+    },  # fmt: skip
 ]
 PLUGIN_FLOORS = [
     {"loader"},
@@ -84,7 +88,7 @@ THIRD_PARTY = {
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
     "agreement", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
-    "reductions", "running", "survey", "taps", "watch", "weighing", "weights", "writers",
+    "reductions", "running", "sessions", "survey", "taps", "watch", "weighing", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {
     "cli",  # the command `snapshot` loads a model

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from featwatch.alerts.case import Case
 from featwatch.alerts.detector import Detector, Finding
@@ -56,6 +57,24 @@ class AlertDesk:
                         troubles.append(_switched_off(section.detector, error))
         self._tell(troubles)        # outside of the lock: whoever is told may come back to the desk
 
+    def resize(self, layers: Collection[str], epoch: int, why: str) -> None:
+        """Take it that these layers have other filters after an epoch: alerts that number theirs are resolved.
+
+        Records of up to that epoch that come late do not count any more where filters are numbered.  Never raises.
+
+        Arguments:
+            why: what became of the layers, for the alerts.
+        """
+        troubles = []
+        with self._lock:
+            for section in list(self._sections) if layers else []:
+                try:
+                    self._resolved += section.resize(frozenset(layers), epoch, why)
+                except Exception as error:
+                    self._sections.remove(section)
+                    troubles.append(_switched_off(section.detector, error))
+        self._tell(troubles)
+
     def drain(self) -> list[Alert]:
         """The alerts that were resolved, raised or changed since the last call, each as it is now."""
         with self._lock:
@@ -92,9 +111,26 @@ class _Section:
         self.detector = copy.copy(detector)
         self.detector.start(layers, opened)
         self.cases = {self._subject(alert): Case(self.detector, alert) for alert in opened}
+        self._old: dict[str, int] = {}          # layer -> the last epoch at which it had other filters
+
+    def resize(self, layers: frozenset[str], epoch: int, why: str) -> list[Alert]:
+        """The alerts that this resolves."""
+        if self.detector.by_filter:
+            self.detector.forget(layers)
+            self._old |= dict.fromkeys(layers, epoch)
+        resolved = []
+        for subject, case in list(self.cases.items()):
+            alert = case.alert
+            if alert is None or alert.layer not in layers or not (alert.filters or self.detector.by_filter):
+                continue
+            resolved.append(dataclasses.replace(alert, resolved=epoch, text=f"{alert.text}; at epoch {epoch} {why}"))
+            del self.cases[subject]
+        return resolved
 
     def update(self, record: Record) -> list[Alert]:
         """The alerts that this record resolves."""
+        if record.layer and record.epoch <= self._old.get(record.layer, -1):
+            return []
         resolved = []
         for finding in self.detector.update(record) or ():
             subject = self._subject(finding)

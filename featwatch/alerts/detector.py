@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -59,9 +59,13 @@ class Detector(ABC):
     per_layer: ClassVar[bool] = True    # False: there is one alert at most, for the model; its `layer` is where to look
     raise_after: int = 1                # checks in a row with something wrong, until the alert is raised
     resolve_after: int = 1              # checks in a row with nothing wrong, until it is resolved
+    by_filter: ClassVar[bool] = False   # whether what it remembers of a layer stands by filter
 
     def start(self, layers: Sequence[str], opened: Sequence[Alert]) -> None:  # noqa: B027 - nothing is an answer
         """Forget everything: a training begins that watches `layers`, in graph order; `opened` are this kind's open alerts."""
+
+    def forget(self, layers: Collection[str]) -> None:  # noqa: B027 - nothing is an answer
+        """Forget what is numbered by filter of these layers: they have other filters from here on, by pruning."""
 
     @abstractmethod
     def update(self, record: Record) -> Iterable[Finding]:

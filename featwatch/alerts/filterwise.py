@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,8 @@ class FilterDetector(Detector):
         checks: in a row in which a filter must be so, and in which it must not until it is forgotten.
     """
 
+    by_filter = True
+
     def __init__(self, checks: int) -> None:
         self.checks = checks_in_a_row(checks)
         self.start((), ())
@@ -46,6 +48,11 @@ class FilterDetector(Detector):
         self._so: dict[str, Streaks] = {}           # by layer
         self._not: dict[str, Streaks] = {}
         self._named: dict[str, np.ndarray] = {}     # layer -> indices of the filters that its alert names
+
+    def forget(self, layers: Collection[str]) -> None:
+        for layer in layers:
+            for known in (self._opened, self._so, self._not, self._named):
+                known.pop(layer, None)
 
     @abstractmethod
     def judge(self, record: Record) -> tuple[np.ndarray, np.ndarray] | None:

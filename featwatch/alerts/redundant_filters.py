@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ class RedundantFilters(FilterDetector):
     def start(self, layers: Sequence[str], opened: Sequence[Alert]) -> None:
         super().start(layers, opened)
         self._dead: dict[str, np.ndarray] = {}      # by layer, of its last record
+
+    def forget(self, layers: Collection[str]) -> None:
+        super().forget(layers)
+        for layer in layers:
+            self._dead.pop(layer, None)
 
     def judge(self, record: Record) -> tuple[np.ndarray, np.ndarray] | None:
         if isinstance(record, LayerHealth):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from featwatch.graphs import graph_of
+from featwatch.weights import holders
 
 T = TypeVar("T")
 MOST = 64                           # things kept of a model; of more, those that were not asked for the longest go
@@ -42,4 +43,4 @@ def kept(model: Any, key: Hashable, make: Callable[[], T]) -> T:
 def _signature(model: Any) -> Hashable:
     graph = graph_of(model)
     operations = tuple(id(operation) for operation in graph.operations) if graph is not None else ()
-    return operations, tuple((id(variable), tuple(variable.shape)) for variable in model.variables)
+    return operations, holders(model)

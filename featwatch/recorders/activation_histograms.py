@@ -22,6 +22,7 @@ class ActivationHistograms(Recorder):
 
     name = "activation_histograms"
     produces = Histograms
+    outlasts = "all"
     reductions = ("sampled_values", "maximum", "minimum")
 
     def __init__(

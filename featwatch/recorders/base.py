@@ -32,6 +32,7 @@ class LayerSnapshot:
     labels: np.ndarray                          # (samples,) int32, −1 = no label
     reductions: Mapping[str, np.ndarray]        # name -> (samples, …), or what a fold gave: `featwatch.reductions`, `.folds`
     step: int = -1                              # optimiser updates done; −1 = the snapshot was made on a schedule of epochs
+    generation: int = 0                         # how often the layer has got other filters in this training, by pruning
     weights: np.ndarray | None = None           # (filters, weights per filter) float32
     bias: np.ndarray | None = None              # (filters,) float32
     kernel: np.ndarray | None = None            # (rows, columns, inputs, filters), …; for recorders that want it
@@ -87,6 +88,9 @@ class Recorder(ABC):
     wants_before: ClassVar[tuple[str, ...]] = ()    # reductions that it wants of the layer before, as `before.reductions`
     wants_kernel: ClassVar[bool] = False        # whether it wants `kernel`
     in_worker: ClassVar[bool] = True            # False: so cheap that it runs where training runs, and survives its death
+    # What it continues from in a layer that has other filters than at the last record: "" = nothing; "record" = of what it
+    # remembers the record alone, which stands by sample; "all".
+    outlasts: ClassVar[str] = ""
 
     layers: Any = None                          # its own choice of layers; None = the watch's
     schedule: Any = None                        # its own schedule; None = the watch's

@@ -28,6 +28,7 @@ class Clusters(Recorder):
 
     name = "clusters"
     produces = Clustering
+    outlasts = "all"
     builds_on = (Embeddings,)
 
     def __init__(

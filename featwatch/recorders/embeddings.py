@@ -42,6 +42,7 @@ class Embeddings(Recorder):
 
     name = "embeddings"
     produces = Embedding
+    outlasts = "record"
     reductions = ("features", "largest")
     remembers = ("features",)
 

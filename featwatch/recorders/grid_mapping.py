@@ -22,6 +22,7 @@ class GridMapping(Recorder):
 
     name = "grid_mapping"
     produces = GridMap
+    outlasts = "all"
     builds_on = (Embeddings,)
 
     def __init__(

@@ -23,6 +23,7 @@ class LayerSimilarity(AcrossRecorder):
 
     name = "layer_similarity"
     produces = LayerAlignment
+    outlasts = "all"
     reductions = ("features",)
     remembers = ("features",)
 

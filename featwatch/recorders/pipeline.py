@@ -21,6 +21,13 @@ class Memory:
 
     record: Record
     reductions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    generation: int = 0                 # of the layer's filters
+
+    def held(self, generation: int, recorder: Recorder) -> Memory | None:
+        """What of it a recorder goes on from in a layer of this generation; None where nothing does."""
+        if self.generation == generation or recorder.outlasts == "all":
+            return self
+        return replace(self, reductions={}) if recorder.outlasts == "record" else None
 
 
 Memories = dict[str, dict[str, Memory]]     # layer -> kind -> what its next task continues from
@@ -66,7 +73,7 @@ class LayerTask:
                 continue
             kind = recorder.produces.kind
             snapshot = replace(
-                _with_memory(self.snapshot, self.memory.get(kind)),
+                _with_memory(self.snapshot, self.memory.get(kind), recorder),
                 results=results, shared=shared, before=self.before.get(recorder.name), beside=self.beside.get(kind),
             )  # fmt: skip
             outcomes.append(_attempt(recorder, functools.partial(recorder.analyse, snapshot), snapshot.step))
@@ -106,7 +113,7 @@ class AcrossTask:
         for recorder in self.recorders:
             assert isinstance(recorder, AcrossRecorder)
             snapshots = [
-                _with_memory(self.layers[name], self.memories.get(name, {}).get(recorder.produces.kind))
+                _with_memory(self.layers[name], self.memories.get(name, {}).get(recorder.produces.kind), recorder)
                 for name in self.chosen[recorder.name]
             ]
             outcomes.append(_attempt(recorder, functools.partial(recorder.analyse_layers, snapshots), self.snapshot.step))
@@ -132,7 +139,8 @@ def analyse(task: Task) -> list[Outcome]:
     return task.outcomes()
 
 
-def _with_memory(snapshot: LayerSnapshot, memory: Memory | None) -> LayerSnapshot:
+def _with_memory(snapshot: LayerSnapshot, memory: Memory | None, recorder: Recorder) -> LayerSnapshot:
+    memory = None if memory is None else memory.held(snapshot.generation, recorder)
     return snapshot if memory is None else replace(snapshot, previous=memory.record, previous_reductions=memory.reductions)
 
 
@@ -160,8 +168,20 @@ def remembered(task: Task, outcomes: Sequence[Outcome]) -> Memories:
             continue
         for snapshot in task.snapshots:
             names = [name for name in wanted[record.kind] if name in snapshot.reductions]
-            kept[snapshot.layer][record.kind] = Memory(record, {name: snapshot.reductions[name] for name in names})
+            reductions = {name: snapshot.reductions[name] for name in names}
+            kept[snapshot.layer][record.kind] = Memory(record, reductions, snapshot.generation)
     return kept
+
+
+def still_held(known: Memories, recorders: Sequence[Recorder], generations: Mapping[str, int]) -> Memories:
+    """What these recorders go on from in layers of these generations, 0 where none is told; counted from 0 again."""
+    of_kind = {recorder.produces.kind: recorder for recorder in recorders}
+    held: Memories = {}
+    for layer, by_kind in known.items():
+        now = generations.get(layer, 0)
+        found = {kind: memory.held(now, of_kind[kind]) for kind, memory in by_kind.items() if kind in of_kind}
+        held[layer] = {kind: replace(memory, generation=0) for kind, memory in found.items() if memory is not None}
+    return held
 
 
 def in_order(recorders: Sequence[Recorder]) -> list[Recorder]:

@@ -27,6 +27,7 @@ class Separation(Recorder):
 
     name = "separation"
     produces = LayerSeparation
+    outlasts = "all"
     reductions = ("features",)
     remembers = ("features",)
     wants_before = ("features",)
