@@ -77,6 +77,14 @@ def own_variables(optimizer: Any) -> list[Any]:
     return list({id(each): each for part in held for each in part if isinstance(each, backend.Variable)}.values())
 
 
+def state_of(optimizer: Any) -> list[Any]:
+    """All that an optimiser and those inside it remember, step and learning rate included."""
+    parts = list(parts_of(optimizer))
+    alone = [value for part in parts for value in vars(part).values() if isinstance(value, backend.Variable)]
+    trained = {id(each) for part in parts for each in trained_by(part)}
+    return [each for each in (*alone, *(one for part in parts for one in own_variables(part))) if id(each) not in trained]
+
+
 def key_of(optimizer: Any, variable: Any) -> Any:
     """Under what an optimiser remembers what it knows of a variable: that changes with the variable's shape."""
     return optimizer._var_key(variable)
@@ -88,7 +96,6 @@ SYMBOLIC_SHAPE = "_shape"               # of a tensor of the graph
 INPUT_SHAPE = "_batch_shape"            # of an input layer
 INPUT_SPEC = "_input_spec"
 BUILT_FOR = "_build_shapes_dict"
-COMPUTED_INPUT_SPEC = ("_inputs_struct", "_functional")         # what has these works it out from its graph
 
 
 def calling(operation: Any, training: bool) -> Any:
@@ -118,6 +125,7 @@ def drop_functions(model: Any) -> None:
         model.make_train_function(force=True)
 
 
-def strategies(models: Sequence[Any]) -> set[Any]:
-    """The distribution strategies that models were made under."""
-    return {model.distribute_strategy for model in models}
+def drop_all_functions(models: Sequence[Any]) -> None:
+    """The same for several models."""
+    for model in models:
+        drop_functions(model)

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from featwatch.prune.labelled import Sized
 from featwatch.prune.surgery import keras_private
 from featwatch.prune.surgery.changes import Changes
 from featwatch.prune.surgery.resizing import Keeping
@@ -17,10 +16,10 @@ from featwatch.prune.surgery.unsupported import Unsupported
 _TARGETS = ("target_shape", "newshape")         # the layer's (without the batch axis), the operation's (with it)
 
 
-def check_options(sized: Sequence[Sized]) -> None:
-    """Raise `Unsupported` where a layer does not keep an option under its own name."""
-    for each in sized:
-        if each.option not in vars(each.layer):
+def check_options(keeping: Keeping) -> None:
+    """Raise `Unsupported` where a layer that gets smaller does not keep an option under its own name."""
+    for each in keeping.anatomy.sized:
+        if keeping.count(each.ids) < len(each.ids) and each.option not in vars(each.layer):
             raise Unsupported(
                 f"{each.layer.name!r} ({type(each.layer).__name__}) does not keep how many {each.option} it has under that name; "
                 "plan.apply(model) makes a new model instead"

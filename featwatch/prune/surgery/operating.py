@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from featwatch.prune.anatomy import Anatomy
-from featwatch.prune.surgery import keras_private, layer_options, slots, symbolic
+from featwatch.prune.surgery import best_weights, keras_private, layer_options, refusing, slots, symbolic
 from featwatch.prune.surgery.changes import Changes
-from featwatch.prune.surgery.resizing import Keeping, resize
+from featwatch.prune.surgery.checking import Check
+from featwatch.prune.surgery.holders import Holders, holders
+from featwatch.prune.surgery.resizing import Keeping, Places, resize
+from featwatch.prune.surgery.sharing import along
+from featwatch.prune.surgery.unsupported import Unsupported
+
+_NUMBERS = itertools.count()
+_DONE: weakref.WeakKeyDictionary[Any, list[int]] = weakref.WeakKeyDictionary()      # model -> surgeries that hold, by number
 
 
 class Surgery:
-    """What was done to a model, and how to undo it."""
+    """What was done to a model, and how to undo it.  It holds a copy of the model and the optimiser as they were.
 
-    def __init__(self, changes: Changes, model: Any) -> None:
-        self._changes, self._model = changes, model
-        self.seconds = 0.0              # that it took, without tracing the training function again
-        self.notes: tuple[str, ...] = ()    # what else there is to say
+    `seconds`: what it took, without tracing the training function again.  `removed`: layer -> units, all that went.
+    `notes`: what else there is to say.
+    """
+
+    def __init__(self, model: Any, changes: Changes, removed: dict[str, list[int]], notes: Sequence[str]) -> None:
+        self.removed, self.notes, self.seconds = removed, tuple(notes), 0.0
+        self._model, self._changes, self._number = weakref.ref(model), changes, next(_NUMBERS)
+        _DONE.setdefault(model, []).append(self._number)
 
     def undo(self) -> None:
-        """Put back shapes, weights and the optimiser's state as they were right before; what was trained since is lost."""
+        """Put back shapes, weights and the optimiser's state as they were right before; what was trained since is lost.
+
+        Raises:
+            RuntimeError: it is undone already, or the model was made smaller once more since.
+        """
+        model = self._model()
+        done = _DONE.get(model, []) if model is not None else []
+        if self._number not in done:
+            raise RuntimeError("this surgery is undone already")
+        if done[-1] != self._number:
+            raise RuntimeError("the model was made smaller once more since: undo that first")
         self._changes.take_back()
+        done.pop()
 
 
 def operate(
@@ -35,51 +60,90 @@ def operate(
     callbacks: Sequence[Any] = (),
     models: Sequence[Any] = (),
 ) -> Surgery:
-    """Remove these groups from the model that the anatomy is of, its compiled optimiser's state included.
+    """Remove these groups from the model that the anatomy is of: the same model, layers, variables and optimisers, smaller.
+
+    In the middle of `fit`, too: training goes on with the new sizes, and its functions are traced once more.  The best weights
+    of an `EarlyStopping` are sliced, and so are other models that share layers, as far as nothing of their own goes.  What the
+    model gives is compared, tensor by tensor, with what it gave with the units masked.
 
     Arguments:
-        values: variables of the model and what to assign to them first: what compensates for what goes.
+        values: variables of the model and what they are to be before anything is cut, arrays of their shapes.
+        callbacks: further ones that hold `best_weights`; of Keras' own `EarlyStopping` all are found.
+        models: further ones that share layers and that may lose units of layers of their own.
 
     Raises:
-        Unsupported: this Keras, or something about this model or optimiser, is not known to work; the model is untouched.
+        ValueError: the groups, or the values, are none for this model.
+        Unsupported: this Keras, or something about this model or optimiser, is not known to work.
+        Mismatch: the smaller model does not give what the masked one does.
+        In all cases, and when interrupted, the model is as it was.
     """
     started = time.perf_counter()
     keras_private.check_keras()
-    model = anatomy.model
-    keeping = Keeping(anatomy, groups)
-    optimizer = getattr(model, "optimizer", None)
-    variables = keeping.variables()
-    todo = [(variable, keeping.places(variable)) for variable in variables]
-    todo += slots.slots(optimizer, keeping.places) if optimizer is not None else []
-    layer_options.check_options([each for each in anatomy.sized if keeping.count(each.ids) < len(each.ids)])
+    keeping, told = Keeping(anatomy, groups), {id(variable): (variable, value) for variable, value in values}
+    refusing.check(keeping, told)
+    found, keepings = _all(keeping, callbacks, models)
+    places = _merged(keepings)
+    smaller = list({id(variable): (variable, places(variable)) for each in keepings for variable in each.variables()}.values())
+    variables = [variable for variable, _ in smaller]
+    for optimizer in found.optimizers:
+        smaller += slots.slots(optimizer, places)
+    for each in keepings:
+        layer_options.check_options(each)
+    checks = [Check(each, told) for each in keepings]
+    removed, notes = anatomy.going(keeping.groups), [check.said for check in checks if check.said]
 
     changes = Changes()
     try:
-        changes.restoring(lambda: keras_private.drop_functions(model))
-        _remember(changes, model, optimizer, {id(variable) for variable, _ in todo})
-        for variable, value in values:
-            before = variable.numpy()
-            changes.restoring(lambda variable=variable, before=before: variable.assign(before))    # type: ignore[misc]
-            variable.assign(value)
-        old = slots.keys(optimizer, variables) if optimizer is not None else {}
-        resize(changes, todo)
-        if optimizer is not None:
-            new = slots.keys(optimizer, variables)
-            slots.rename(changes, optimizer, {part: dict(zip(old[part], new[part], strict=True)) for part in old})
-        layer_options.set_options(changes, keeping)
-        layer_options.follow(changes, symbolic.reshape(changes, anatomy.graph, keeping), keeping)
-        keras_private.drop_functions(model)
+        changes.restoring(lambda: keras_private.drop_all_functions(found.models))
+        _remember(changes, found, {id(variable) for variable, _ in smaller})
+        for variable, value in told.values():
+            if not places(variable):            # what would be put back is remembered above
+                variable.assign(value)
+        notes += best_weights.follow(changes, found.callbacks, anatomy.model, places)
+        before = [slots.keys(optimizer, variables) for optimizer in found.optimizers]
+        resize(changes, smaller, told)
+        for optimizer, old in zip(found.optimizers, before, strict=True):
+            slots.rename(changes, optimizer, old, slots.keys(optimizer, variables))
+        for each in keepings:
+            layer_options.set_options(changes, each)
+            layer_options.follow(changes, symbolic.reshape(changes, each), each)
+        keras_private.drop_all_functions(found.models)
+        for check in checks:
+            check.passed()
     except BaseException:
         changes.take_back()
         raise
-    surgery = Surgery(changes, model)
+    surgery = Surgery(anatomy.model, changes, removed, notes)
     surgery.seconds = time.perf_counter() - started
     return surgery
 
 
-def _remember(changes: Changes, model: Any, optimizer: Any, resized: set[int]) -> None:
+def _all(keeping: Keeping, callbacks: Sequence[Any], models: Sequence[Any]) -> tuple[Holders, list[Keeping]]:
+    """Who holds something that gets smaller, and what stays of each model."""
+    for last in (False, True):
+        found = holders(keeping.variables(), keeping.anatomy.model, models, callbacks)
+        try:
+            others = along(keeping, found.models, models)
+            break
+        except Unsupported:
+            if last:
+                raise
+            gc.collect()                # it may be a model that nobody has any more
+    own = [variable for other in others for variable in other.variables()]
+    return (holders(own, keeping.anatomy.model, found.models[1:], found.callbacks) if own else found), [keeping, *others]
+
+
+def _merged(keepings: Sequence[Keeping]) -> Places:
+    def places(variable: Any) -> dict[int, np.ndarray]:
+        return next((each.places(variable) for each in keepings if each.places(variable)), {})
+
+    return places
+
+
+def _remember(changes: Changes, found: Holders, resized: set[int]) -> None:
     """Have the numbers put back, too, of what keeps its shape."""
-    kept = [*model.variables, *(optimizer.variables if optimizer is not None else ())]
-    for variable in {id(each): each for each in kept if id(each) not in resized}.values():
+    held = [variable for model in found.models[:1] for variable in model.variables]
+    held += [variable for optimizer in found.optimizers for variable in keras_private.state_of(optimizer)]
+    for variable in {id(each): each for each in held if id(each) not in resized}.values():
         value = variable.numpy()
         changes.restoring(lambda variable=variable, value=value: variable.assign(value))    # type: ignore[misc]

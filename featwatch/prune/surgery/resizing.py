@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,18 @@ import numpy as np
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.surgery.changes import Changes
 
+Places = Callable[[Any], dict[int, np.ndarray]]         # of a variable: axis -> the places that stay, where some go
+
 
 class Keeping:
     """What of every variable stays when these groups go."""
 
     def __init__(self, anatomy: Anatomy, groups: Iterable[int]) -> None:
         self.anatomy, self.groups = anatomy, frozenset(int(group) for group in groups)
+        self._known: dict[int, tuple[np.ndarray, np.ndarray]] = {}      # by the array's identity: it, and what stays of it
         self._places: dict[int, dict[int, np.ndarray]] = {}
         for identity, sliced in anatomy.sliced.items():
-            kept = {axis: anatomy.kept(ids, self.groups) for axis, ids in sliced.axes.items()}
+            kept = {axis: self.kept(ids) for axis, ids in sliced.axes.items()}
             fewer = {axis: places for axis, places in kept.items() if len(places) < len(sliced.axes[axis])}
             if fewer:
                 self._places[identity] = fewer
@@ -27,9 +30,16 @@ class Keeping:
         """Axis -> the places along it that stay, of the axes along which a variable loses some."""
         return self._places.get(id(variable), {})
 
+    def kept(self, ids: np.ndarray) -> np.ndarray:
+        """The places among these units of those that stay."""
+        found = self._known.get(id(ids))
+        if found is None:
+            found = self._known[id(ids)] = ids, self.anatomy.kept(ids, self.groups)
+        return found[1]
+
     def count(self, ids: np.ndarray) -> int:
         """How many of these units stay."""
-        return len(self.anatomy.kept(ids, self.groups))
+        return len(self.kept(ids))
 
     def variables(self) -> list[Any]:
         """The model's variables that get smaller."""
@@ -43,7 +53,10 @@ def taken(value: np.ndarray, places: dict[int, np.ndarray]) -> np.ndarray:
     return value
 
 
-def resize(changes: Changes, smaller: Sequence[tuple[Any, dict[int, np.ndarray]]]) -> None:
-    """Give each variable the rows that stay."""
+def resize(
+    changes: Changes, smaller: Sequence[tuple[Any, dict[int, np.ndarray]]], values: Mapping[int, tuple[Any, np.ndarray]]
+) -> None:
+    """Give each variable the rows that stay, of its value or of the one that is given for it."""
     for variable, places in smaller:
-        changes.variable(variable, taken(variable.numpy(), places))
+        value = values[id(variable)][1] if id(variable) in values else variable.numpy()
+        changes.variable(variable, taken(value, places))

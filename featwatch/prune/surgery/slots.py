@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from featwatch.prune.surgery import keras_private
 from featwatch.prune.surgery.changes import Changes
+from featwatch.prune.surgery.resizing import Places
 from featwatch.prune.surgery.unsupported import Unsupported
 
-Places = dict[int, np.ndarray]
+Stays = dict[int, np.ndarray]              # axis -> places that stay
 
 
-def slots(optimizer: Any, places: Callable[[Any], Places]) -> list[tuple[Any, Places]]:
+def slots(optimizer: Any, places: Places) -> list[tuple[Any, Stays]]:
     """The variables of an optimiser and of those inside it that get smaller, and what of them stays.
 
     Arguments:
@@ -26,12 +27,12 @@ def slots(optimizer: Any, places: Callable[[Any], Places]) -> list[tuple[Any, Pl
     return [slot for part in keras_private.parts_of(optimizer) for slot in _slots(part, places)]
 
 
-def _slots(optimizer: Any, places: Callable[[Any], Places]) -> list[tuple[Any, Places]]:
+def _slots(optimizer: Any, places: Places) -> list[tuple[Any, Stays]]:
     trained = keras_private.trained_by(optimizer)
     smaller = [variable for variable in trained if places(variable)]
     if not smaller:
         return []
-    found: dict[int, tuple[Any, Places]] = {}
+    found: dict[int, tuple[Any, Stays]] = {}
     known = {id(variable) for variable in trained}
     for name, held in vars(optimizer).items():
         if name == "_trainable_variables" or not isinstance(held, (list, tuple)) or len(held) != len(trained):
@@ -50,7 +51,7 @@ def _slots(optimizer: Any, places: Callable[[Any], Places]) -> list[tuple[Any, P
     return [each for each in found.values() if each[1]]
 
 
-def _along(optimizer: Any, name: str, slot: Any, variable: Any, stays: Places) -> Places | None:
+def _along(optimizer: Any, name: str, slot: Any, variable: Any, stays: Stays) -> Stays | None:
     """What of a slot stays; None where it is none of this variable."""
     shape, of = tuple(slot.shape), tuple(variable.shape)
     axes = len(of)
@@ -67,24 +68,18 @@ def _along(optimizer: Any, name: str, slot: Any, variable: Any, stays: Places) -
     return None
 
 
-def rename(changes: Changes, optimizer: Any, keys: dict[int, dict[Any, Any]]) -> None:
-    """Tell an optimiser, and those inside it, of its variables by their new keys.
-
-    Arguments:
-        keys: identity of a part of the optimiser -> old key -> new key.
-    """
-    for part in keras_private.parts_of(optimizer):
-        new = keys[id(part)]
-        for name, held in list(vars(part).items()):
-            if isinstance(held, dict) and any(key in new for key in held):
-                changes.attribute(part, name, {new.get(key, key): value for key, value in held.items()})
-            elif isinstance(held, (set, frozenset)) and any(key in new for key in held):
-                changes.attribute(part, name, type(held)(new.get(key, key) for key in held))
-
-
-def keys(optimizer: Any, variables: Iterable[Any]) -> dict[int, list[Any]]:
+def keys(optimizer: Any, variables: Iterable[Any]) -> list[list[Any]]:
     """Under what each part of an optimiser knows these variables now."""
     known = list(variables)
-    return {
-        id(part): [keras_private.key_of(part, variable) for variable in known] for part in keras_private.parts_of(optimizer)
-    }
+    return [[keras_private.key_of(part, variable) for variable in known] for part in keras_private.parts_of(optimizer)]
+
+
+def rename(changes: Changes, optimizer: Any, old: list[list[Any]], new: list[list[Any]]) -> None:
+    """Tell an optimiser, and those inside it, of variables by their new keys; both as `keys` gives them."""
+    for part, before, now in zip(keras_private.parts_of(optimizer), old, new, strict=True):
+        names = dict(zip(before, now, strict=True))
+        for name, held in list(vars(part).items()):
+            if isinstance(held, dict) and any(key in names for key in held):
+                changes.attribute(part, name, {names.get(key, key): value for key, value in held.items()})
+            elif isinstance(held, (set, frozenset)) and any(key in names for key in held):
+                changes.attribute(part, name, type(held)(names.get(key, key) for key in held))

@@ -33,21 +33,24 @@ def shape_of(label: Labelled, keeping: Keeping) -> Shape:
     return tuple(shape)
 
 
-def reshape(changes: Changes, graph: Any, keeping: Keeping) -> list[Any]:
+def reshape(changes: Changes, keeping: Keeping) -> list[Any]:
     """Give the graph's tensors their shapes; gives the calls in which something has another one."""
-    changed: dict[int, Any] = {}
-    for node in calls(graph):
+    changed = set[int]()
+    every = list(calls(keeping.anatomy.graph))
+    for node in every:
         for tensor in node.output_tensors:
             label = keeping.anatomy.labels.get(id(tensor))
             shape = None if label is None else shape_of(label, keeping)
-            if shape is None or shape == tuple(tensor.shape):
+            if label is None or shape is None or shape == label.shape:
+                continue
+            changed.add(id(tensor))
+            if shape == tuple(tensor.shape):        # a model that shares the tensor was here before
                 continue
             changes.attribute(tensor, keras_private.SYMBOLIC_SHAPE, shape)
-            changed[id(tensor)] = tensor
             if isinstance(node.operation, keras.layers.InputLayer):
                 changes.attribute(node.operation, keras_private.INPUT_SHAPE, shape)
     return [
         node
-        for node in calls(graph)
+        for node in every
         if any(id(tensor) in changed for tensor in (*node.input_tensors, *node.output_tensors))
     ]
