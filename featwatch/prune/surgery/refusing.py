@@ -1,0 +1,45 @@
+"""What is refused before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from featwatch.prune.surgery.resizing import Keeping
+from featwatch.prune.surgery.unsupported import Unsupported
+
+
+def check(keeping: Keeping, values: Mapping[int, tuple[Any, np.ndarray]]) -> None:
+    """Raise where these groups cannot go, or the model is not one that can be made smaller in place.
+
+    Raises:
+        ValueError: a group has to stay, or is all that a layer has; the model is not the one that was looked at;
+            a value does not fit its variable.
+        Unsupported: weights are quantised, or adapted by LoRA.
+    """
+    anatomy = keeping.anatomy
+    for sliced in anatomy.sliced.values():
+        shape = tuple(sliced.variable.shape)
+        if any(shape[axis] != len(ids) for axis, ids in sliced.axes.items()):
+            raise ValueError(
+                f"{sliced.variable.path!r} has the shape {shape}: the model was changed after its anatomy was made; make another"
+            )
+        if any(not len(places) for places in keeping.places(sliced.variable).values()):
+            raise ValueError(f"nothing would be left of {sliced.owner!r}: leave at least one unit")
+    for name, made in anatomy.made.items():
+        going = np.ones(len(made.ids), bool)
+        going[keeping.kept(made.ids)] = False
+        stuck = np.flatnonzero(going & anatomy.units.frozen(made.ids))
+        if len(stuck):
+            raise ValueError(f"unit {stuck[0]} of {name!r} has to stay: {anatomy.units.why(int(made.ids[stuck[0]]))}")
+    for layer in anatomy.model._flatten_layers():
+        if getattr(layer, "quantization_mode", None) is not None and layer.variables:
+            raise Unsupported(f"{layer.name!r} is quantised ({layer.quantization_mode}): prune first, then quantise")
+        if getattr(layer, "lora_enabled", False):
+            raise Unsupported(f"{layer.name!r} is adapted by LoRA: prune first, then adapt")
+    known = {id(variable) for variable in anatomy.model.variables}
+    for variable, value in values.values():
+        if id(variable) not in known or np.shape(value) != tuple(variable.shape):
+            raise ValueError(f"values: {np.shape(value)} is not what {variable.path!r}, {tuple(variable.shape)}, can be")
