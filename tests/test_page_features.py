@@ -131,8 +131,13 @@ def test_a_gallery_can_be_ordered_and_walked_with_the_arrows(tab: Tab, shown) ->
     assert tab.at("filter-page").count() == 0
     second.press("Enter")
     tab.frame.locator(f"[data-testid=filter-page][data-filter='{order[1]}']").wait_for()
-    tab.frame.locator(f"[data-testid=filter-strip] [data-feature='{order[1]}']:focus").press("ArrowRight")
+    tab.frame.locator(f"[data-testid=filter-strip] [data-feature='{order[1]}']:focus").press("Shift+ArrowRight")
     tab.frame.locator(f"[data-testid=filter-page][data-filter='{order[2]}']").wait_for()
+    assert tab.state()["epoch"] == 10
+    tab.page.keyboard.press("ArrowLeft")                        # without shift epochs, as everywhere
+    tab.until(lambda s: s["epoch"] == 9)
+    assert tab.at("filter-page").get_attribute("data-filter") == str(order[2])
+    tab.page.keyboard.press("ArrowRight")
     tab.page.keyboard.press("Escape")
     tab.at("filter-page").wait_for(state="detached")
     tab.frame.locator(f"[data-feature='{order[2]}'][aria-pressed=true]").wait_for()

@@ -29,6 +29,8 @@ from tensorboard_plugin_featwatch.source import Source
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 PORTION = 64                    # records that are held at a time for trails and developments
 MAX_FRAME = 512 << 20           # bytes of arrays in one answer; packed ones take far less in the log
+# From which a training that goes on, or an arrangement, continues: nothing that is shown is made of them.
+UNSENT = {"arrangement": frozenset({"features"}), "feature_images": frozenset({"features"})}
 # Kinds whose record of an epoch may be written again while that epoch is the newest.
 REWRITTEN = frozenset({"session", "probe", "epoch", "journal", "closing"})
 
@@ -320,7 +322,7 @@ def _checked(series: Series, epoch: int, blobs: Fetched) -> tuple[Record, wire.H
 def _stored(series: Series, epoch: int, blobs: Fetched) -> StoredRecord:
     """The record as stored, its arrays unpacked, after everything in it was found right.  Raises WireError."""
     record, header, contents = _checked(series, epoch, blobs)
-    declared = {field.name for field in dataclasses.fields(record)}
+    declared = {field.name for field in dataclasses.fields(record)} - UNSENT.get(series.kind, frozenset())
     fields = {name: value for name, value in header.fields.items() if name in declared}
     pairs = zip(header.blobs, contents, strict=True)
     arrays = tuple((info, content) for info, content in pairs if info.name in declared and info.dtype != "png")

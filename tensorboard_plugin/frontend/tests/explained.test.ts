@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { FrameRecord, NumericArray } from "../src/api/types";
-import { areaWords, hueWords, mapWords, mixedWords, overlayWords, shareOf, wordOf } from "../src/charts/mapColours";
+import { areaWords, hueWords, mapWords, mixedWords, overlayColour, overlayWords, shareOf, wordOf } from "../src/charts/mapColours";
 import { attributionMap, attributionsOf, chosenOf, fits, largestOf, methodHelp, methodName, smoothed } from "../src/model/attributions";
 import { columnsOf, drawn } from "../src/model/attributionTable";
 import { classMap, classMapsOf, classMethod, isEmpty, ranked, sampleWeights } from "../src/model/classMaps";
@@ -149,9 +149,13 @@ describe("colours of maps", () => {
     expect([...mapWords([0, -1, 1], { full: 1, signed: true })].map(rgba)).toEqual([[245, 245, 245, 255], [33, 102, 172, 255], [217, 95, 2, 255]]);
   });
 
-  it("let the picture through where a signed map says nothing, and everywhere alike without a sign", () => {
+  it("let the picture through where a map says little", () => {
     expect([...overlayWords([0, 1, 4], { full: 4, signed: true }, 0.8)].map((pixel) => rgba(pixel)[3])).toEqual([0, 102, 204]);
-    expect([...overlayWords([0, 4], { full: 4, signed: false }, 0.6)].map((pixel) => rgba(pixel)[3])).toEqual([153, 153]);
+    expect([...overlayWords([0, 1, 4], { full: 4, signed: false }, 0.6)].map((pixel) => rgba(pixel)[3])).toEqual([0, 58, 153]);
+    const [low, , high] = [0.01, 0.5, 1].map((value) => rgba(overlayWords([value], { full: 1, signed: false }, 1)[0]!));
+    expect([low![0]! > 1.2 * low![2]!, high![0]! > 2 * high![2]!]).toEqual([true, true]); // yellow all along: the dark end would hide pictures
+    expect(overlayColour(0, false, 0.7)).toEqual(overlayColour(0, true, 0.7));
+    expect(overlayColour(1, true, 1)).toEqual([217, 95, 2]);
   });
 
   it("of groups are their hues, the strongest deciding", () => {

@@ -26,17 +26,32 @@ export function mapWords(values: ArrayLike<number>, scale: Scale): Uint32Array<A
   });
 }
 
-/**
- * The map to be laid over a picture.  Without a sign it lies over all of it alike, so that its colours keep their meaning; with one,
- * what is near zero is transparent: white would hide the picture where the map says nothing.
- */
+/** Over a picture colours begin here on their scale, or what is small would be as grey as the picture, or hide it. */
+const LIT = 0.75, TINTED = 0.6;
+
+/** A share of full colour over a picture: its colour, and how opaque that is.  Where the map says nothing the picture is to be seen. */
+function overlaid(share: number, signed: boolean): { colour: Rgb; opaque: number } {
+  const size = Math.abs(share);
+  const colour = signed ? diverging(Math.sign(share) * Math.max(TINTED, size)) : sequential(LIT + (1 - LIT) * size);
+  return { colour, opaque: size ** (signed ? 0.5 : 0.7) };
+}
+
+/** The map to be laid over a grey picture. */
 export function overlayWords(values: ArrayLike<number>, scale: Scale, opacity: number): Uint32Array<ArrayBuffer> {
   return Uint32Array.from({ length: values.length }, (_, i) => {
-    const share = shareOf(values[i]!, scale);
-    return scale.signed ? wordOf(diverging(Math.sign(share) * Math.max(0.6, Math.abs(share))), opacity * Math.sqrt(Math.abs(share))) : wordOf(sequential(share), opacity);
+    const { colour, opaque } = overlaid(shareOf(values[i]!, scale), scale.signed);
+    return wordOf(colour, opacity * opaque);
   });
 }
 
+/** What a share of full colour looks like over a picture's middle grey: for the scale beside it. */
+export function overlayColour(share: number, signed: boolean, opacity: number): Rgb {
+  const { colour, opaque } = overlaid(share, signed);
+  const part = Math.min(1, Math.max(0, opacity * opaque));
+  return colour.map((value) => Math.round(part * value + (1 - part) * GREY)) as Rgb;
+}
+
+const GREY = 112;
 const DARK: Rgb = [12, 14, 18];
 const LIGHT: Rgb = [255, 255, 255];
 

@@ -5,6 +5,9 @@ import { attributionMap, largestOf, smoothed, type AttributionSheet } from "./at
 import type { AttributionColumns, AttributionShown } from "./settings";
 import { borderPath, importantAreas } from "./watershed";
 
+/** Filters side by side. */
+export const MOST_COLUMNS = 8;
+
 /** The maps of one filter by one method, smoothed, one for each sample. */
 export interface AttributionColumn extends Scale {
   key: string;

@@ -2,7 +2,8 @@
 
 import { list, text, whole } from "../api/plain";
 import type { FrameRecord, LayerInfo } from "../api/types";
-import { sequential } from "../theme/palette";
+import { overlayColour, overlayWords } from "../charts/mapColours";
+import type { Rgb } from "../theme/palette";
 
 export interface ExemplarMapSheet {
   epoch: number;
@@ -72,12 +73,10 @@ export function extentOf(info: LayerInfo | null, fullSize: readonly number[], in
   return height > 0 && width > 0 ? { left, top, width, height } : null;
 }
 
-/** Opacity of the lowest and of the highest value: where the filter is silent the picture stays as it is. */
-const FAINT = 0.06, FULL = 0.78;
+const OPACITY = 0.8;
 
-/** Colours of bytes as words of RGBA: cividis, the more opaque the higher. */
-export const HEAT: Uint32Array = Uint32Array.from({ length: 256 }, (_, value) => {
-  const [r, g, b] = sequential(value / 255);
-  const opacity = Math.round(255 * (FAINT + (FULL - FAINT) * (value / 255)));
-  return ((opacity << 24) | (b << 16) | (g << 8) | r) >>> 0;
-});
+/** Colours of bytes as words of RGBA: where the filter is silent the picture stays as it is. */
+export const HEAT: Uint32Array = overlayWords(Array.from({ length: 256 }, (_, value) => value), { full: 255, signed: false }, OPACITY);
+
+/** What a share of the filter's range looks like over a picture. */
+export const heatColour = (share: number): Rgb => overlayColour(share, false, OPACITY);

@@ -8,6 +8,7 @@ import { TOOLS } from "./settings";
 export const KEYS: [keys: string[], what: string][] = [
   [["←", "→"], "earlier, later"],
   [["Home", "End"], "first, newest"],
+  [["Shift ←", "Shift →"], "previous filter, next filter, on a filter's page"],
   [["Space"], "play or pause"],
   [["L"], "follow the newest"],
   [["↑", "↓", "K", "J"], "previous layer, next layer"],
@@ -26,6 +27,7 @@ export function handleKey(page: Page, event: KeyboardEvent): boolean {
   if (event.key === " " && isPressedByKey(event.target)) return false;
   const tab = page.tabs[Number(event.key) - 1];
   if (tab) return page.set("tab", tab), true;
+  if (event.shiftKey && page.reading && /^Arrow(Left|Right)$/.test(event.key)) return false; // the strip of filters takes it
   switch (event.key) {
     case "ArrowLeft": return (page.playing = false), page.move(-1), true;
     case "ArrowRight": return (page.playing = false), page.move(1), true;
@@ -50,6 +52,6 @@ function isPressedByKey(target: EventTarget | null): boolean {
   return target instanceof HTMLButtonElement && target.matches(":focus-visible");
 }
 
-function isTyping(target: EventTarget | null): boolean {
+export function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || /^(input|select|textarea)$/i.test(target.tagName));
 }
