@@ -79,7 +79,7 @@ describe("what is chosen", () => {
     expect(page.layer).toBe("conv9");
   });
   it("leaves out views that have nothing yet", () => {
-    expect(page.tabs).toEqual(["overview", "samples", "filters"]);
+    expect(page.tabs).toEqual(["overview", "samples", "filters", "prune"]);
     page.runs = [entry(2, { series: { predictions: { "": 0 } } })];
     page.settings.tab = "filters";
     expect([page.tabs, page.tab]).toEqual([["overview"], "overview"]);

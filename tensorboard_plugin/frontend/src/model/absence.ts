@@ -23,6 +23,7 @@ const RECORDERS: Record<string, [name: string, code: string]> = {
   cluster_images: ["cluster_images", "fw.ClusterImages()"],
   class_activation: ["class_activation", "fw.ClassActivation()"],
   maximising: ["maximising_images", "fw.MaximisingImages()"],
+  outlook: ["pruning_outlook", "fw.PruningOutlook()"],
 };
 
 /** Why a layer has nothing yet, of kinds that are made within a limit of seconds. */

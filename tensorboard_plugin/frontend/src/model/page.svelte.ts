@@ -11,6 +11,8 @@ import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./set
 const TAB_KINDS: Record<Exclude<Tab, "overview">, readonly string[]> = {
   layers: ["separation", "cka", "clusters"], samples: ["embedding"], filters: ["health", "histograms", "similarity", "specificity", "kernels", "maps"],
   features: ["feature_images", "exemplars", "attributions", "factors", "cluster_images", "class_activation", "maximising"],
+  // Also where filters are watched and nothing of pruning is: it says how to have it.
+  prune: ["outlook", "pruning", "size", "health"],
 };
 
 /** Kinds of records of which there is one a layer. */
@@ -126,7 +128,7 @@ export class Page {
   );
 
   tabs: Tab[] = $derived(
-    TABS.filter((tab) => tab === "overview" || TAB_KINDS[tab].some((kind) => has(this.run, kind))),
+    TABS.filter((tab) => tab === "overview" || TAB_KINDS[tab].some((kind) => has(this.run, kind)) || (tab === "prune" && this.asked("pruning_outlook"))),
   );
   tab: Tab = $derived(this.tabs.includes(this.settings.tab) ? this.settings.tab : "overview");
 
@@ -252,6 +254,11 @@ export class Page {
   /** Epochs at which a layer's embedding is still being computed. */
   pendingOf(layer: string): number[] {
     return pendingEpochs(this.run, layer, this.embedsStill, this.settled);
+  }
+
+  /** Whether the watch was given a recorder of this name. */
+  private asked(recorder: string): boolean {
+    return Object.hasOwn(this.info?.session?.recorders ?? {}, recorder);
   }
 
   /** Epochs at which a kind of record of the current layer exists. */

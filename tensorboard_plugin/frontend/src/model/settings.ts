@@ -2,7 +2,7 @@
 
 import type { Axis } from "../api/types";
 
-export const TABS = ["overview", "layers", "samples", "filters", "features"] as const;
+export const TABS = ["overview", "layers", "samples", "filters", "features", "prune"] as const;
 /** "largest": the filter of the largest number; "column": one of the attributes or targets that came with the probe. */
 export const COLOURS = ["true", "predicted", "cluster", "largest", "column"] as const;
 export const SIZES = ["certainty", "uncertainty", "uniform"] as const;
@@ -130,6 +130,8 @@ export interface Settings {
   channels: "all" | "mean" | number | null;
   tile: Tile;
   order: Order;
+  /** The share of units to prune that is looked at; null: as much as hardly costs anything. */
+  pruneShare: number | null;
 }
 
 export const DEFAULTS: Settings = {
@@ -139,7 +141,7 @@ export const DEFAULTS: Settings = {
   weightMap: "pca", developed: "active", developmentOrder: "index",
   kernelScale: "layer", kernelOrder: "index", kernelsOn: "kernels", featureView: "images",
   attributionColumns: "methods", attributionMethod: null, attributionShown: "overlay", attributionScale: "column", boxStyle: "empty", twin: true, smoothing: 0.5, areaShare: 0.5, mapOpacity: 0.7,
-  opened: null, pictured: "plain", overlay: "on", channels: null, tile: "medium", order: "index",
+  opened: null, pictured: "plain", overlay: "on", channels: null, tile: "medium", order: "index", pruneShare: null,
 };
 
 export const MOST_SMOOTHING = 4;
@@ -206,6 +208,7 @@ export function parseSettings(stored: string | null): Settings {
     channels: raw.channels === "all" || raw.channels === "mean" || Number.isInteger(raw.channels) ? (raw.channels as Settings["channels"]) : null,
     tile: oneOf(TILES, raw.tile, DEFAULTS.tile),
     order: oneOf(ORDERS, raw.order, DEFAULTS.order),
+    pruneShare: typeof raw.pruneShare === "number" && raw.pruneShare >= 0 && raw.pruneShare <= 1 ? raw.pruneShare : null,
   };
 }
 

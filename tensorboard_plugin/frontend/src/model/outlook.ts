@@ -1,0 +1,152 @@
+// What would go from the net, and what that would save, at each share of units removed.  Pure functions on a record.
+
+import type { DecodedArray, FrameRecord } from "../api/types";
+
+export interface OutlookLayer {
+  name: string;
+  type: string;
+  /** What it gives now. */
+  units: number;
+  /** Whether it makes its units; else it passes on those of another layer, as a batch normalisation does. */
+  mixes: boolean;
+  /** Why none of its units can go; "" = some can. */
+  frozen: string;
+  /** Units that cannot go, of all. */
+  fixed: number;
+}
+
+export interface Outlook {
+  epoch: number;
+  criterion: string;
+  note: string;
+  layers: OutlookLayer[];
+  /** Rising, of the units that can go; all that follows is by share, NaN where it is not known. */
+  shares: number[];
+  /** By share, then by layer. */
+  going: number[][];
+  parameters: number[];
+  /** For one sample. */
+  multiplyAdds: number[];
+  /** Of the probe, with the units masked and no training afterwards. */
+  accuracy: number[];
+  /** Root mean square change of the outputs, over their root mean square deviation. */
+  change: number[];
+  /** Of each layer the share at which each unit goes; null where that does not fit the counts. */
+  turns: Float32Array[] | null;
+}
+
+/** The record as an outlook, or what is wrong with it. */
+export function outlookOf(record: FrameRecord): Outlook | string {
+  const { arrays } = record;
+  const names = words(arrays.layers);
+  if (!names.length) return "it names no layers";
+  const given = numbers(arrays.ratios);
+  const order = given.map((_, i) => i).filter((i) => given[i]! >= 0 && given[i]! <= 1).sort((a, b) => given[a]! - given[b]!);
+  if (!order.length) return "it holds no shares between 0 and 1";
+  const types = words(arrays.types), frozen = words(arrays.frozen), mixes = numbers(arrays.mixes), fixed = numbers(arrays.fixed);
+  const units = numbers(arrays.units).map((n) => Math.max(0, n));
+  if (units.length !== names.length) return "the numbers of units do not fit the layers";
+  const layers = names.map((name, i): OutlookLayer => ({
+    name, type: types[i] ?? "", units: units[i]!, mixes: (mixes[i] ?? 1) !== 0, frozen: frozen[i] ?? "",
+    fixed: frozen[i] ? units[i]! : Math.min(units[i]!, Math.max(0, fixed[i] ?? 0)),
+  }));
+  const counts = numbers(arrays.going);
+  const going = order.map((at) => layers.map((layer, i) => Math.min(layer.units - layer.fixed, Math.max(0, counts[at * layers.length + i] ?? 0))));
+  const by = (name: string): number[] => {
+    const column = numbers(arrays[name]);
+    return order.map((at) => column[at] ?? NaN);
+  };
+  const shares = order.map((at) => given[at]!);
+  const text = (name: string) => (typeof record.fields[name] === "string" ? (record.fields[name] as string) : "");
+  return {
+    epoch: record.epoch, criterion: text("criterion"), note: text("note"), layers, shares, going,
+    parameters: by("parameters").map(count), multiplyAdds: by("multiply_adds").map(count), accuracy: by("accuracy"), change: by("change"),
+    turns: turnsOf(arrays.turn, layers, shares, going),
+  };
+}
+
+/** Each layer's part of the turns of all units, if they say at every share what the counts say. */
+function turnsOf(array: DecodedArray | undefined, layers: OutlookLayer[], shares: number[], going: number[][]): Float32Array[] | null {
+  const values = array?.values;
+  if (!(values instanceof Float32Array) || values.length !== layers.reduce((sum, { units }) => sum + units, 0)) return null;
+  let start = 0;
+  const turns = layers.map(({ units }) => values.subarray(start, (start += units)));
+  const agree = shares.every((share, at) => turns.every((turn, i) => turn.reduce((n, one) => n + Number(goes(one, share)), 0) === going[at]![i]));
+  return agree ? turns : null;
+}
+
+/** Whether a unit whose turn comes at one share is gone at another; both were single precision. */
+const goes = (turn: number, share: number): boolean => share > 0 && turn <= share + 1e-6;
+
+/** The units of each layer that go at a share, in the order of the layers; those of which none goes are left out. */
+export function removedAt(outlook: Outlook, at: number): Map<string, number[]> | null {
+  if (!outlook.turns) return null;
+  const removed = new Map<string, number[]>();
+  outlook.layers.forEach(({ name }, i) => {
+    const units = [...outlook.turns![i]!.keys()].filter((unit) => goes(outlook.turns![i]![unit]!, outlook.shares[at]!));
+    if (units.length) removed.set(name, units);
+  });
+  return removed;
+}
+
+/** What is left at one of the shares, in all. */
+export interface Left {
+  share: number;
+  /** Units of layers that make their own: those that go, and all that can. */
+  going: number;
+  movable: number;
+  /** Layers that lose some. */
+  touched: number;
+  parameters: number;
+  /** Shares of what there is now; NaN where it is not known. */
+  ofParameters: number;
+  multiplyAdds: number;
+  ofMultiplyAdds: number;
+  accuracy: number;
+  change: number;
+}
+
+export function leftAt(outlook: Outlook, at: number): Left {
+  const { layers, parameters, multiplyAdds } = outlook;
+  const sum = (value: (layer: OutlookLayer, i: number) => number) => layers.reduce((all, layer, i) => all + (layer.mixes ? value(layer, i) : 0), 0);
+  const of = (column: number[]) => (outlook.shares[0] === 0 && column[0]! > 0 ? column[at]! / column[0]! : NaN);
+  return {
+    share: outlook.shares[at]!, going: sum((_, i) => outlook.going[at]![i]!), movable: sum(({ units, fixed }) => units - fixed), touched: sum((_, i) => Number(outlook.going[at]![i]! > 0)),
+    parameters: parameters[at]!, ofParameters: of(parameters), multiplyAdds: multiplyAdds[at]!, ofMultiplyAdds: of(multiplyAdds),
+    accuracy: outlook.accuracy[at]!, change: outlook.change[at]!,
+  };
+}
+
+/** For so much accuracy, or so much change of the outputs, units may go unasked. */
+export const HARMLESS = { accuracy: 0.01, change: 0.05 } as const;
+
+/** The largest share up to which the probe's accuracy stays within a point; by the outputs' change where there is none; null where nothing was measured. */
+export function harmless(outlook: Outlook): number | null {
+  const { accuracy, change } = outlook;
+  const by = known(accuracy) ? accuracy.map((value) => accuracy[0]! - value <= HARMLESS.accuracy + 1e-6) : known(change) ? change.map((value) => value <= HARMLESS.change) : null;
+  if (!by?.[0]) return null;
+  const until = by.indexOf(false);
+  return (until < 0 ? by.length : until) - 1;
+}
+
+/** Whether there is something to draw of a column. */
+export const known = (column: number[]): boolean => column.filter(Number.isFinite).length > 0;
+
+/** The share that is shown: the one nearest to what was chosen, else the harmless one, else the third. */
+export function shownAt(outlook: Outlook, chosen: number | null): number {
+  const wanted = chosen ?? outlook.shares[harmless(outlook) ?? -1] ?? 0.3;
+  return outlook.shares.reduce((best, share, i) => (Math.abs(share - wanted) < Math.abs(outlook.shares[best]! - wanted) ? i : best), 0);
+}
+
+/** Whether any unit can go at any share. */
+export const anyGoing = (outlook: Outlook): boolean => outlook.going.some((row) => row.some((n) => n > 0));
+
+const count = (value: number): number => (value >= 0 ? value : NaN);
+
+function numbers(array: DecodedArray | undefined): number[] {
+  return array && !array.table ? Array.from(array.values as ArrayLike<number | bigint>, Number) : [];
+}
+
+function words(array: DecodedArray | undefined): string[] {
+  return array?.table ? Array.from(array.values as ArrayLike<number | bigint>, (at) => array.table![Number(at)] ?? "") : [];
+}

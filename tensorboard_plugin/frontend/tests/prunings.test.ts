@@ -1,0 +1,91 @@
+import { describe, expect, it } from "vitest";
+import type { FrameRecord } from "../src/api/types";
+import { NumberTable } from "../src/model/numbers";
+import type { OutlookLayer } from "../src/model/outlook";
+import { changed, histories, originals, signed, stepsOf } from "../src/model/prunings";
+import { clipped, skyline } from "../src/model/skyline";
+
+const step = (epoch: number, action: string, fields: Record<string, unknown> = {}): FrameRecord => ({
+  kind: "pruning", layer: "", epoch, fields: { action, removed: { conv: [0, 1], bn: [0, 1] }, ...fields }, arrays: {},
+});
+const layer = (name: string, units: number, mixes = true): OutlookLayer => ({ name, type: "", units, mixes, frozen: "", fixed: 0 });
+
+describe("steps of pruning", () => {
+  it("are in order, and a step that the guard took back says when", () => {
+    const steps = stepsOf([step(9, "undone"), step(4, "pruned"), step(7, "pruned"), step(2, "proposed")]);
+    expect(steps.map(({ epoch, undone }) => [epoch, undone])).toEqual([[2, null], [4, null], [7, 9], [9, null]]);
+  });
+  it("know what is not known: −1 and null are no counts", () => {
+    const [one] = stepsOf([step(1, "pruned", { multiply_adds_before: -1, multiply_adds_after: null, units_before: 8, units_after: 6, value_before: -0.5 })]);
+    expect([one!.multiplyAdds, one!.units, one!.value]).toEqual([[NaN, NaN], [8, 6], [-0.5, NaN]]);
+  });
+  it("survive records that make no sense", () => {
+    expect(stepsOf([step(1, "exploded"), step(2, "pruned", { action: 7 })])).toEqual([]);
+    const [odd] = stepsOf([step(3, "pruned", { removed: { a: "x", b: [], c: [1] }, reason: 5, seconds: "long" })]);
+    expect([[...odd!.counts], odd!.reason, odd!.seconds]).toEqual([[["c", 1]], "", NaN]);
+    expect(stepsOf([step(3, "pruned", { removed: null })])[0]!.counts.size).toBe(0);
+  });
+  it("say in percent what they changed", () => {
+    expect([changed([200, 150]), changed([100, 104.2]), changed([3, 3]), changed([0, 3]), changed([NaN, 3]), signed(-0.9999)]).toEqual(["−25 %", "+4.2 %", "±0 %", "", "", "−100 %"]);
+  });
+});
+
+describe("how large layers were", () => {
+  it("is known from the first outlook, else from the steps that held then", () => {
+    const steps = stepsOf([step(4, "pruned"), step(7, "pruned"), step(9, "undone"), step(20, "pruned")]);
+    expect(originals([layer("conv", 6), layer("new", 5)], 10, steps, [])).toEqual([8, 5]);
+    expect(originals([layer("conv", 4)], 8, steps, [])).toEqual([8]);        // at epoch 8 the step of epoch 7 still held
+    expect(originals([layer("conv", 6)], 10, steps, [layer("conv", 16)])).toEqual([16]);
+    expect(originals([layer("conv", 6)], 10, [], [layer("conv", 2)])).toEqual([6]);        // never smaller than now
+  });
+});
+
+describe("histories", () => {
+  const table = (series: [kind: string, values: Record<string, (number | null)[]>][]): NumberTable => {
+    const made = new NumberTable();
+    made.merge({ until: 1, series: series.map(([kind, values]) => ({ kind, layer: "", epochs: [0, 1, 2], values })) });
+    return made;
+  };
+  it("are the metric, what the guard watches, and the sizes that were recorded", () => {
+    const numbers = table([["epoch", { val_accuracy: [null, 0.5, 0.6], val_loss: [null, 2, 1] }], ["size", { parameters: [10, 10, 5], multiply_adds: [-1, -1, -1], latency: [null, null, null] }]]);
+    expect(histories(numbers, "val_loss", 0).map(({ name }) => name)).toEqual(["validation accuracy", "validation loss", "parameters"]);
+    expect(histories(numbers, "", 0).map(({ name }) => name)).toEqual(["validation accuracy", "parameters"]);
+  });
+  it("fall back to the probe's accuracy and the training's loss", () => {
+    const numbers = table([["epoch", { loss: [null, 2, 1] }], ["predictions", { accuracy: [0.1, 0.5, 0.6] }], ["size", { latency: [1, 1, 0.5], latency_batch: [32, 32, 32] }]]);
+    const found = histories(numbers, "", 32);
+    expect(found.map(({ name }) => name)).toEqual(["probe accuracy", "loss", "measured time"]);
+    expect(found.at(-1)!.title).toContain("batch of 32");
+    expect(histories(new NumberTable(), "", 0)).toEqual([]);
+  });
+});
+
+describe("the skyline", () => {
+  it("gives each layer that makes its units a place, with its followers", () => {
+    const line = skyline([layer("conv", 8), layer("bn", 8, false), layer("act", 8, false), layer("dense", 4)], [8, 8, 8, 4], 400);
+    expect(line.slots.map(({ main, followers }) => [main.layer, followers.map((bar) => bar.layer)])).toEqual([[0, [1, 2]], [3, []]]);
+    expect([line.height(8), line.height(4), line.square]).toEqual([1, 0.5, false]);
+  });
+  it("begins with what follows nothing, and holds still without layers", () => {
+    expect(skyline([layer("normalisation", 3, false), layer("conv", 8)], [3, 8], 400).slots.map(({ main }) => main.layer)).toEqual([0, 1]);
+    expect(skyline([], [], 400)).toMatchObject({ slots: [], width: 0 });
+  });
+  it("goes by square roots where widths differ much, and says which heights are which", () => {
+    const line = skyline([layer("a", 4), layer("b", 2048)], [4, 2048], 400);
+    expect(line.square).toBe(true);
+    expect(line.height(4)).toBeGreaterThan(0.04);
+    expect(line.ticks[0]).toBe(2048);
+    expect([...line.ticks].sort((a, b) => b - a)).toEqual(line.ticks);
+  });
+  it("keeps every bar within its place, from 1 layer to 1,000", () => {
+    for (const count of [1, 3, 30, 300, 1000]) {
+      const layers = Array.from({ length: count }, (_, i) => layer(`layer${i}`, 1 + (i % 7), i % 3 !== 2));
+      const { slots } = skyline(layers, layers.map(({ units }) => units), 700);
+      for (const { x, width, main, followers } of slots) for (const bar of [main, ...followers]) expect(bar.x >= x && bar.x + bar.width <= x + width + 1e-6).toBe(true);
+      expect(slots.every(({ x }, i) => !i || x >= slots[i - 1]!.x + slots[i - 1]!.width - 1e-6)).toBe(true);
+    }
+  });
+  it("shortens names in the middle", () => {
+    expect([clipped("short"), clipped("block12_expanded_conv_depthwise")]).toEqual(["short", "block12…epthwise"]);
+  });
+});
