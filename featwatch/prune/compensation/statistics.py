@@ -1,0 +1,82 @@
+"""Second moments of the channels that layers read, over samples, as their weights meet them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from featwatch.prune.compensation.consumers import Consumer
+from featwatch.running import run
+from featwatch.streams import untouched_random_state
+from featwatch.structures import mapped
+
+_ROWS = 8192                    # of what is read, that are multiplied at once in double precision
+
+
+class Moments:
+    """Sums of products of the channels that a layer reads, and of a constant 1, for each of its groups.
+
+    Positions count as often as weights meet them; zeros around the input are met, too: there only the constant is not 0.
+
+    products: (groups, channels + 1, channels + 1) float64, the constant last.
+    within: how often weights met values rather than zeros around.
+    positions, used: how many there were, and how many of these were taken, at random.
+    """
+
+    def __init__(self, consumer: Consumer, limit: int) -> None:
+        size = len(consumer.ids) + 1
+        self.products = np.zeros((consumer.groups, size, size))
+        self.within = 0.0
+        self.positions = self.used = 0
+        self._consumer, self._limit = consumer, limit
+
+    def add(self, value: np.ndarray, rng: np.random.Generator) -> None:
+        """Count a batch of what the layer reads, (batch, …, groups · channels); of its positions `limit` at most."""
+        counts, outside = self._consumer.times_read(value.shape)
+        rows = value.reshape(-1, *self.products.shape[:1], self.products.shape[1] - 1)
+        times = np.broadcast_to(counts, value.shape[:-1]).reshape(-1)
+        self.positions += len(rows)
+        if len(rows) > self._limit:
+            taken = np.sort(rng.choice(len(rows), self._limit, replace=False))
+            rows, times = rows[taken], times[taken] * (len(rows) / self._limit)
+        self.used += len(rows)
+        for start in range(0, len(rows), _ROWS):
+            part, each = rows[start : start + _ROWS].astype(np.float64), times[start : start + _ROWS]
+            for group, products in enumerate(self.products):
+                whole = np.concatenate([part[:, group], np.ones((len(part), 1))], axis=1)
+                products += (whole * each[:, None]).T @ whole
+        self.within += float(times.sum())
+        self.products[:, -1, -1] += outside * len(value)
+
+    def constant(self, group: int) -> np.ndarray:
+        """(channels,) whether each channel has one value wherever it has any, and that is not 0."""
+        products = self.products[group]
+        sums, squares = products[:-1, -1], np.diagonal(products)[:-1]
+        spread = squares * self.within - sums**2
+        return np.asarray((squares > 0) & (spread <= 1e-10 * squares * self.within))
+
+
+def each_read(model: Any, batches: Iterable[Any], wanted: Mapping[int, Callable[[Any], None]]) -> Iterator[Any]:
+    """Run a model on batches, in inference; gives its outputs, and tells by an operation's identity what enters it."""
+
+    def calling(operation: Any, args: Any, kwargs: Any) -> Any:
+        told = wanted.get(id(operation))
+        if told is not None:
+            told(keras.tree.flatten((args, kwargs))[0])
+        return operation(*args, **kwargs)
+
+    for batch in batches:
+        with untouched_random_state():
+            outputs = run(model, batch, [], lambda *_: None, calling=calling)
+        yield [np.asarray(each, np.float32) for each in keras.tree.flatten(outputs)]
+
+
+def parts(x: Any, rows: np.ndarray, size: int) -> Iterator[Any]:
+    """Batches of these rows of samples, of this size at most."""
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        yield mapped(operator.itemgetter(chosen), x)
