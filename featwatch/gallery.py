@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from featwatch.records import FeatureImages
+
+MOST_SEARCHED = 16                  # records, for filtered images, after those that show what the newest does not
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +63,13 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
     are of the same size, channels and geometry.  Pixels keep their values where all that is shown has the
     same range, otherwise they are put on the range that holds every shown picture, each within half a step.
     What may be left out of a record, such as snapshots of the ascent, is there where all that is shown has it, and the
-    snapshots were made after the same steps; filtered images are those of `newest`.
+    snapshots were made after the same steps.  Layers take turns in having images filtered: where `newest` has none of them
+    they are those of the last record that has some, up to `MOST_SEARCHED` records before, and `note` says of when.
     """
     taken: dict[int, tuple[FeatureImages, int]] = {}
+    earlier, filtering = iter(earlier), newest if newest.filtered_filters.size else None
     for record in _while_some_are_missing(taken, newest, earlier):
+        filtering = filtering or _filtering(record, newest)
         if _geometry(record) == _geometry(newest):
             for row, number in enumerate(record.filters.tolist()):
                 taken.setdefault(number, (record, row))
@@ -72,8 +78,11 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
     if not rows:
         return newest
     shown = list({id(record): record for record, _ in rows}.values())
-    low = np.min([record.low for record in shown], axis=0)
-    high = np.max([record.high for record in shown], axis=0)
+    further = (_filtering(record, newest) for record in itertools.islice(earlier, MOST_SEARCHED))
+    filtering = filtering or next(filter(None, further), None)
+    ranged = [*shown, filtering] if filtering else shown
+    low = np.min([record.low for record in ranged], axis=0)
+    high = np.max([record.high for record in ranged], axis=0)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(FeatureImages):
         axes = field.metadata.get("axes", ())
@@ -89,10 +98,20 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
         values["stopped"] = np.array(taken_steps, np.int32)
     if not values["snapshot_pixels"].size:
         values["snapshot_steps"] = np.zeros(0, np.int32)
-    for name in ("whole_pixels", "filtered_pixels") if newest.filtered_pixels.size else ():
-        values[name] = _on_range(newest, getattr(newest, name), low, high)
+    if filtering:
+        values |= {name: getattr(filtering, name) for name in ("filtered_filters", "preserved")}
+        for name in ("whole_pixels", "filtered_pixels"):
+            values[name] = _on_range(filtering, getattr(filtering, name), low, high)
+        if filtering is not newest:
+            where = f"epoch {filtering.epoch}" if filtering.step < 0 else f"step {filtering.step}"
+            values["note"] = "; ".join(text for text in (newest.note, f"filtered images of {where}") if text)
     values["filters"] = np.array(filters, np.int32)
     return dataclasses.replace(newest, low=low, high=high, **values)
+
+
+def _filtering(record: FeatureImages, newest: FeatureImages) -> FeatureImages | None:
+    """The record where it has filtered images of as many channels."""
+    return record if record.filtered_filters.size and record.filtered_pixels.shape[3:] == newest.pixels.shape[3:] else None
 
 
 def _had_by_all(shown: list[FeatureImages], field: dataclasses.Field[Any]) -> bool:

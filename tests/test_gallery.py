@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import featwatch as fw
-from featwatch.gallery import development, merged
+from featwatch.gallery import MOST_SEARCHED, development, merged
 from featwatch.records import FeatureImages
 from featwatch.writers import EventFileWriter
 from tests.small_logs import session
@@ -73,6 +73,43 @@ def test_where_no_ascent_ended_early_all_steps_were_taken() -> None:
 def test_snapshots_are_put_on_the_range_that_holds_all() -> None:
     found = merged(images(4, [0], high=510.0, snapshots=(1,)), [images(2, [1], snapshots=(1,))])
     assert found.high.tolist() == [510.0] and found.snapshot_pixels[:, 0, 0, 0, 0].tolist() == [41, 11]
+
+
+def filtering(record: FeatureImages, filters: list[int], value: int = 100) -> FeatureImages:
+    channels = record.pixels.shape[-1]
+    pixels = np.full((len(filters), 5, 5, channels), value, np.uint8)
+    return replace(
+        record, filtered_filters=np.array(filters, np.int32), whole_pixels=pixels, filtered_pixels=pixels // 2,
+        preserved=np.array(filters, np.float32) / 10,
+    )  # fmt: skip
+
+
+def test_filtered_images_are_those_of_the_last_record_that_has_some() -> None:
+    newest = replace(images(8, [3, 0]), filters_in_all=2, note="said")
+    earlier = [images(6, [3]), filtering(images(4, [0], high=510.0), [1, 5]), filtering(images(2, [0]), [7])]
+    read: list[int] = []
+    found = merged(newest, (read.append(one.epoch) or one for one in earlier))
+    assert found.filtered_filters.tolist() == [1, 5] and found.preserved.tolist() == [np.float32(0.1), np.float32(0.5)]
+    assert found.note == "said; filtered images of epoch 4" and read == [6, 4]          # and none before
+    assert found.high.tolist() == [510.0] and found.filtered_pixels.shape == (2, 5, 5, 1)
+    np.testing.assert_allclose(found.whole, 200.0, atol=1.01)           # on the range that holds them, too
+    np.testing.assert_allclose(found.filtered, 100.0, atol=1.01)
+    np.testing.assert_allclose(found.images, newest.images[[1, 0]], atol=1.01)
+    own = merged(filtering(newest, [0], value=80), iter(earlier))
+    assert own.filtered_filters.tolist() == [0] and own.note == "said" and own.filtered_pixels.max() == 40
+    by_step = merged(newest, [replace(earlier[1], step=31)])
+    assert by_step.note.endswith("filtered images of step 31")
+
+
+def test_filtered_images_are_looked_for_so_far_and_no_farther() -> None:
+    newest = replace(images(20, [3, 0]), filters_in_all=2)
+    many = [images(epoch, [3]) for epoch in range(19, 2, -1)]
+    read: list[int] = []
+    found = merged(newest, (read.append(one.epoch) or one for one in [*many, filtering(images(1, [0]), [7])]))
+    assert not found.filtered_filters.size and not found.note and len(read) == MOST_SEARCHED
+    coloured = filtering(images(3, [0]), [7])
+    coloured = replace(coloured, filtered_pixels=np.repeat(coloured.filtered_pixels, 3, axis=-1))
+    assert not merged(newest, [coloured]).filtered_filters.size
 
 
 # One filter over training
