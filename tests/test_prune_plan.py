@@ -99,7 +99,7 @@ def test_the_least_weights_go_first(mixed: Any) -> None:
     kernel[[2, 7]] *= 1e-3
     scores.set_weights([kernel, bias])
     plan = fw.prune.plan(small, ratio=0.07)
-    assert {"hidden": [2, 7]} == dict(plan.chosen)
+    assert plan.chosen == {"hidden": [2, 7]}
 
 
 def test_a_function_of_the_users_own_decides(mixed: Any) -> None:

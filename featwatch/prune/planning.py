@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from featwatch.errors import RefusedValue
+from featwatch.errors import RefusedType, RefusedValue
 from featwatch.options import one_of, real, whole
+from featwatch.probe import Probe
 from featwatch.prune.anatomy import Anatomy, operations
 from featwatch.prune.candidates import Candidates, candidates
 from featwatch.prune.choosing import Order, ordered, rounded
 from featwatch.prune.criteria import CRITERIA, NEED_PROBE
+from featwatch.prune.criteria.activity import activity
+from featwatch.prune.criteria.l2 import l2
+from featwatch.prune.criteria.own import own
+from featwatch.prune.criteria.random_order import random_order
+from featwatch.prune.criteria.redundancy import redundancy
+from featwatch.prune.criteria.taylor import taylor
 from featwatch.prune.fitting import along, groups_of, said_of
 from featwatch.prune.planned import Plan
 from featwatch.prune.savings import Sizes
@@ -76,9 +83,9 @@ def plan(
         return plan_of(anatomy, groups_of(anatomy, units), named=units)
     assert ratio is not None
     possible = candidates(anatomy, ignore)
-    scores = scored(anatomy, possible, criterion, probe, seed)
+    scores, notes = scored(anatomy, possible, criterion, probe, seed)
     order = ordered(possible, scores, per_layer=per_layer, max_ratio_per_layer=max(most, ratio))
-    return plan_at(anatomy, possible, scores, order, ratio, criterion, round_to)
+    return plan_at(anatomy, possible, scores, order, ratio, criterion, round_to, notes)
 
 
 def anatomy_of(model: Any) -> Anatomy:
@@ -93,21 +100,23 @@ def anatomy_of(model: Any) -> Anatomy:
     return anatomy
 
 
-def scored(anatomy: Anatomy, possible: Candidates, criterion: Any, probe: Any = None, seed: int = 0) -> np.ndarray:
-    """(candidates,) float64: how much each is needed by a criterion, NaN where that is not known.  Arguments as of `plan`."""
+def scored(
+    anatomy: Anatomy, possible: Candidates, criterion: Any, probe: Any = None, seed: int = 0
+) -> tuple[np.ndarray, list[str]]:
+    """(candidates,) float64: how much each is needed by a criterion, NaN where that is not known; and what there is to say.
+
+    Arguments as of `plan`.
+    """
     if callable(criterion):
-        from featwatch.prune.criteria.own import own
-
-        return own(criterion, possible)
+        return own(criterion, possible), []
     if criterion == "l2":
-        from featwatch.prune.criteria.l2 import l2
-
-        return l2(anatomy, possible)
+        return l2(anatomy, possible), []
     if criterion == "random":
-        from featwatch.prune.criteria.random_order import random_order
-
-        return random_order(len(possible), seed)
-    raise RefusedValue(f"criterion={criterion!r} is not there yet")
+        return random_order(len(possible), seed), []
+    if not isinstance(probe, Probe):
+        raise RefusedType(f"probe is a {type(probe).__name__}; make one with featwatch.Probe(x, y)")
+    by_probe = {"activity": activity, "redundancy": redundancy, "taylor": taylor}[criterion]
+    return by_probe(anatomy, possible, probe)
 
 
 def plan_at(
@@ -118,10 +127,11 @@ def plan_at(
     ratio: float,
     criterion: Any,
     round_to: int = 1,
+    notes: Sequence[str] = (),
 ) -> Plan:
     """The plan at one share, of units that are in order already."""
     chosen = order.at(ratio)
-    notes = []
+    notes = list(notes)
     wanted = int(ratio * possible.prunable + 1e-9)
     if not len(possible):
         notes.append("no unit of this model can go" + ("; see what is frozen, and why" if anatomy.frozen() else ""))
