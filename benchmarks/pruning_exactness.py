@@ -69,7 +69,7 @@ def _measured(name: str) -> dict[str, Any]:
     except MemoryError as error:
         return {"net": name, "skipped": str(error)}
     x = inputs_of(model)
-    enliven(model, x)
+    enliven(model)
     began = time.process_time()
     anatomy = Anatomy(model)
     planning = time.process_time() - began

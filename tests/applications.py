@@ -34,10 +34,10 @@ def inputs_of(model: Any, count: int = 4, seed: int = 0) -> np.ndarray:
     return (0.5 * grain + 0.5 * slope).astype(np.float32)
 
 
-def enliven(model: Any, x: np.ndarray, seed: int = 0) -> None:
+def enliven(model: Any, seed: int = 0) -> None:
     """Set a model's weights at random so that values neither vanish nor grow over the layers, and no statistic is 0 or 1.
 
-    Kernels as He et al. (2015), biases around 0; normalisations: the batch's own statistics, made uneven by up to a third.
+    Kernels as He et al. (2015), biases around 0; normalisations: those of random pictures, made uneven.
     """
     rng = np.random.default_rng(seed)
     normalising = [layer for layer in _layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
@@ -56,11 +56,13 @@ def enliven(model: Any, x: np.ndarray, seed: int = 0) -> None:
     momenta = [layer.momentum for layer in normalising]
     for layer in normalising:
         layer.momentum = 0.0
-    model(x, training=True)
+    model(inputs_of(model, 24, seed + 1), training=True)
     for layer, momentum in zip(normalising, momenta, strict=True):
         layer.momentum = momentum
-        variance = np.maximum(layer.moving_variance.numpy(), 1e-3)
-        uneven = rng.normal(0, 0.2, variance.shape) * np.sqrt(variance)
+        variance = layer.moving_variance.numpy()
+        # Channels that hardly vary over so few samples would blow up what the others' unevenness does to them.
+        variance = np.maximum(variance, 0.1 * variance.mean() + 1e-6)
+        uneven = rng.normal(0, 0.1, variance.shape) * np.sqrt(variance)
         layer.moving_mean.assign(layer.moving_mean.numpy() + uneven)
         layer.moving_variance.assign(variance * rng.uniform(0.7, 1.4, variance.shape))
 
