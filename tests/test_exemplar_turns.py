@@ -48,7 +48,9 @@ def test_layers_choose_first_in_turns() -> None:
     assert [list(chooser(maxima)) for _ in range(6)] == [["a"], ["b"], ["c"]] * 2
 
 
-@pytest.mark.parametrize(("seconds", "known", "most"), [(1.0, 1.0, 1), (5.0, 2.0, 2), (1.0, 30.0, 1), (1.0, None, 4), (None, 2.0, 99)])
+@pytest.mark.parametrize(
+    ("seconds", "known", "most"), [(1.0, 1.0, 1), (5.0, 2.0, 2), (1.0, 30.0, 1), (1.0, None, 4), (None, 2.0, 99)]
+)
 def test_as_many_samples_are_read_as_fit_into_the_seconds(seconds: float | None, known: float | None, most: int) -> None:
     chooser = Chooser({"a": 64, "b": 64}, seconds=seconds)
     if known is not None:
