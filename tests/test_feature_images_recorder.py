@@ -317,7 +317,7 @@ def test_in_a_fit(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
             assert record.epoch == epoch and sorted(record.filters) == list(range(filters)) and record.reached.all()
             assert record.images.shape == (filters, size, size, 1) and record.patch == (layer != "scores")
         assert record.snapshot_steps.tolist() == [1] and record.snapshot_pixels.shape == (filters, 1, size, size, 1)
-        assert record.features.shape[0] == filters and record.settings["guard"] == 10.0
+        assert record.features.shape[0] == filters and record.settings["guard"] == 0.25
         assert record.filtered_filters.size == (0 if layer == "scores" else 4)
     model.set_weights(kernels[2])                   # the model as it was looked at: what entered its last layer's ReLU
     record = run.feature_images("last", 2)

@@ -28,6 +28,8 @@ from featwatch.running import refuse_writes
 REDIRECTED_STEPS = 16               # at most, and half of all
 GROWN = 1e-3                        # of the value: more than rounding
 FLOAT16_SCALE = 1024.0              # of the objective, so that small gradients do not vanish in half precision
+_STATE = ("numbers", "first", "second", "going", "taken")     # with which an ascent goes on
+_THINNED = (4, 12, 32, 96, 256)     # steps after which images that are where they shall be are no longer computed
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +38,7 @@ class Climbed:
 
     shares: np.ndarray              # (images, height, width, channels) float32: between the bounds, 0 to 1
     activation: np.ndarray          # (images,) float32: of the objective
-    reached: np.ndarray             # (images,) bool: whether a gradient that was not led past anything arrived, or the value grew
+    reached: np.ndarray             # (images,) bool: whether a gradient arrived that was not led past anything, or the value grew
     taken: np.ndarray               # (images,) int32: steps, before the activation went beyond its limit
     features: np.ndarray            # (images, numbers) float32: a sketch of what the layer makes of the image
     between: Sequence[np.ndarray] = field(default_factory=list)     # the shares after the steps that were asked for
@@ -89,30 +91,39 @@ class Ascent:
         """Images that maximise `directions`, (images, filters), of the layer, from the start `numbers` in the basis.
 
         A unit that has only negative weights is largest where every ReLU before it is off, and no gradient comes
-        from there: it is reached where its value has grown.
+        from there: it is reached where its value has grown, or is beyond the limit.
 
         Arguments:
             limits: (images,) of the activation; an image whose activation is beyond stays as it is.
             after: steps after which images are kept as `between`; those of `steps` and more are left out.
         """
         redirecting = min(REDIRECTED_STEPS, steps // 2)
-        stops = [*(stop for stop in after if stop < steps), steps]
+        shown = [stop for stop in after if stop < steps]
+        stops = sorted({*shown, *(_THINNED if limits is not None else ()), steps})
+        rows = np.arange(len(numbers))                      # of the images that are still moving
+        whole: dict[str, np.ndarray] = {"reached": np.zeros(len(numbers), bool)}
         between: list[np.ndarray] = []
-        before, found, reached = 0, None, np.zeros(len(numbers), bool)
-        for stop in stops:
-            found = self._run(
-                numbers, directions, (before, stop, redirecting), found, (learning_rate, total_variation), limits
-            )
-            reached |= found["reached"].numpy()
-            if before == 0:
-                began = found["began"].numpy()
-            before = stop
-            between.append(found["shares"].numpy())
-        assert found is not None
-        value = found["value"].numpy()
+        before, found = 0, None
+        for stop in (stop for stop in stops if stop <= steps):
+            if len(rows):
+                beyond = None if limits is None else limits[rows]
+                found = self._run(
+                    numbers[rows], directions[rows], (before, stop, redirecting), found, (learning_rate, total_variation), beyond
+                )
+                _put(whole, found, rows, ("shares", "value", "taken", "features", *(("began",) if before == 0 else ())))
+                whole["reached"][rows] |= found["reached"].numpy()
+                moving = found["going"].numpy()
+                if not moving.all():
+                    rows = rows[moving]
+                    found = {name: tf.boolean_mask(found[name], moving) for name in _STATE}
+                before = stop
+            if stop in shown:
+                between.append(whole["shares"].copy())
+        value, began = whole["value"], whole["began"]
         grown = value - began > GROWN * np.maximum(np.abs(began), np.abs(value))
-        features = found["features"].numpy()[:, : self._features]
-        return Climbed(between.pop(), value, reached | grown, found["taken"].numpy(), features, between)
+        features = whole["features"][:, : self._features]
+        reached = whole["reached"] | grown | (whole["taken"] < steps)       # beyond its limit, whatever leads further
+        return Climbed(whole["shares"], value, reached, whole["taken"], features, between)
 
     def _run(
         self, numbers: np.ndarray, directions: np.ndarray, span: tuple[int, int, int], on_from: Any = None,
@@ -123,7 +134,7 @@ class Ascent:
             nothing = tf.zeros((count, *self._basis.shape))
             state = tf.constant(numbers, tf.float32), nothing, nothing, tf.ones((count,), tf.bool), tf.zeros((count,), tf.int32)
         else:
-            state = tuple(on_from[name] for name in ("numbers", "first", "second", "going", "taken"))
+            state = tuple(on_from[name] for name in _STATE)
         return self._climb(
             tf.zeros((1, *self._basis.size)) if given is None else tf.constant(given, tf.float32),
             tf.constant(given is not None),
@@ -168,7 +179,9 @@ class Ascent:
             after = tf.cast(i + 1, tf.float32)
             rate = learning_rate * tf.sqrt(1 - 0.999**after) / (1 - 0.9**after)
             moves = tf.reshape(going & ~last, (-1, *[1] * len(axes)))
-            return i + 1, {
+            # Where nothing moves any more there is only the last look to come.
+            following = tf.where(last | tf.reduce_any(going), i + 1, end)
+            return following, {
                 "numbers": now["numbers"] + tf.where(moves, rate * first / (tf.sqrt(second) + 1e-8), 0.0),
                 "first": tf.where(moves, first, now["first"]),
                 "second": tf.where(moves, second, now["second"]),
@@ -218,6 +231,16 @@ def traced(function: Any, *signature: tf.TensorSpec) -> Any:
     concrete = tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
     refuse_writes(concrete.graph)
     return concrete
+
+
+def _put(whole: dict[str, np.ndarray], found: Any, rows: np.ndarray, names: Sequence[str]) -> None:
+    """What was found of some images, among all: at first they are all of them."""
+    for name in names:
+        values = found[name].numpy()
+        if name in whole:
+            whole[name][rows] = values
+        else:
+            whole[name] = values.copy()
 
 
 def _length(values: tf.Tensor, axes: list[int]) -> tf.Tensor:

@@ -26,7 +26,8 @@ __all__ = ["feature_images", "painter_of", "together"]
 
 
 _of_probes: weakref.WeakKeyDictionary[Probe, dict[Form, Bounds]] = weakref.WeakKeyDictionary()
-_OVER_UNITS = {"neuron": tf.reduce_max, "channel": tf.reduce_mean, "sum": tf.reduce_sum}
+_FEW = 8                            # times as many filters as are asked for, and more: then those are picked from the maps
+_OVER_UNITS = {"channel": tf.reduce_mean, "sum": tf.reduce_sum}
 
 
 def feature_images(
@@ -72,7 +73,8 @@ def feature_images(
     probe = probe if probe is None or isinstance(probe, Probe) else Probe(probe)
     form = form_of(model, None if probe is None else probe.x)
     samples = None if probe is None else form.pictures(probe.x)
-    painter = Painter(model, site, form, _bounds(form, samples, bounds), samples, recipe=recipe)
+    within = _of_probe(probe, form, samples) if bounds is None and probe is not None else _bounds(form, samples, bounds)
+    painter = Painter(model, site, form, within, samples, recipe=recipe)
     directions, named = _directions(painter, filters, weights, site)
     best = _strongest(painter, probe, directions) if probe is not None else None
     painted = []
@@ -94,10 +96,14 @@ def painter_of(model: Any, site: Site, probe: Any, *, recipe: Recipe | None = No
     """
     form = form_of(model, probe.x)
     samples = form.pictures(probe.x)
+    return Painter(model, site, form, _of_probe(probe, form, samples), samples, recipe=recipe or Recipe(**choices))
+
+
+def _of_probe(probe: Probe, form: Form, samples: np.ndarray) -> Bounds:
     known = _of_probes.setdefault(probe, {})        # the same for every layer
     if form not in known:
         known[form] = _bounds(form, samples, None)
-    return Painter(model, site, form, known[form], samples, recipe=recipe or Recipe(**choices))
+    return known[form]
 
 
 def _bounds(form: Form, samples: np.ndarray | None, given: tuple[Any, Any] | None) -> Bounds:
@@ -145,19 +151,26 @@ def _strongest(painter: Painter, probe: Probe, directions: np.ndarray) -> Best:
     largest, places, objective = [], [], []
     single = (directions.sum(axis=1) == 1) & (np.count_nonzero(directions, axis=1) == 1)
     filters = directions.argmax(axis=1) if single.all() else None
+    few = filters is not None and _FEW * len(filters) < painter.filters
+    # What is reduced over all filters is picked afterwards: picking from the maps takes as long as making them.
+    picked = slice(None) if filters is None or few else filters
 
     def along(maps: tf.Tensor, count: int) -> tf.Tensor:
-        """(samples, units, directions): of single filters picked, as products with zeros would take longer."""
-        values = tf.gather(maps, filters, axis=-1) if filters is not None else tf.tensordot(maps, directions.T, 1)
-        return tf.reshape(values[:count], (count, -1, len(directions)))
+        """(samples, units, directions), or of all filters; of single ones no products with zeros."""
+        values = maps
+        if filters is None or few:
+            values = tf.tensordot(maps, directions.T, 1) if filters is None else tf.gather(maps, filters, axis=-1)
+        return tf.reshape(values[:count], (count, -1, values.shape[-1]))
 
     for batch, count in probe.batches():
         entering, leaving = painter.maps.both(painter.form.pictures(batch))
         values = along(entering, count)
-        largest.append(tf.reduce_max(values, axis=1).numpy())
-        places.append(tf.argmax(values, axis=1).numpy())
-        grows = values if painter.recipe.objective == "neuron" else along(leaving, count)
-        objective.append(_OVER_UNITS[painter.recipe.objective](grows, axis=1).numpy())
+        largest.append(tf.reduce_max(values, axis=1).numpy()[:, picked])
+        places.append(tf.argmax(values, axis=1).numpy()[:, picked])
+        if painter.recipe.objective == "neuron":
+            objective.append(largest[-1])
+        else:
+            objective.append(_OVER_UNITS[painter.recipe.objective](along(leaving, count), axis=1).numpy()[:, picked])
     strongest = np.argsort(-np.concatenate(largest), axis=0, kind="stable")[:PATCHES].T
     peaks = np.take_along_axis(np.concatenate(places).T, strongest, axis=1)
     return Best(strongest, peaks, np.concatenate(objective).max(axis=0))

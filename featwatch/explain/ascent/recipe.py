@@ -67,7 +67,9 @@ class Recipe:
     jitter: int = 0
     rotate: float = 0.0
     scale: float = 0.0
-    guard: float | None = 10.0
+    # An image that goes on far beyond what the data give is less like what the filter answers to: a second net, trained from
+    # another start, tells filters apart by images that end here as well as by patches of the data.
+    guard: float | None = 0.25
     deeper: float = 0.0
     at_least: int | None = None
     snapshots: tuple[int, ...] = ()
@@ -138,7 +140,8 @@ class Recipe:
 
 
 # The constants of Lucid's `render_vis` (Olah, Mordvintsev, Schubert 2017): `feature_images(model, "conv", **LUCID)`.
-LUCID: Mapping[str, Any] = {"steps": 512, "jitter": 8, "rotate": 10.0, "scale": 0.1, "total_variation": 0.0, "init": "noise"}
+LUCID: Mapping[str, Any] = {"steps": 512, "jitter": 8, "rotate": 10.0, "scale": 0.1, "total_variation": 0.0, "init": "noise",
+                            "guard": None}  # fmt: skip
 
 
 def _listed(argument: str, value: Any) -> list[Any]:
