@@ -83,7 +83,7 @@ def of_outputs(
         errors = []
         for changed in ({}, {id(variable): value for variable, value in values}):
             rebuilding.carry(changed)
-            errors.append(_apart(_outputs(pruned, every), whole))
+            errors.append(apart(_outputs(pruned, every), whole))
     return errors[0], errors[1]
 
 
@@ -92,8 +92,8 @@ def _outputs(model: Any, batches: Sequence[Any]) -> list[np.ndarray]:
     return [np.concatenate(each) for each in zip(*found, strict=True)]
 
 
-def _apart(found: Sequence[np.ndarray], whole: Sequence[np.ndarray]) -> float:
-    """Root mean square over the outputs of their relative errors."""
+def apart(found: Sequence[np.ndarray], whole: Sequence[np.ndarray]) -> float:
+    """Root mean square over a model's outputs of how far each is from another run's, relative to how it varies there."""
     errors = []
     for one, other in zip(found, whole, strict=True):
         spread = _Spread()

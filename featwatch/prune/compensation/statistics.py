@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from featwatch.prune.compensation.consumers import Consumer
-from featwatch.running import run
+from featwatch.running import Calling, run
 from featwatch.streams import untouched_random_state
 from featwatch.structures import mapped
 
@@ -60,14 +60,20 @@ class Moments:
         return np.asarray((squares > 0) & (spread <= 1e-10 * squares * self.within))
 
 
-def each_read(model: Any, batches: Iterable[Any], wanted: Mapping[int, Callable[[Any], None]]) -> Iterator[Any]:
-    """Run a model on batches, in inference; gives its outputs, and tells by an operation's identity what enters it."""
+def each_read(
+    model: Any, batches: Iterable[Any], wanted: Mapping[int, Callable[[Any], None]], called: Calling | None = None
+) -> Iterator[list[np.ndarray]]:
+    """Run a model on batches, in inference; gives its outputs, flat, and tells by an operation's identity what enters it.
+
+    Arguments:
+        called: calls operations, in the place of a plain call.
+    """
 
     def calling(operation: Any, args: Any, kwargs: Any) -> Any:
         told = wanted.get(id(operation))
         if told is not None:
             told(keras.tree.flatten((args, kwargs))[0])
-        return operation(*args, **kwargs)
+        return operation(*args, **kwargs) if called is None else called(operation, args, kwargs)
 
     for batch in batches:
         with untouched_random_state():
