@@ -177,6 +177,37 @@ def test_few_equal_and_not_finite_features_are_said() -> None:
         recorder.analyse(Snapshot(replace(images(0, [0], np.ones((1, 3))), features=np.zeros((0, 0), np.float32))))
 
 
+def test_its_options_and_what_was_before_reach_the_layout() -> None:
+    features, _ = grouped(4, 8)
+    chosen: dict[str, Any] = {"n_neighbors": 5, "min_dist": 0.4, "seed": 3}
+    recorder, everyone = fw.FeatureArrangement(**chosen), list(range(32))
+    first = recorder.analyse(Snapshot(images(0, everyone, features)))
+    own = arrangement(np.arange(32), features, **chosen)
+    np.testing.assert_array_equal(first.points, own.points)
+    np.testing.assert_array_equal(first.cells, own.cells)
+    for option, value in {"n_neighbors": 15, "min_dist": 0.1, "seed": 0}.items():
+        assert not np.array_equal(first.points, arrangement(np.arange(32), features, **{**chosen, option: value}).points)
+    moved = features + 0.3 * np.random.default_rng(1).normal(size=features.shape).astype(np.float32)
+    second = recorder.analyse(Snapshot(images(5, everyone, moved), first))
+    went_on = arrangement(np.arange(32), moved, Earlier(first.filters, first.points, first.features), **chosen)
+    np.testing.assert_array_equal(second.points, went_on.points)
+    assert not np.array_equal(second.points, arrangement(np.arange(32), moved, **chosen).points)
+
+
+def test_features_of_another_size_or_that_are_lost_are_not_kept() -> None:
+    features, _ = grouped(4, 5)
+    recorder = fw.FeatureArrangement()
+    first = recorder.analyse(Snapshot(images(0, [0, 1, 2, 3, 4], features[:5])))
+    other = recorder.analyse(Snapshot(images(5, [1, 3, 6, 8], features[:4, :7]), first))
+    assert other.filters.tolist() == [1, 3, 6, 8] and other.features.shape == (4, 7)
+    lost = features[:2].copy()
+    lost[1] = np.nan
+    later = recorder.analyse(Snapshot(images(5, [0, 3], lost), first))      # of its new image, the old ones are not
+    assert later.filters.tolist() == [0, 1, 2, 4] and later.note.startswith("without filters 3")
+    few = fw.FeatureArrangement().analyse(Snapshot(images(0, [5, 3], np.array([[1.0, 2], [np.nan, 1]]))))
+    assert few.note.startswith("fewer than 4 images: ") and "; without filters 3, whose images" in few.note
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
