@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from featwatch.graphs import graph_of, nodes_of
-from featwatch.prune.labelled import Call, Labelled, Made, Sized, Sliced
-from featwatch.prune.rules import rule_for
+from featwatch.prune.labelled import Call, Labelled, Made, Rewritten, Sized, Sliced
+from featwatch.prune.rules import refusal, rule_for
 from featwatch.prune.units import Units, gone
 
 AN_INPUT = "it is an input of the model"
@@ -36,13 +36,30 @@ class Anatomy:
         self.made: dict[str, Made] = {}                 # by the layer's name below those of the models around it
         self.sized: list[Sized] = []
         self.reformed: dict[int, Labelled] = {}         # identity of what is given a target shape -> what it gives
+        self.rewritten: dict[int, Rewritten] = {}       # by the identity of the operation, reformed ones included
         self.labels: dict[int, Labelled] = {}           # by the identity of the graph's tensor
         self.names: dict[int, str] = {}                 # of layers, by their identity
         self.inexact: list[str] = []                    # what is not exact, where that was allowed
+        self.first = any(getattr(each, "data_format", "") == "channels_first" for each in operations(self.graph))
+        self._givers: dict[int, str] = {}               # who gives each tensor of the graph, by the tensor's identity
+        self._looked_at: tuple[list[str], np.ndarray, np.ndarray] | None = None
         for left in self._run(self.graph, [self._entering(tensor) for tensor in keras.tree.flatten(self.graph.inputs)], ()):
             self.units.freeze(left.ids, AN_OUTPUT)
 
     # -- what rules call -------------------------------------------------------------------------------------------
+
+    def apply(self, call: Call) -> list[Labelled]:
+        """What leaves an operation, by the rule for its kind."""
+        self.names[id(call.operation)] = call.name
+        why = refusal(call)
+        if why:
+            return self.keep(call, why)
+        found = rule_for(call.operation)(self, call)
+        given = [found] if isinstance(found, Labelled) else list(found)
+        for label, shape in zip(given, call.shapes, strict=True):
+            if len(label.shape) != len(shape) or (label.axis and shape[label.axis] not in (None, len(label.ids))):
+                return self.keep(call, f"what {call.name!r} makes of it is not known")
+        return given
 
     def give(self, call: Call, count: int, option: str, **more: int) -> np.ndarray:
         """(count,) the units that a layer makes: new ones at its first call, the same ones at every other.
@@ -75,6 +92,14 @@ class Anatomy:
             known = entry.axes.setdefault(at, ids)
             if known is not ids:
                 self.units.tie(known, ids)
+
+    def rewrite(self, rewritten: Rewritten) -> None:
+        """An operation names channels; one that is called again with others keeps all that it names."""
+        known = self.rewritten.setdefault(id(rewritten.operation), rewritten)
+        if known is not rewritten:
+            why = f"{self.names[id(rewritten.operation)]!r} is called several times, and names channels"
+            for each in (known, rewritten):
+                self.units.freeze(each.ids, why)
 
     def keep(self, call: Call, why: str) -> list[Labelled]:
         """What it gives, where nothing that it reads or gives may go, for this reason."""
@@ -113,6 +138,30 @@ class Anatomy:
                 found[name] = self.units.why(int(made.ids[0]))
         return found
 
+    def prunable(self) -> dict[int, dict[str, np.ndarray]]:
+        """Every group that may go: of each layer with weights whose units belong to it the units, in the graph's order."""
+        found: dict[int, dict[str, np.ndarray]] = {}
+        for name, made in self.made.items():
+            units = np.flatnonzero(~self.units.frozen(made.ids))
+            roots = self.units.roots(made.ids)[units]
+            order = np.argsort(roots, kind="stable")
+            groups, starts = np.unique(roots[order], return_index=True)
+            for group, members in zip(groups.tolist(), np.split(units[order], starts[1:]), strict=False):     # none: one, empty
+                found.setdefault(group, {})[name] = members
+        return found
+
+    def emptied(self, groups: Iterable[int]) -> list[str]:
+        """Names of layers and operations that would give, or read, a tensor without a single channel, were these groups to go."""
+        if self._looked_at is None:
+            tensors = [(self._givers.get(key, ""), label.ids) for key, label in self.labels.items() if len(label.ids)]
+            tensors += [(name, made.ids) for name, made in self.made.items() if len(made.ids)]
+            names, parts = [name for name, _ in tensors], [ids for _, ids in tensors]
+            starts = np.cumsum([0, *(len(ids) for ids in parts[:-1])])
+            self._looked_at = names, self.units.roots(np.concatenate(parts)), starts
+        names, roots, starts = self._looked_at
+        left = np.add.reduceat(~gone(roots, groups), starts)
+        return list(dict.fromkeys(names[at] for at in np.flatnonzero(left == 0)))
+
     def without(self, sliced: Sliced, value: np.ndarray, groups: Iterable[int]) -> np.ndarray:
         """What is left of a variable's value when these groups go."""
         removed = list(groups)
@@ -127,9 +176,13 @@ class Anatomy:
         inputs, outputs = keras.tree.flatten(graph.inputs), keras.tree.flatten(graph.outputs)
         again = id(inputs[0]) in self.labels
         for tensor, label in zip(inputs, entering, strict=True):
-            known = self.labels.setdefault(id(tensor), label)
-            if known is not label:
+            self._givers[id(tensor)] = "/".join((*path, tensor._keras_history.operation.name))
+            known = self.labels.setdefault(id(tensor), label.shaped(tensor.shape))
+            if known.axis == label.axis and len(known.ids) == len(label.ids):
                 self.units.tie(known.ids, label.ids)
+            else:
+                for each in (known, label):
+                    self.units.freeze(each.ids, f"{'/'.join(path)!r} is called again with other axes")
         if not again:
             for node in nodes_of(graph):
                 if not isinstance(node.operation, keras.layers.InputLayer):
@@ -141,15 +194,18 @@ class Anatomy:
         args, kwargs = node.arguments.fill_in(self.labels)
         reads = tuple(each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, Labelled))
         shapes = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
-        call = Call(operation, "/".join((*path, operation.name)), reads, shapes, args, kwargs)
-        self.names[id(operation)] = call.name
-        nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
-        if nested is not None:
-            given = self._run(nested, reads, (*path, operation.name))
-        else:
-            found = rule_for(operation)(self, call)
-            given = [found] if isinstance(found, Labelled) else list(found)
-        self.labels.update((id(tensor), label) for tensor, label in zip(node.output_tensors, given, strict=True))
+        given = self.enter(Call(operation, "/".join((*path, operation.name)), reads, shapes, args, kwargs))
+        for tensor, label, shape in zip(node.output_tensors, given, shapes, strict=True):
+            self.labels[id(tensor)] = label.shaped(shape)
+            self._givers[id(tensor)] = "/".join((*path, operation.name))
+
+    def enter(self, call: Call) -> list[Labelled]:
+        """What leaves an operation: a nested model is run with labels itself, anything else has a rule."""
+        nested = graph_of(call.operation) if isinstance(call.operation, keras.Layer) else None
+        if nested is None:
+            return self.apply(call)
+        self.names[id(call.operation)] = call.name
+        return self._run(nested, call.reads, tuple(call.name.split("/")))
 
     def _entering(self, tensor: Any) -> Labelled:
         label = self._whole(tuple(tensor.shape))

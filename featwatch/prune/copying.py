@@ -78,6 +78,7 @@ def _configuration(operation: Any, options: Mapping[int, Mapping[str, Any]]) -> 
             elif isinstance(own, keras.Layer) and isinstance(value, dict) and isinstance(value.get("config"), dict):
                 # What is wrapped: by TimeDistributed, Bidirectional, RNN; or an activation that is a layer.
                 configuration[name] = {**value, "config": {**value["config"], **_configuration(own, options)}}
+                configuration[name].pop("build_config", None)       # it is built for what it will read
     return {**configuration, **options.get(id(operation), {})}
 
 

@@ -1,14 +1,21 @@
-"""A tensor of a model's graph as pruning sees it: which unit each of its channels is, and what has weights for them."""
+"""A tensor of a model's graph as pruning sees it: which unit each of its channels is, and what has weights for them.
+
+What follows when units go is told in three ways: a `Sliced` variable gets shorter along axes, a `Sized` option counts fewer
+units, and a `Rewritten` operation is given other options, attributes or arguments.  `prune.following` puts the last two
+together: `options` for new layers, `attributes` for the same ones, `arguments` for calls of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 Shape = tuple[int | None, ...]
+Kept = Callable[[np.ndarray], np.ndarray]       # units -> the places among them of those that stay
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +73,22 @@ class Sized:
     option: str                         # its name in the layer's configuration
     ids: np.ndarray
     per: int = 1                        # channels for each that the option counts
+    # Where it is an attribute: object and name; () = of the layer, under the option's own name.
+    held: tuple[tuple[Any, str], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Rewritten:
+    """An operation that names channels in other ways than by counting them: a slice, a split, a target shape, constants."""
+
+    operation: Any
+    ids: np.ndarray                     # of all units that it depends on
+    # What of its configuration becomes what.
+    configuration: Callable[[Kept], dict[str, Any]] | None = None
+    # Attributes, where they are not what the configuration says, on the operation, under the same names.
+    attributes: Callable[[Kept], list[tuple[Any, str, Any]]] | None = None
+    # Of a call's arguments, tensors or whatever stands for them included: the same, what names channels replaced.
+    arguments: Callable[[Kept, tuple[Any, ...], dict[str, Any]], Arguments] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from keras.src.models.functional import Functional, functional_like_constructor
 
 from featwatch.graphs import graph_of, nodes_of
+from featwatch.prune import following
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.compiling import compiled_like
 from featwatch.prune.copying import copied, state_carried
@@ -50,9 +51,7 @@ class _Rebuilding:
         self._groups = sorted(set(groups))
         self._staying: dict[int, np.ndarray] = {}       # by the identity of the array of numbers
         self._made: dict[int, tuple[Any, Any]] = {}     # by the identity of an operation: it, and what stands for it
-        self._options: dict[int, dict[str, Any]] = {}
-        for sized in anatomy.sized:
-            self._options.setdefault(id(sized.layer), {})[sized.option] = len(self._kept(sized.ids)) // sized.per
+        self._options = following.options(anatomy, self._groups)
 
     # -- structure ---------------------------------------------------------------------------------------------------
 
@@ -84,6 +83,7 @@ class _Rebuilding:
                 given = [tensors[id(node.input_tensors[self._skipped[id(node.operation)]])]]
             else:
                 args, kwargs = node.arguments.fill_in(tensors)
+                args, kwargs = following.arguments(self._anatomy, node.operation, self._groups, args, kwargs)
                 given = keras.tree.flatten(self._of(node.operation)(*args, **kwargs))
             tensors.update(zip(map(id, node.output_tensors), given, strict=True))
         return keras.tree.map_structure(lambda tensor: tensors[id(tensor)], graph._outputs_struct)
@@ -114,20 +114,12 @@ class _Rebuilding:
         if id(operation) not in self._made:
             if isinstance(operation, keras.Layer) and graph_of(operation) is not None:
                 return self.model(operation)
-            self._made[id(operation)] = operation, copied(operation, self._options | self._reformed(operation))
+            if isinstance(operation, keras.layers.TimeDistributed) and graph_of(operation.layer) is not None:
+                said = {name: value for name, value in operation.get_config().items() if name != "layer"}
+                self._made[id(operation)] = operation, type(operation)(self._of(operation.layer), **said)
+                return self._made[id(operation)][1]
+            self._made[id(operation)] = operation, copied(operation, self._options)
         return self._made[id(operation)][1]
-
-    def _reformed(self, operation: Any) -> dict[int, dict[str, Any]]:
-        """The target shape of a layer or operation that reshapes."""
-        label = self._anatomy.reformed.get(id(operation))
-        if label is None:
-            return {}
-        layer = isinstance(operation, keras.Layer)
-        target = list(operation.target_shape if layer else operation.newshape)
-        at = label.axis - 1 if layer else label.axis
-        if target[at] != -1:
-            target[at] = len(self._kept(label.ids))
-        return {id(operation): {"target_shape" if layer else "newshape": tuple(target)}}
 
     # -- values ------------------------------------------------------------------------------------------------------
 
@@ -141,6 +133,7 @@ class _Rebuilding:
             if graph_of(old) is not None:
                 new._trainable = old._trainable         # its setter would do the same to all that is within
                 continue
+            _build_activation(old, new)
             for variable, made in _pairs(old, new):
                 if carried.setdefault(id(variable), made) is not made:
                     apart.add(variable.path)
@@ -169,6 +162,13 @@ class _Rebuilding:
         if found is None:
             found = self._staying[id(ids)] = np.flatnonzero(~gone(self._anatomy.units.roots(ids), self._groups))
         return found
+
+
+def _build_activation(old: Any, new: Any) -> None:
+    """An activation that is a layer is built when it is first run: do so, where that of the given model has been."""
+    activation = getattr(new, "activation", None)
+    if isinstance(activation, keras.Layer) and old.activation.built and not activation.built:
+        activation.build(new._inbound_nodes[0].output_tensors[0].shape)
 
 
 def _pairs(old: Any, new: Any) -> list[tuple[Any, Any]]:

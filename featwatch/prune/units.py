@@ -29,7 +29,7 @@ class Units:
         self._tied: list[tuple[np.ndarray, np.ndarray]] = []
         self._frozen: list[tuple[np.ndarray, str]] = []
         self._roots: np.ndarray | None = None
-        self._reasons: dict[int, str] | None = None
+        self._reasons: np.ndarray | None = None
 
     def fresh(self, count: int) -> np.ndarray:
         """(count,) int64: new numbers."""
@@ -54,11 +54,12 @@ class Units:
 
     def frozen(self, ids: np.ndarray) -> np.ndarray:
         """Whether each of these has to stay."""
-        return np.isin(self.roots(ids), list(self._why()))
+        return self._why()[self.roots(ids)] >= 0
 
     def why(self, one: int) -> str:
         """The reason for which one has to stay; "" where it may go."""
-        return self._why().get(int(self._settled()[one]), "")
+        reason = int(self._why()[self._settled()[one]])
+        return self._frozen[reason][1] if reason >= 0 else ""
 
     def _settled(self) -> np.ndarray:
         if self._roots is None:
@@ -68,16 +69,18 @@ class Units:
             self._roots = connected_components(graph, directed=False)[1].astype(np.int64)
         return self._roots
 
-    def _why(self) -> dict[int, str]:
+    def _why(self) -> np.ndarray:
+        """For each group, by number, which of the reasons keeps it; -1 = none."""
         if self._reasons is None:
-            settled, reasons = self._settled(), dict[int, str]()
-            for ids, why in self._frozen:
-                for root in np.unique(settled[ids]):
-                    reasons.setdefault(int(root), why)
+            settled = self._settled()
+            reasons = np.full(int(settled.max(initial=-1)) + 1, -1, np.int64)
+            for number in reversed(range(len(self._frozen))):       # the first one is to stand
+                reasons[settled[self._frozen[number][0]]] = number
             self._reasons = reasons
         return self._reasons
 
 
 def gone(roots: np.ndarray, removed: Iterable[int]) -> np.ndarray:
     """Whether each of these groups is among those that are removed."""
-    return np.isin(roots, list(removed))
+    numbers = removed if isinstance(removed, np.ndarray) else np.fromiter(removed, np.int64)
+    return np.isin(roots, numbers)

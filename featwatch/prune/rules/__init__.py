@@ -6,6 +6,7 @@ that leaves (a list, where several tensors do).  Rules of a class serve its subc
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ from featwatch.prune.labelled import Call, Labelled
 Given = Labelled | Sequence[Labelled]
 Rule = Callable[[Any, Call], Given]
 
+_MODULES = (
+    "along", "attention", "convolutions", "coupling", "dense", "forms", "merging", "normalisation", "order", "recurrent",
+    "selecting", "unchanged", "wrapping",
+)  # fmt: skip
 _BY_CLASS: dict[type, Rule] = {}
 _BY_NAME: dict[str, Rule] = {}
 
@@ -32,9 +37,21 @@ def rule(*kinds: type | str) -> Callable[[Rule], Rule]:
     return register
 
 
+def refusal(call: Call) -> str:
+    """Why nothing that an operation touches may go, whatever kind it is; "" where its rule decides."""
+    if getattr(call.operation, "quantization_mode", None):
+        return f"{call.name!r} is quantised: prune before quantising"
+    if getattr(call.operation, "lora_enabled", False):
+        return f"{call.name!r} has LoRA weights: merge them first"
+    return ""
+
+
 def rule_for(operation: Any) -> Rule:
     """The rule of an operation; of what none is known for, the one that asks the operation itself."""
-    from featwatch.prune.rules import convolutions, dense, forms, merging, normalisation, unchanged, unknown  # noqa: F401
+    for name in _MODULES:
+        importlib.import_module(f"featwatch.prune.rules.{name}")
+
+    from featwatch.prune.rules import unknown
 
     for kind in type(operation).__mro__:
         found = _BY_CLASS.get(kind)

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from featwatch.prune.labelled import Call, Labelled
+from featwatch.prune.labelled import Call, Labelled, Sized
 from featwatch.prune.rules import rule
+from featwatch.prune.rules.activations import activated
 
 layers = keras.layers
 
@@ -69,8 +70,6 @@ def separable(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
 
 def _depthwise(anatomy: Any, call: Call, kernel: Any, multiplier: int, **options: int) -> Labelled | list[Labelled]:
     """A grouped convolution of as many groups as channels: kernel (…, 1, channels · multiplier)."""
-    from featwatch.prune.labelled import Sized
-
     ids = np.repeat(call.read.ids, multiplier)
     if call.name not in anatomy.made:
         every = {"filters": 1, **options}
@@ -85,19 +84,7 @@ def _leaving(anatomy: Any, call: Call, ids: np.ndarray, axis: int) -> Labelled |
     if layer.use_bias:
         anatomy.has(call, layer.bias, {-1: ids})
     given = Labelled(call.shape, axis, ids)
-    over = couples(layer, given)
-    if over:
-        anatomy.units.freeze(ids, over)
-    return given
-
-
-def couples(layer: Any, given: Labelled) -> str:
-    """Why the channels of what a layer's own activation gives cannot go one by one; "" where they can."""
-    name = getattr(getattr(layer, "activation", None), "__name__", "")
-    return f"{layer.name!r} takes a {name} over it and the others" if name in COUPLING and given.last else ""
-
-
-COUPLING = frozenset({"softmax", "log_softmax", "sparsemax", "glu"})
+    return activated(anatomy, call, given)
 
 
 def _alike(anatomy: Any, ids: np.ndarray, groups: int) -> np.ndarray:

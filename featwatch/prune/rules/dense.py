@@ -8,7 +8,7 @@ import keras
 
 from featwatch.prune.labelled import Call, Labelled
 from featwatch.prune.rules import rule
-from featwatch.prune.rules.convolutions import couples
+from featwatch.prune.rules.activations import activated
 
 
 @rule(keras.layers.Dense)
@@ -21,11 +21,7 @@ def dense(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
     anatomy.has(call, layer.kernel, {0: call.read.ids, 1: ids})
     if layer.use_bias:
         anatomy.has(call, layer.bias, {0: ids})
-    given = Labelled(call.shape, len(call.shape) - 1, ids)
-    over = couples(layer, given)
-    if over:
-        anatomy.units.freeze(ids, over)
-    return given
+    return activated(anatomy, call, Labelled(call.shape, len(call.shape) - 1, ids))
 
 
 @rule(keras.layers.Embedding)

@@ -1,4 +1,4 @@
-"""What writes the same values in another form: flattening, reshaping, permuting axes."""
+"""What writes the same values in another form: flattening and reshaping."""
 
 from __future__ import annotations
 
@@ -8,45 +8,94 @@ from typing import Any
 import keras
 import numpy as np
 
-from featwatch.prune.labelled import Call, Labelled
-from featwatch.prune.rules import rule, unknown
+from featwatch.prune.labelled import Call, Kept, Labelled, Rewritten, Shape
+from featwatch.prune.rules import Given, rule, unknown
 
 layers = keras.layers
 
 
-@rule(layers.Flatten)
-def flattened(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
-    """Each channel has as many places as there were positions; channels-first ones are flattened with the channels last."""
+@rule(layers.Flatten, "Ravel")
+def flattened(anatomy: Any, call: Call) -> Given:
+    """Each channel at as many places as there were positions; channels-first ones are flattened with the channels last."""
     read = call.read
-    places = math.prod(size or 0 for at, size in enumerate(read.shape) if at not in (0, read.axis))
-    if None in read.shape[1:]:
+    if not isinstance(call.operation, keras.Layer) or None in read.shape[1:] or not read.axis:
         return unknown.unknown(anatomy, call)
-    first = read.axis == 1 and not read.last and call.operation.data_format != "channels_first"
-    if not read.last and read.axis != 1:
-        return unknown.unknown(anatomy, call)
-    return Labelled(call.shape, 1, np.repeat(read.ids, places) if first else np.tile(read.ids, places))
-
-
-@rule(layers.Permute)
-def permuted(anatomy: Any, call: Call) -> Labelled:
-    """The axes in another order."""
-    return call.read.shaped(call.shape, list(call.operation.dims).index(call.read.axis) + 1)
+    whole = _everywhere(read, 1)
+    if call.operation.data_format == "channels_first" and whole.ndim > 1:
+        whole = np.moveaxis(whole, 0, -1)
+    return Labelled(call.shape, 1, whole.ravel())
 
 
 @rule(layers.Reshape, "Reshape")
-def reshaped(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
-    """The axis along which each place has its own units, if there is one."""
+def reshaped(anatomy: Any, call: Call) -> Given:
+    """The axis that the channels are on afterwards; where they are spread over several, those along the others go together."""
     read, shape = call.read, call.shape
-    if None in read.shape[1:] or None in shape[1:] or not read.axis:
+    if not read.axis:
         return unknown.unknown(anatomy, call)
-    whole: tuple[int, ...] = tuple(size or 0 for size in read.shape[1:])
-    around = [1] * (read.axis - 1) + [-1] + [1] * (len(read.shape) - 1 - read.axis)
-    ids = np.broadcast_to(read.ids.reshape(around), whole).reshape([size or 0 for size in shape[1:]])
-    roots = anatomy.units.roots(ids)
-    for axis in reversed(range(ids.ndim)):
-        rows, owners = (np.moveaxis(each, axis, 0).reshape(ids.shape[axis], -1) for each in (ids, roots))
-        if (owners == owners[:, :1]).all() and (len(rows) > 1 or len(read.ids) == 1):
-            given = Labelled(shape, axis + 1, rows[:, 0].copy())
-            anatomy.reformed[id(call.operation)] = given
+    start, begin = _known(read, shape)
+    if not begin:
+        return unknown.unknown(anatomy, call)
+    target: list[int] = [size or 0 for size in shape[begin:]]
+    ids = _everywhere(read, start).reshape(target)
+    axis = _axis(ids, anatomy.first and len(read.shape) == 2)
+    rows = np.moveaxis(ids, axis, 0).reshape(ids.shape[axis], -1)
+    if (rows != rows[:, :1]).any():
+        anatomy.units.tie(rows[:, :1], rows)
+    given = Labelled(shape, begin + axis, rows[:, 0].copy())
+    return _following(anatomy, call, given)
+
+
+def _following(anatomy: Any, call: Call, given: Labelled) -> Given:
+    """Note that the target shape gets smaller along the channels' axis."""
+    operation = call.operation
+    option, fewer = ("target_shape", 1) if isinstance(operation, layers.Reshape) else ("newshape", 0)
+    target, at = list(getattr(operation, option)), given.axis - fewer
+    if len(target) != len(given.shape) - fewer or not all(isinstance(size, int) for size in target):
+        return anatomy.keep(call, f"{call.name!r} has a target shape that depends on others")
+
+    def smaller(kept: Kept) -> dict[str, Any]:
+        size = target[at] if target[at] == -1 else len(kept(given.ids))
+        return {option: (*target[:at], size, *target[at + 1 :])}
+
+    if id(operation) in anatomy.reformed:
+        known = anatomy.reformed[id(operation)]
+        if known.axis == given.axis and len(known.ids) == len(given.ids):
+            anatomy.units.tie(known.ids, given.ids)
             return given
-    return unknown.unknown(anatomy, call)
+    anatomy.reformed[id(operation)] = given
+    anatomy.rewrite(Rewritten(operation, given.ids, smaller))
+    return given
+
+
+def _known(read: Labelled, shape: Shape) -> tuple[int, int]:
+    """From which axis on the numbers of what is read, and of what is given, are known and the same; (0, 0) = from none."""
+    for start in range(1, read.axis + 1):
+        numbers = 0 if None in read.shape[start:] else math.prod(size or 0 for size in read.shape[start:])
+        for begin in reversed(range(1, len(shape))):
+            if None not in shape[begin:] and numbers == math.prod(size or 0 for size in shape[begin:]) > 0:
+                return start, begin
+    return 0, 0
+
+
+def _axis(ids: np.ndarray, first: bool) -> int:
+    """The axis along which units are told apart: the one along which they differ, the last of several.
+
+    Arguments:
+        first: take the first of several: channels come first in this model, and none of these axes was there before.
+    """
+    differing = [axis for axis in range(ids.ndim) if (ids != np.take(ids, [0], axis)).any()]
+    alone = [
+        axis for axis in differing or range(ids.ndim)
+        if not any((ids != np.take(ids, [0], other)).any() for other in range(ids.ndim) if other != axis)
+    ]  # fmt: skip
+    if alone:
+        return alone[-1]
+    return differing[0] if first else differing[-1]
+
+
+def _everywhere(read: Labelled, start: int) -> np.ndarray:
+    """The unit of each value of a sample, axes before `start` left out."""
+    whole = [size or 0 for size in read.shape[start:]]
+    around = [1] * len(whole)
+    around[read.axis - start] = -1
+    return np.broadcast_to(read.ids.reshape(around), whole)

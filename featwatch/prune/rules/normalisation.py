@@ -1,24 +1,27 @@
-"""Normalisations, and layers that have a number of their own for each channel."""
+"""Normalisations by channel, and layers that have a number of their own for each."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.applications.convnext import LayerScale
 
-from featwatch.prune.labelled import Call, Labelled
-from featwatch.prune.rules import rule
+from featwatch.prune.labelled import Call, Kept, Rewritten, Sized
+from featwatch.prune.rules import Given, rule
 
 layers = keras.layers
 
 
 @rule(layers.BatchNormalization)
-def batch_normalisation(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
+def batch_normalisation(anatomy: Any, call: Call) -> Given:
     """Mean, variance, gamma and beta, each (channels,)."""
     read = call.read
     if call.operation.axis % len(read.shape) != read.axis:
         return anatomy.keep(call, f"{call.name!r} normalises along another axis than it is on")
+    if len(call.reads) != 1:
+        return anatomy.keep(call, f"{call.name!r} is given a mask")
     anatomy.note(call, read.ids, mixes=False)
     for variable in call.operation.variables:
         if tuple(variable.shape) == (len(read.ids),):
@@ -27,10 +30,10 @@ def batch_normalisation(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
 
 
 @rule(LayerScale)
-def layer_scale(anatomy: Any, call: Call) -> Labelled:
+def layer_scale(anatomy: Any, call: Call) -> Given:
     """Gamma (channels,)."""
-    from featwatch.prune.labelled import Sized
-
+    if not call.read.last:
+        return anatomy.keep(call, f"{call.name!r} scales along another axis than it is on")
     if call.name not in anatomy.made:
         anatomy.sized.append(Sized(call.operation, "projection_dim", call.read.ids))
     anatomy.note(call, call.read.ids, mixes=False)
@@ -39,10 +42,69 @@ def layer_scale(anatomy: Any, call: Call) -> Labelled:
 
 
 @rule(layers.PReLU)
-def prelu(anatomy: Any, call: Call) -> Labelled:
+def prelu(anatomy: Any, call: Call) -> Given:
     """Alpha, of the input's shape, 1 where it is shared."""
-    alpha = call.operation.alpha
-    if alpha.shape[call.read.axis - 1] != 1:
-        anatomy.note(call, call.read.ids, mixes=False)
-        anatomy.has(call, alpha, {call.read.axis - 1: call.read.ids})
-    return call.read.shaped(call.shape)
+    alpha, read = call.operation.alpha, call.read
+    if read.axis - 1 not in range(len(alpha.shape)) or len(alpha.shape) != len(read.shape) - 1:
+        return anatomy.keep(call, f"{call.name!r} has slopes along other axes than it is on")
+    if alpha.shape[read.axis - 1] == len(read.ids) > 1:
+        anatomy.note(call, read.ids, mixes=False)
+        anatomy.has(call, alpha, {read.axis - 1: read.ids})
+    return read.shaped(call.shape)
+
+
+@rule(layers.Rescaling)
+def rescaling(anatomy: Any, call: Call) -> Given:
+    """Scale and offset: numbers, or one of each for each channel."""
+    layer, read = call.operation, call.read
+    arrays = {name: np.asarray(getattr(layer, name)) for name in ("scale", "offset") if np.ndim(getattr(layer, name))}
+    if not arrays:
+        return read.shaped(call.shape)
+    fits = read.last and keras.config.image_data_format() == "channels_last"
+    if not fits or any(array.shape not in ((len(read.ids),), (1,)) for array in arrays.values()):
+        return anatomy.keep(call, f"{call.name!r} rescales along another axis than it is on")
+
+    def less(kept: Kept) -> dict[str, Any]:
+        stay = kept(read.ids)
+        return {name: (array[stay] if len(array) > 1 else array).tolist() for name, array in arrays.items()}
+
+    anatomy.rewrite(Rewritten(layer, read.ids, less))
+    return read.shaped(call.shape)
+
+
+@rule(layers.Normalization)
+def normalisation(anatomy: Any, call: Call) -> Given:
+    """Mean and variance, given or learnt, along some axes."""
+    layer, read = call.operation, call.read
+    if read.axis not in layer._keep_axis:
+        return read.shaped(call.shape)
+    at = layer._keep_axis.index(read.axis)
+    said = {} if layer.input_mean is None else {"mean": layer.input_mean, "variance": layer.input_variance}
+    given = {name: np.asarray(value) for name, value in said.items()}
+    back = len(layer._keep_axis) - at
+    if not given:
+        for variable in (layer.adapt_mean, layer.adapt_variance):
+            anatomy.has(call, variable, {at: read.ids})
+    anatomy.note(call, read.ids, mixes=False)
+
+    def configuration(kept: Kept) -> dict[str, Any]:
+        stay, found = kept(read.ids), {}
+        for name, array in given.items():
+            own = array.ndim >= back and array.shape[-back] == len(read.ids)
+            found[name] = (np.take(array, stay, array.ndim - back) if own else array).tolist()
+        return found
+
+    def attributes(kept: Kept) -> list[tuple[Any, str, Any]]:
+        stay = kept(read.ids)
+        found: list[tuple[Any, str, Any]] = [(layer, f"input_{name}", value) for name, value in configuration(kept).items()]
+        for name, axis in (("_broadcast_shape", read.axis), ("_mean_and_var_shape", at)):
+            old = getattr(layer, name)
+            found.append((layer, name, type(old)([*old[:axis], len(stay), *old[axis + 1 :]])))
+        for name in ("mean", "variance"):
+            whole = getattr(layer, name)
+            left = np.take(keras.ops.convert_to_numpy(whole), stay, read.axis)
+            found.append((layer, name, keras.ops.convert_to_tensor(left, dtype=whole.dtype)))
+        return found
+
+    anatomy.rewrite(Rewritten(layer, read.ids, configuration, attributes))
+    return read.shaped(call.shape)
