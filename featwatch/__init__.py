@@ -40,6 +40,7 @@ _PUBLIC = {
     "FeatureArrangement": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
     "MaximisingImages": "featwatch.recorders",
+    "AutoPrune": "featwatch.autoprune",
 }
 _MODULES = ("alerts", "explain", "prune")   # sub-packages that are named through the door: fw.alerts.DeadFilters
 
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from featwatch import alerts as alerts
     from featwatch import explain as explain
     from featwatch import prune as prune
+    from featwatch.autoprune import AutoPrune as AutoPrune
     from featwatch.placing import place as place
     from featwatch.probe import Probe as Probe
     from featwatch.reader import load as load

@@ -35,8 +35,11 @@ from featwatch.records import (
     LayerSeparation,
     Maps,
     MaximisingImages,
+    ModelSize,
     Predictions,
     ProbeRecord,
+    Pruning,
+    PruningOutlook,
     Record,
     SampleEvents,
     Session,
@@ -45,7 +48,7 @@ from featwatch.records import (
 )
 
 _AnyRecord = TypeVar("_AnyRecord", bound=Record)
-NO_SNAPSHOT = frozenset({Session.kind, ProbeRecord.kind, EpochLog.kind, Journal.kind, Closing.kind})
+NO_SNAPSHOT = frozenset({each.kind for each in (Session, ProbeRecord, EpochLog, Journal, Closing, Pruning, ModelSize)})
 
 
 class NotRecorded(KeyError):
@@ -171,6 +174,19 @@ class RunRecords:
     def class_activation(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> ClassActivation:
         """Where the layer sees the class that is predicted, and which filters decide that."""
         return self._record(ClassActivation, layer, epoch, step)
+
+    @cached_property
+    def prunings(self) -> list[Pruning]:
+        """The steps of pruning, oldest first: what went, came back, or would have gone; empty where there were none."""
+        return self._readable(Pruning)
+
+    def size(self, epoch: int) -> ModelSize:
+        """How large the model was after what was pruned at the end of the epoch."""
+        return self._record(ModelSize, "", epoch)
+
+    def outlook(self, epoch: int | None = None, *, step: int | None = None) -> PruningOutlook:
+        """What would go, and what it would save and cost, were the model pruned at that epoch."""
+        return self._record(PruningOutlook, "", epoch, step)
 
     def grid(self, layer: str, epoch: int | None = None, *, step: int | None = None) -> GridMap:
         """The samples of that layout on a regular grid."""

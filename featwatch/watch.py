@@ -321,7 +321,7 @@ class Watch(keras.callbacks.Callback):
             assert self._prepared is not None
             first_step = self._first_step()
             self._recording.resize(self._prepared, now, -1 if first_step is None else first_step, why)
-            self._recording.note("note", f"the session begins anew: {why}", epoch=now)
+            self._recording.note("note", f"from epoch {now + 1} on some layers have other filters: {why}", epoch=now)
             self._fingerprint = RESIZED
 
     def _snapshot(self, epoch: int, due: list[Recorder], step: int = -1) -> None:

@@ -87,7 +87,7 @@ THIRD_PARTY = {
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
-    "agreement", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
+    "agreement", "autoprune", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
     "reductions", "running", "sessions", "survey", "taps", "watch", "weighing", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {

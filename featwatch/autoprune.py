@@ -1,0 +1,229 @@
+"""`AutoPrune`: prunes the model while it trains, and takes back what does not do it good."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from featwatch.errors import RefusedType, RefusedValue, in_words, notify
+from featwatch.metrics import numbers_of
+from featwatch.options import one_of, real, whole
+from featwatch.prune.auto.course import Course, Ways
+from featwatch.prune.auto.guard import checked_guard
+from featwatch.prune.auto.steps import ALERTS, Wish
+from featwatch.prune.candidates import candidates
+from featwatch.prune.criteria import CRITERIA
+from featwatch.prune.planning import MOST_PER_LAYER, anatomy_of
+from featwatch.reader import load
+from featwatch.records import Alert, Pruning, Record
+from featwatch.records.pruning import PRUNED, REFUSED, UNDONE
+from featwatch.schedule import Schedule, as_schedule
+from featwatch.watch import Watch
+
+
+class AutoPrune(keras.callbacks.Callback):
+    """Removes filters of a model in the middle of `fit`, step by step, and records each step in a watch's log.
+
+    At the end of an epoch some units go for good, the same model object trains on with what is left, its optimiser's state
+    carried over.  Where what the guard monitors then gets worse, the step is undone: shapes, weights and optimiser are what
+    they were right before it, and what was trained since is lost.  List it after the watch.
+
+    Example:
+        >>> watch = fw.Watch("logs/run-1", probe)                                               # doctest: +SKIP
+        >>> model.fit(x, y, validation_data=(x_val, y_val), epochs=30, callbacks=[watch, fw.AutoPrune(watch)])
+
+    Arguments:
+        watch: the `Watch` of the same `fit`; its log gets the steps, its probe serves criteria that need samples.
+        ratio_per_step: the share of the units that could go before all pruning that goes in a step, rounded down, one unit at
+            least; of units that go together each group counts once.
+        max_ratio: of the same, the share that may go in all.
+        cooldown: epochs between steps, before the first one too, and for which the guard looks after each.  No step is made
+            in so many last epochs of `fit`.
+        guard: what is monitored, and how much worse, relatively, it may be at the end of an epoch than it was at the end of
+            the last one before the step; with "min" or "max" where the name does not tell which is better.  None = no guard.
+        dry_run: only record what would go; the model stays as it is.
+        criterion: which units go first, as of `featwatch.prune.plan`, or "alerts": those that the watch's open alerts name.
+        schedule: at the end of which epochs steps are tried, as of `Watch`; None = whenever the cooldown is over.
+        max_ratio_per_layer: the share of the units that a layer had before all pruning that it may lose.
+        round_to: each layer keeps a multiple of so many units; a step then takes one such block at least.
+        ignore: names or patterns of layers whose units stay.
+        compensate: whether what the removed units gave is made up for by those that stay, as far as the probe tells.
+        recalibrate: whether the statistics of batch normalisations are estimated anew, over the probe, after each step.
+        grace: of the cooldown the first epochs at which the guard does not look: the model may need them to recover.
+        tries: after so many steps in a row that were undone nothing more is tried; until then each next one is half as large
+            and comes after twice the wait.
+        latency: whether the time of a forward pass is measured where the size has changed, within 0.3 s.
+
+    Attributes:
+        ratio: the share of the units that could go which has gone.
+
+    Raises:
+        ValueError, TypeError: an argument cannot be used; or, at the start of `fit`, the model cannot be pruned, or the
+            watch does not come before this in `callbacks`.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        ratio_per_step: float = 0.1,
+        max_ratio: float = 0.6,
+        cooldown: int = 2,
+        guard: Sequence[Any] | None = ("val_loss", 0.05),
+        dry_run: bool = False,
+        *,
+        criterion: Any = "redundancy",
+        schedule: Schedule | Callable[[int], bool] | None = None,
+        max_ratio_per_layer: float = MOST_PER_LAYER,
+        round_to: int = 1,
+        ignore: str | Sequence[str] = (),
+        compensate: bool = True,
+        recalibrate: bool = False,
+        grace: int = 0,
+        tries: int = 3,
+        latency: bool = True,
+    ) -> None:
+        super().__init__()
+        if not isinstance(watch, Watch):
+            raise RefusedType(f"watch is a {type(watch).__name__}; give the featwatch.Watch that is in callbacks before this")
+        if not callable(criterion):
+            one_of("criterion", criterion, (*CRITERIA, ALERTS), "a function (layer, weights) -> scores")
+        for name, flag in (
+            ("dry_run", dry_run), ("compensate", compensate), ("recalibrate", recalibrate), ("latency", latency)
+        ):  # fmt: skip
+            if not isinstance(flag, bool):
+                raise RefusedType(f"{name}={flag!r}: expected True or False")
+        ignored = [ignore] if isinstance(ignore, str) else list(ignore)
+        if not all(isinstance(each, str) for each in ignored):
+            raise RefusedType(f"ignore={ignore!r}: give names or patterns of layers, such as 'conv*'")
+        self.watch = watch
+        wait = whole("cooldown", cooldown, 1)
+        wish = Wish(
+            criterion=criterion,
+            ratio_per_step=real("ratio_per_step", ratio_per_step, 0.0, 1.0, open_below=True),
+            max_ratio=real("max_ratio", max_ratio, 0.0, 1.0),
+            max_ratio_per_layer=real("max_ratio_per_layer", max_ratio_per_layer, 0.0, 1.0),
+            round_to=whole("round_to", round_to, 1),
+            ignore=tuple(ignored),
+        )
+        self._ways = Ways(
+            wish=wish, guard=checked_guard(guard), cooldown=wait, grace=whole("grace", grace, 0, wait - 1),
+            tries=whole("tries", tries, 1), dry_run=dry_run, compensate=compensate, recalibrate=recalibrate, latency=latency,
+        )  # fmt: skip
+        self._schedule = None if schedule is None else as_schedule(schedule)
+        if self._schedule is not None and self._schedule.unit != "epochs":
+            raise RefusedValue(f"schedule={schedule!r}: steps are made at the end of epochs; give fw.every(epochs=n) or fw.at(…)")
+        self._course: Course | None = None
+        self._of: Callable[[], Any] = lambda: None      # the model that the course is of
+        self._asked = 0                                 # the last epoch at which the schedule was asked
+        self._owed = False                              # whether a step that is due could not be made yet
+        self._seen: float | None = None                 # when the fit before this one began
+        self._begun = False                             # whether this fit has
+        self._off = False                               # whether it is not pruned any more, for what went wrong
+
+    @property
+    def ratio(self) -> float:
+        """The share of the units that could go which has gone; 0 before the first epoch."""
+        return self._course.ratio if self._course is not None else 0.0
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        self._seen = getattr(self.watch, "_began", None)    # Keras tells all callbacks of the model before it begins any
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._begun = self._off = False
+        if self.watch.model is not self.model:
+            raise RefusedValue("AutoPrune writes into the log of its watch: put that into callbacks, [watch, autoprune]")
+        if getattr(self.watch, "_began", None) == self._seen:
+            raise RefusedValue("AutoPrune stands before its watch in callbacks: list it after it, [watch, autoprune]")
+        if self.model.built:
+            candidates(anatomy_of(self.model), self._ways.wish.ignore)      # what cannot be pruned is refused before training
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if not self._begun and self.model.built:
+            with self._guarded():
+                self._begin(self._now(epoch - 1))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._off:
+            return
+        now = self._now(epoch)
+        with self._guarded():
+            if not self._begun:                 # the model was built by its first batch
+                self._begin(now - 1)
+            assert self._course is not None
+            self._owed = self._schedule is None or self._schedule.due(self._asked, now, False) or self._owed
+            self._asked = now
+            due = self._owed and self.watch._recording is not None      # what cannot be recorded is not done
+            try:
+                record = self._course.epoch_over(self.model, now, numbers_of(logs), due=due, left=self._left(epoch))
+            except Exception as error:          # nothing was changed, or it was taken back
+                if self.watch._strict:
+                    raise
+                record = self._course.refuse(now, in_words(error))
+            if record is not None:
+                self._tell(record)
+            self._write(self._course.size(now))
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self._course is not None:
+            self._course.let_go()
+
+    def _begin(self, now: int) -> None:
+        if self._course is None or self._of() is not self.model or not self._course.serves(self.model):
+            self._course = Course(self.model, self.watch.probe, self._ways, self._alerts, self._earlier(now))
+            self._of = weakref.ref(self.model)
+            self._owed = False
+        self._begun, self._asked = True, now
+        self._course.begin(now)
+        self._write(self._course.size(now))
+
+    def _tell(self, record: Pruning) -> None:
+        self._write(record)
+        if record.action == PRUNED:
+            self._owed = False
+            self.watch.resized("the layer was pruned")
+        elif record.action == UNDONE:
+            self.watch.resized("what was pruned of the layer came back")
+        elif record.action == REFUSED:
+            notify(f"the model is not pruned any more in this fit; training goes on. Cause: {record.reason}")
+
+    def _write(self, record: Record) -> None:
+        recording = self.watch._recording
+        if recording is not None:
+            recording.record(record)
+
+    def _alerts(self) -> Sequence[Alert]:
+        recording = self.watch._recording
+        return recording.open_alerts if recording is not None else ()
+
+    def _earlier(self, now: int) -> list[Pruning]:
+        """The steps that the log holds, where the training was resumed."""
+        if now:
+            with contextlib.suppress(Exception):    # an unreadable log costs the numbers of units before all pruning
+                return [each for each in load(self.watch.log_dir).prunings if each.epoch <= now]
+        return []
+
+    def _now(self, epoch: int) -> int:
+        """Epochs of training after Keras' epoch of this index."""
+        return epoch + 1 + self.watch._offset
+
+    def _left(self, epoch: int) -> float:
+        """Epochs that will be trained after this one."""
+        if getattr(self.model, "stop_training", False):
+            return 0
+        return float((self.params or {}).get("epochs") or math.inf) - epoch - 1
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._off = True
+            if self.watch._strict:
+                raise
+            notify(f"AutoPrune failed and is switched off until the next fit; training goes on. Cause: {in_words(error)}")

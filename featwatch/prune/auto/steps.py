@@ -1,0 +1,110 @@
+"""One step of pruning: what would go from the model as it is now, within the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from featwatch.prune.anatomy import Anatomy
+from featwatch.prune.auto.ledger import Ledger
+from featwatch.prune.auto.limits import allowed, in_blocks, share_of
+from featwatch.prune.candidates import Candidates, candidates
+from featwatch.prune.choosing import ordered, rounded
+from featwatch.prune.planned import Plan
+from featwatch.prune.planning import anatomy_of, plan_of, scored
+
+ALERTS = "alerts"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Wish:
+    """What is asked of every step."""
+
+    criterion: Any
+    ratio_per_step: float               # of the units that could go before all pruning; one unit at least
+    max_ratio: float
+    max_ratio_per_layer: float          # of those that a layer had before all pruning
+    round_to: int = 1
+    ignore: Sequence[str] | str = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What would go."""
+
+    anatomy: Anatomy
+    plan: Plan
+    groups: set[int]                    # that go
+    before: int                         # groups that can go
+
+
+def units_of(anatomy: Anatomy) -> dict[str, int]:
+    """How many units each layer with weights has."""
+    return {name: len(made.ids) for name, made in anatomy.made.items()}
+
+
+def room(wish: Wish, ledger: Ledger, prunable: int, share: float = 1.0) -> int:
+    """How many groups a step may take now.
+
+    Arguments:
+        prunable: groups that can go from the model as it is now.
+        share: of the usual size of a step.
+    """
+    left = share_of(wish.max_ratio, ledger.prunable) - (ledger.prunable - prunable)
+    return max(0, min(left, max(1, share_of(wish.ratio_per_step * share, ledger.prunable))))
+
+
+def next_step(
+    model: Any, wish: Wish, ledger: Ledger, probe: Any, share: float = 1.0, alerts: Callable[[], Sequence[Any]] = tuple
+) -> Step | None:
+    """What goes next; None where nothing may.
+
+    Arguments:
+        probe: for criteria that need samples.
+        share: of the usual size of a step.
+        alerts: gives the alerts that are open, for the criterion "alerts".
+    """
+    anatomy = anatomy_of(model)
+    possible = candidates(anatomy, wish.ignore)
+    most = room(wish, ledger, possible.prunable, share)
+    if not most or not len(possible):
+        return None
+    notes: list[str] = []
+    if wish.criterion == ALERTS:
+        places = _named(anatomy, possible, model, alerts(), most)
+        scores: np.ndarray = np.zeros(len(possible))
+        scores[places] = -np.arange(len(places), 0, -1)
+    else:
+        scores, notes = scored(anatomy, possible, wish.criterion, probe)
+        places = ordered(possible, scores).places
+    chosen: np.ndarray
+    if wish.round_to > 1:
+        places, first = in_blocks(places, possible, scores, wish.round_to)
+        left = room(replace(wish, ratio_per_step=1.0), ledger, possible.prunable)
+        chosen = allowed(places, possible, ledger, min(max(most, first), left), wish.max_ratio_per_layer)
+        chosen, odd = rounded(possible, scores, chosen, wish.round_to)
+        notes += [f"these layers keep no multiple of {wish.round_to}: {', '.join(odd)}"] if odd else []
+    else:
+        chosen = allowed(places, possible, ledger, most, wish.max_ratio_per_layer)
+    if not len(chosen):
+        return None
+    criterion = wish.criterion if isinstance(wish.criterion, str) else getattr(wish.criterion, "__name__", "own")
+    groups = set(possible.groups[chosen].tolist())
+    plan = plan_of(
+        anatomy, groups, named=possible.leaders(chosen), criterion=criterion, notes=notes,
+        ignored=possible.ignored,
+    )  # fmt: skip
+    return Step(anatomy, plan, groups, possible.prunable)
+
+
+def _named(anatomy: Anatomy, possible: Candidates, model: Any, alerts: Sequence[Any], most: int) -> np.ndarray:
+    """(n,) the candidates that open alerts name."""
+    from featwatch.prune import plan_from
+
+    plan = plan_from(list(alerts), model, max_ratio=1.0)
+    groups = np.array(sorted(plan.groups(anatomy)), np.int64)
+    found = possible.place(groups)
+    return found[found >= 0]
