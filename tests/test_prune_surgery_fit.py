@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.surgery_cases import REMOVED, carried_by_hand, furthest, net, samples
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.surgery import operate
+from tests.surgery_cases import REMOVED, carried_by_hand, furthest, net, samples
 
 LOSS = "sparse_categorical_crossentropy"
 
@@ -141,7 +141,8 @@ def test_after_it_everything_works(tmp_path: Any) -> None:
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.predict(x, verbose=0), wanted, atol=1e-6)
-    assert furthest([each.numpy() for each in loaded.optimizer.variables], [each.numpy() for each in model.optimizer.variables]) == 0
+    states = [[each.numpy() for each in one.optimizer.variables] for one in (loaded, model)]
+    assert furthest(*states) == 0
     loaded.fit(x, y, epochs=1, verbose=0)
     again = keras.Model.from_config(model.get_config())
     again.set_weights(model.get_weights())

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from tests.surgery_cases import REMOVED, by_hand, carried_by_hand, furthest, net, samples
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.surgery import Unsupported, operate
+from tests.surgery_cases import REMOVED, by_hand, carried_by_hand, furthest, net, samples
 
 kinds = keras.optimizers
 OPTIMISERS: dict[str, Callable[[], Any]] = {

@@ -31,7 +31,7 @@ class Mismatch(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What a call gave: of each channel the mean and the root of the mean square, over samples and places."""
+    """What a call gave: of each channel two sums over samples and places, with weights drawn at random for each place."""
 
     name: str
     dtype: str
@@ -104,6 +104,7 @@ class _Running:
 
     def __init__(self, keeping: Keeping, masked: bool, found: list[Given]) -> None:
         self._keeping, self._masked, self._found = keeping, masked, found
+        self._drawn: dict[tuple[int, str], Any] = {}
 
     def run(self, graph: Any, values: Sequence[Any]) -> list[Any]:
         known = {id(tensor): value for tensor, value in zip(keras.tree.flatten(graph.inputs), values, strict=True)}
@@ -149,12 +150,19 @@ class _Running:
         return value
 
     def _numbers(self, value: Any, axis: int, kept: np.ndarray | None) -> np.ndarray:
-        kind = keras.backend.standardize_dtype(value.dtype)
-        exact = keras.ops.cast(value, "float64" if kind == "float64" else "float32")
-        over = [each for each in range(len(value.shape)) if each != axis]
-        mean, square = keras.ops.mean(exact, over), keras.ops.mean(keras.ops.square(exact), over)
-        numbers = np.stack([np.asarray(mean, np.float64), np.sqrt(np.asarray(square, np.float64))]).reshape(2, -1)
-        return numbers[:, kept] if self._masked and kept is not None and numbers.shape[1] > 1 else numbers
+        kind = "float64" if keras.backend.standardize_dtype(value.dtype) == "float64" else "float32"
+        shape = [int(size) for size in value.shape]
+        channels = shape[axis] if axis else 1
+        rows = keras.ops.cast(keras.ops.moveaxis(value, axis, -1) if 0 < axis < len(shape) - 1 else value, kind)
+        rows = keras.ops.reshape(rows, (-1, channels))
+        numbers = np.asarray(keras.ops.matmul(self._weights(int(rows.shape[0]), kind), rows), np.float64)
+        return numbers[:, kept] if self._masked and kept is not None else numbers
+
+    def _weights(self, places: int, kind: str) -> Any:
+        if (places, kind) not in self._drawn:
+            drawn = np.random.default_rng(places).uniform(-1, 1, (2, places)) / places**0.5
+            self._drawn[places, kind] = keras.ops.convert_to_tensor(drawn, kind)
+        return self._drawn[places, kind]
 
 
 def _unheard(keeping: Keeping, values: Mapping[int, tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.surgery.changes import Changes
@@ -58,5 +59,7 @@ def resize(
 ) -> None:
     """Give each variable the rows that stay, of its value or of the one that is given for it."""
     for variable, places in smaller:
-        value = values[id(variable)][1] if id(variable) in values else variable.numpy()
-        changes.variable(variable, taken(value, places))
+        value = tf.convert_to_tensor(values[id(variable)][1] if id(variable) in values else variable.value, variable.dtype)
+        for axis, kept in sorted(places.items(), key=lambda each: len(each[1]) / value.shape[each[0]]):
+            value = tf.gather(value, kept, axis=axis)
+        changes.variable(variable, value)
