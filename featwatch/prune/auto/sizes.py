@@ -45,7 +45,8 @@ def size_of(anatomy: Anatomy, batch: Any, epoch: int, *, measured: bool = True) 
 def latency(model: Any, batch: Any, seconds: float = SECONDS) -> tuple[float, int, str]:
     """(milliseconds for a sample, samples in a batch, why it was not measured): the shortest of some forward passes.
 
-    What else the machine does, training for one, only makes them longer.  In inference, compiled once for this; what the model is like afterwards is what it was like before.
+    What else the machine does, training for one, only makes them longer.  In inference, compiled once for this; what the
+    model is like afterwards is what it was like before.
     """
     graph = graph_of(model)
     operations = len(graph.operations) if graph is not None else 0
