@@ -238,3 +238,31 @@ def residual(blocks: int) -> tuple[Part, ...]:
             parts.append(Part(f"block{block + 1}_{at}_bn", "BatchNormalization", units, follows=name, frozen=reason))
             before = name
     return (*parts, Part("predictions", "Dense", 1000, parts[-2].name, frozen=OUTPUT))
+
+
+def hostile(text: str, epoch: int) -> Iterator[Record]:
+    """Records that no recorder would write: `text` wherever one may stand, counts that contradict each other, no number where one is due."""
+    nothing, large = math.nan, 2**31 - 1
+    yield Pruning(
+        epoch=epoch, action="pruned", reason=text, criterion=text, monitor=text, note=text, removed={text: "many", "b": 7, "c": [[]], "d": None},
+        origin={}, units_before=-7, units_after=large, parameters_before=2**62, parameters_after=0, value_before=math.inf, seconds=-1.0,
+    )  # fmt: skip
+    yield ModelSize(epoch=epoch, parameters=-5, multiply_adds=2**62, latency=-1.0, latency_batch=-3, note=text)
+    yield PruningOutlook(
+        epoch=epoch, criterion=text, note=text, layers=np.array([text, text, "", "x" * 5000]), types=np.array([text, "", text, "Conv2D"]),
+        units=np.array([-3, large, 0, 8], np.int32), mixes=np.array([False, True, True, False]), frozen=np.array(["", "", text, ""]),
+        fixed=np.array([9, -9, 4, 99], np.int32), ratios=np.array([nothing, 0.5, 0.5, -1, 3e38, 1], np.float32),
+        going=np.array([[9, -9, large, 1]] * 6, np.int32), parameters=np.array([nothing, math.inf, -1, 0, 1e308, 5]),
+        multiply_adds=np.full(6, nothing), accuracy=np.array([nothing, 3e38, -3e38, math.inf, 2, 0.5], np.float32),
+        change=np.full(6, math.inf, np.float32), turn=np.array([0.5, nothing], np.float32),
+    )  # fmt: skip
+
+
+def unreadable(epoch: int) -> PruningOutlook:
+    """An outlook of which nothing can be made."""
+    empty, none = np.array([], str), np.zeros(0, np.int32)
+    return PruningOutlook(
+        epoch=epoch, layers=empty, types=empty, units=none, mixes=np.zeros(0, bool), frozen=empty, fixed=none, ratios=np.zeros(0, np.float32),
+        going=np.zeros((0, 0), np.int32), parameters=np.zeros(0), multiply_adds=np.zeros(0), accuracy=np.zeros(0, np.float32),
+        change=np.zeros(0, np.float32), turn=np.zeros(0, np.float32),
+    )  # fmt: skip

@@ -82,10 +82,11 @@ describe("a plan to copy", () => {
   it("holds all that goes, what is frozen and why, and what it saves", () => {
     const plan = JSON.parse(planText(parsed(), 1, "net")!);
     expect(plan).toMatchObject({
-      removed: { conv: [1, 2], bn: [1, 2], dense: [1] }, frozen: { out: "it is the output" }, units: { conv: 4, bn: 4, dense: 3, out: 2 }, model: "net", criterion: "l2",
+      format: "featwatch pruning plan", version: 1, frozen: { out: "it is the output" }, units: { conv: 4, bn: 4, dense: 3, out: 2 }, model: "net", criterion: "l2",
       savings: { parameters_before: 100, parameters_after: 60, multiply_adds_before: 1000, multiply_adds_after: 500 },
     });
-    expect(planText(parsed(), 1, "net")).toContain('"conv": [1, 2]');
+    expect(plan.removed).toEqual({ conv: [1, 2], dense: [1] });         // the normalisation goes along by itself
+    expect(planText(parsed(), 1, "net")).toContain('    "conv": [1, 2],\n');
   });
   it("keeps hostile names as they are", () => {
     const name = '"]}\u0000</script>\n';

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { FrameRecord } from "../src/api/types";
 import { NumberTable } from "../src/model/numbers";
 import type { OutlookLayer } from "../src/model/outlook";
-import { changed, histories, originals, signed, stepsOf } from "../src/model/prunings";
+import { changed, histories, originals, sentence, signed, stepsOf } from "../src/model/prunings";
 import { clipped, skyline } from "../src/model/skyline";
 
 const step = (epoch: number, action: string, fields: Record<string, unknown> = {}): FrameRecord => ({
@@ -24,6 +24,9 @@ describe("steps of pruning", () => {
     const [odd] = stepsOf([step(3, "pruned", { removed: { a: "x", b: [], c: [1] }, reason: 5, seconds: "long" })]);
     expect([[...odd!.counts], odd!.reason, odd!.seconds]).toEqual([[["c", 1]], "", NaN]);
     expect(stepsOf([step(3, "pruned", { removed: null })])[0]!.counts.size).toBe(0);
+  });
+  it("are told in sentences, names as they are", () => {
+    expect(["it was due", "val_loss rose.", "A step", ""].map(sentence)).toEqual(["It was due.", "val_loss rose.", "A step.", ""]);
   });
   it("say in percent what they changed", () => {
     expect([changed([200, 150]), changed([100, 104.2]), changed([3, 3]), changed([0, 3]), changed([NaN, 3]), signed(-0.9999)]).toEqual(["−25 %", "+4.2 %", "±0 %", "", "", "−100 %"]);

@@ -13,7 +13,7 @@ export const KEYS: [keys: string[], what: string][] = [
   [["L"], "follow the newest"],
   [["↑", "↓", "K", "J"], "previous layer, next layer"],
   [["/"], "find a layer by name"],
-  [["1", "2", "3", "4", "5"], "choose a view"],
+  [["1", "2", "3", "4", "5", "6"], "choose a view"],
   [["[", "]"], "previous alert, next alert"],
   [["S"], "next way to select samples"],
   [["Esc"], "close a filter's page, or clear the selection"],

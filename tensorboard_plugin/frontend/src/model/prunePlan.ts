@@ -10,26 +10,38 @@ export const TAKE_NAMES: Record<Take, string> = { plan: "Plan (JSON)", python: "
 /** What `featwatch.prune.plan` can choose by itself. */
 const CRITERIA = new Set(["l2", "activity", "redundancy", "taylor", "random"]);
 
-/** The plan at a share, as `featwatch.prune.Plan.load` reads it; null where the record does not say which units go. */
+/**
+ * The plan at a share, as `featwatch.prune.Plan.load` reads it; null where the record does not say which units go.  It names the
+ * units of layers that make their own: what goes along is worked out when it is applied, so that a line may be edited by hand.
+ */
 export function planText(outlook: Outlook, at: number, model: string): string | null {
   const removed = removedAt(outlook, at);
   if (!removed) return null;
   const left = leftAt(outlook, at), now = leftAt(outlook, 0);
   const whole = (value: number) => (Number.isFinite(value) ? Math.round(value) : -1);
   const known = outlook.shares[0] === 0;
-  const plan = {
-    removed: Object.fromEntries(removed),
-    frozen: Object.fromEntries(outlook.layers.filter(({ frozen }) => frozen).map(({ name, frozen }) => [name, frozen])),
-    savings: {
-      parameters_before: known ? whole(now.parameters) : -1, parameters_after: whole(left.parameters),
-      multiply_adds_before: known ? whole(now.multiplyAdds) : -1, multiply_adds_after: whole(left.multiplyAdds),
-    },
-    units: Object.fromEntries(outlook.layers.map(({ name, units }) => [name, units])),
-    model, criterion: outlook.criterion,
-    notes: [`${percentText(left.share)} of the units that could go at epoch ${outlook.epoch}`, ...(outlook.note ? [outlook.note] : [])],
+  const of = <T>(layers: typeof outlook.layers, value: (layer: (typeof layers)[number]) => T): [string, T][] => layers.map((layer) => [layer.name, value(layer)]);
+  return asText([
+    ["format", "featwatch pruning plan"], ["version", 1], ["model", model], ["criterion", outlook.criterion],
+    ["removed", new Map(of(outlook.layers.filter(({ mixes, name }) => mixes && removed.has(name)), ({ name }) => removed.get(name)!))],
+    ["units", new Map(of(outlook.layers.filter(({ units }) => units > 0), ({ units }) => units))],
+    ["frozen", new Map(of(outlook.layers.filter(({ frozen }) => frozen), ({ frozen }) => frozen))],
+    ["savings", new Map([
+      ["parameters_before", known ? whole(now.parameters) : -1], ["parameters_after", whole(left.parameters)],
+      ["multiply_adds_before", known ? whole(now.multiplyAdds) : -1], ["multiply_adds_after", whole(left.multiplyAdds)],
+    ])],
+    ["notes", [`${percentText(left.share)} of the units that could go at epoch ${outlook.epoch}`, ...(outlook.note ? [outlook.note] : [])]],
+  ]);
+}
+
+/** JSON with a line for each layer, as featwatch writes it. */
+function asText(entries: [string, unknown][]): string {
+  const plain = (value: unknown) => (Array.isArray(value) ? `[${value.map((one) => JSON.stringify(one)).join(", ")}]` : JSON.stringify(value));
+  const text = (value: unknown): string => {
+    if (!(value instanceof Map)) return plain(value);
+    return value.size ? `{\n${[...value].map(([name, one]) => `    ${JSON.stringify(name)}: ${plain(one)}`).join(",\n")}\n  }` : "{}";
   };
-  // A layer a line, as a person reads and edits it.
-  return JSON.stringify(plan, (_, value: unknown) => (isNumbers(value) ? `\u0000${JSON.stringify(value)}\u0000` : value), 1).replace(/"\\u0000(.*?)\\u0000"/g, (_, list: string) => list.replaceAll(",", ", "));
+  return `{\n${entries.map(([key, value]) => `  ${JSON.stringify(key)}: ${text(value)}`).join(",\n")}\n}\n`;
 }
 
 /** Python that applies the plan, or makes one like it where the page has none. */
@@ -50,5 +62,3 @@ export function pythonText(outlook: Outlook, at: number, file: boolean): string 
 export const shellText = (): string => "featwatch prune model.keras --plan plan.json -o small.keras";
 
 export const percentText = (share: number): string => `${Number((100 * share).toFixed(1))} %`;
-
-const isNumbers = (value: unknown): boolean => Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === "number");

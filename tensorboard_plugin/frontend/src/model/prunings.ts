@@ -92,6 +92,9 @@ export function signed(share: number): string {
   return `${Number(text) === 0 ? "±" : percent < 0 ? "−" : "+"}${text} %`;
 }
 
+/** A text of the log as a sentence of its own; a name at its beginning stays as it is. */
+export const sentence = (text: string): string => text.replace(/^[a-z](?=[a-z]*(\s|$))/, (first) => first.toUpperCase()) + (!text || /[.!?…]$/.test(text) ? "" : ".");
+
 /** A line over epochs in a panel of its own. */
 export interface History {
   name: string;

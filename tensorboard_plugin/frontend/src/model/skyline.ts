@@ -4,9 +4,11 @@ import type { OutlookLayer } from "./outlook";
 
 /** Beyond so many layers the first ones are drawn alone. */
 export const MOST_LAYERS = 2000;
-const NARROWEST = 5;
+const NARROWEST = 4;
 const WIDEST = 96;
 const WIDEST_BAR = 40;
+/** In narrower slots what follows is not drawn. */
+const FOLLOWED = 8;
 /** From so wide a slot on, names stand below all of them. */
 const NAMED = 19;
 /** Beyond this ratio of the widest to the narrowest layer heights go by square roots. */
@@ -47,7 +49,7 @@ export function skyline(layers: readonly OutlookLayer[], originals: readonly num
     const thin = Math.max(1, Math.min(4, slot * 0.12)), gap = slot > 9 ? 1.5 : 0.5, wide = Math.min(WIDEST_BAR, slot * (followers.length ? 0.5 : 0.62));
     const x = at * slot, start = x + Math.max(slot * 0.08, (slot - wide - (followers.length ? 8 : 0)) / 2);
     // What does not fit beside the bar is drawn no less: it shares the place of the last one.
-    const beside = followers.map((layer, i): Bar => ({ layer, x: start + wide + gap + Math.min(i * (thin + gap), slot * 0.26), width: thin }));
+    const beside = (slot < FOLLOWED ? [] : followers).map((layer, i): Bar => ({ layer, x: start + wide + gap + Math.min(i * (thin + gap), slot * 0.26), width: thin }));
     return { x, width: slot, main: { layer: main!, x: start, width: wide }, followers: beside };
   });
   const sizes = originals.slice(0, MOST_LAYERS).filter((n) => n > 0);
@@ -62,7 +64,7 @@ function ticksOf(largest: number, height: (units: number) => number): number[] {
   const found: number[] = [];
   for (let n = 2 ** Math.floor(Math.log2(largest)); n >= 1; n /= 2) {
     if (!found.length || height(found.at(-1)!) - height(n) > 0.16) found.push(n);
-    if (height(n) < 0.12) break;
+    if (height(n) < 0.24) break;
   }
   return found;
 }
