@@ -4,9 +4,14 @@
 
 Speed: 32 filters × 128 steps on 78×78×2 for a shallow, a middle and a deep convolution, whose units see 5, 14 and 32
 pixels.  CPU seconds, in one process, tracing included; peers that go filter by filter make a few and are scaled up.
-Quality: planted detectors on nets that nothing was tuned on (`planted_detectors`), and a trained net
-(`feature_quality`), each beside its floor, ceiling and control.  Without `--full`: fewer filters and steps, and no peers
-but one.  PYTHON is an interpreter with xplique.  Writes benchmarks/results/feature-images.json, or …-short.json.
+An ascent of ours ends where the activation is beyond what the data give: how many steps were taken is told beside, and
+what it takes where all of them are taken whatever the activation.
+Quality: planted detectors on nets that nothing was tuned on (`planted_detectors`), and trained nets
+(`feature_quality`), each beside its floor, ceiling and control; of three trained nets the mean, none of which anything
+was chosen on.  What images begin with and what they are compared with are patches of different samples.
+
+Without `--full`: fewer filters, steps and nets, and no peers but one.  PYTHON is an interpreter with xplique.  Writes
+benchmarks/results/feature-images.json, or …-short.json.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from benchmarks.feature_peers import Made
 SEEN = (5, 14, 32)                  # pixels on a side, of the layers that are timed
 TRAINED = ("conv2", "conv4", "conv5")
 EPOCHS = 12
+NETS = ((1, 2), (21, 22), (23, 31)) # seeds: of the net whose images are made, and of the one that judges them
 Maker = Callable[..., Made]
 
 
@@ -47,14 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ours(init: str = "patches") -> Callable[..., Made]:
-    """featwatch's images of the filters on their receptive fields, with its defaults but for the start."""
+def ours(init: str = "patches", **choices: Any) -> Callable[..., Made]:
+    """featwatch's images of the filters on their receptive fields, with its defaults but for the start and what is chosen."""
 
     def made(model: Any, layer: str, filters: Sequence[int], steps: int, probe: Any) -> Made:
         import featwatch as fw
 
         began = time.process_time()
-        found = fw.explain.feature_images(model, layer, list(filters), probe=probe, steps=steps, init=init)
+        found = fw.explain.feature_images(model, layer, list(filters), probe=probe, steps=steps, init=init, **choices)
         box = found.box
         return found.images[:, box[0] : box[1] + 1, box[2] : box[3] + 1], time.process_time() - began
 
@@ -73,7 +79,13 @@ def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
     for layer, seen in _layers_that_see(job.model):
         _, first = ours()(job.model, layer, range(count), steps, probe)
         _, again = ours()(job.model, layer, range(count), steps, probe)
-        row: dict[str, Any] = {"layer": layer, "seen": seen, "filters": count, "steps": steps, "ours": first, "ours_again": again}
+        _, every_step = ours(guard=None)(job.model, layer, range(count), steps, probe)
+        taken = fw.explain.feature_images(job.model, layer, list(range(count)), probe=probe, steps=steps).stopped
+        row: dict[str, Any] = {
+            "layer": layer, "seen": seen, "filters": count, "steps": steps, "ours": first, "ours_again": again,
+            "steps_taken": float(taken.mean()) if len(taken) else steps,
+            "ours_every_step": first - again + every_step,      # as if it had been the first
+        }  # fmt: skip
         limits = float(job.x_probe.min()), float(job.x_probe.max())
         one_by_one = 2 if options.full else 1
         ways: dict[str, tuple[Maker, int]] = {"tf-keras-vis": (peers.by_default, one_by_one)}
@@ -82,6 +94,7 @@ def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
         for name, (way, some) in ways.items():
             _, seconds = way(job.model, layer, range(some), steps, limits)
             row[name] = {"seconds": seconds * count / some, "times": seconds / some / (first / count), "made": some}
+            row[name]["times_every_step"] = seconds / some / (row["ours_every_step"] / count)
         rows.append(row)
         print(json.dumps(row), file=sys.stderr, flush=True)
     return rows
@@ -164,30 +177,54 @@ def _randomised(model: Any) -> Any:
 
 
 def trained(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """By layer and way the measures of `feature_quality`, beside natural patches and a random net's images."""
+    """By layer and way the measures of `feature_quality`, means over nets, beside natural patches and a random net's images."""
+    each = [_trained(options, *seeds) for seeds in (NETS if options.full else NETS[:1])]
+    found: dict[str, dict[str, Any]] = {}
+    for layer, ways in each[0].items():
+        found[layer] = {
+            way: {name: float(np.mean([net[layer][way][name] for net in each])) for name in measured}
+            | {"identified_by_net": [net[layer][way]["identified"] for net in each]}
+            for way, measured in ways.items()
+        }
+        print(layer, json.dumps(found[layer]), file=sys.stderr, flush=True)
+    return found
+
+
+def _trained(options: argparse.Namespace, seed: int, judge: int) -> dict[str, dict[str, dict[str, float]]]:
     import featwatch as fw
     from benchmarks.jobs import coloured_digits
 
     epochs = EPOCHS if options.full else 4
     x, y = coloured_digits(3000)
-    net, second, random = (quality.small_net(seed, x[:2000], y[:2000], epochs * (seed != 3)) for seed in (1, 2, 3))
-    probe, limits = fw.Probe(x[2000:]), (float(x.min()), float(x.max()))
-    found: dict[str, dict[str, Any]] = {}
-    for layer in TRAINED if options.full else TRAINED[1:2]:
-        natural, embed = quality.patches_of(net, layer, x[2000:]), quality.embedding_of(second, layer)
+    net, second = (quality.small_net(each, x[:2000], y[:2000], epochs) for each in (seed, judge))
+    random = quality.small_net(3, x[:2000], y[:2000], 0)
+    # An image that begins with the mean of patches would be like these same patches without any ascent.
+    starts, references = x[2000:2500], x[2500:]
+    probe, limits = fw.Probe(starts), (float(x.min()), float(x.max()))
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for layer in TRAINED if options.full else TRAINED[1:]:
+        natural, embed = quality.patches_of(net, layer, references), quality.embedding_of(second, layer)
         count = len(natural.pictures)
         box = fw.explain.receptive_field(net, layer)
         rows, columns = (slice(low, high + 1) for low, high in zip(box.lo, box.hi, strict=True))
-        told: dict[str, Any] = {
+        told = {
             "ceiling: best patch": quality.measures(natural.pictures[:, 0], natural, embed),
             "floor: any patch": quality.measures(natural.strays, natural, embed),
+            "start: mean of patches": quality.measures(_without_steps(net, layer, probe), natural, embed),
             "control: random net": quality.measures(ours()(random, layer, range(count), 64, probe)[0], natural, embed),
         }
-        for way, init in (("ours", "patches"), ("ours, from noise", "noise")):
-            record = fw.explain.feature_images(net, layer, probe=probe, init=init)
+        choices = {
+            "ours": {}, "ours, from noise": {"init": "noise"}, "ours, every step": {"guard": None},
+            "ours, every step, from noise": {"guard": None, "init": "noise"},
+        }  # fmt: skip
+        for way, chosen in choices.items():
+            record = fw.explain.feature_images(net, layer, probe=probe, **chosen)
             images = record.images[:, record.box[0] : record.box[1] + 1, record.box[2] : record.box[3] + 1]
             ratio = float(np.median(record.activation / natural.values[:, 0]))
-            told[way] = quality.measures(images, natural, embed) | {"ratio": ratio, "reached": float(record.reached.mean())}
+            taken = float(record.stopped.mean()) if len(record.stopped) else float(record.steps)
+            told[way] = quality.measures(images, natural, embed) | {
+                "ratio": ratio, "reached": float(record.reached.mean()), "steps": taken,
+            }  # fmt: skip
         rivals: dict[str, Maker] = {"tf-keras-vis, at its best": peers.at_its_best}
         if options.full:
             rivals["tf-keras-vis, batched"] = peers.batched
@@ -195,8 +232,20 @@ def trained(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             images = peer(net, layer, range(count), 64, limits)[0][:, rows, columns]
             told[way] = quality.measures(images, natural, embed)
         found[layer] = told
-        print(layer, json.dumps(told), file=sys.stderr, flush=True)
+        print(seed, layer, json.dumps(told), file=sys.stderr, flush=True)
     return found
+
+
+def _without_steps(model: Any, layer: str, probe: Any) -> np.ndarray:
+    """What our images begin with, for all filters of a layer."""
+    from featwatch.explain.ascent.images import _strongest, painter_of
+    from featwatch.explain.fields.fields import site_of
+
+    painter = painter_of(model, site_of(model, layer), probe)
+    directions = painter.directions(np.arange(painter.filters))
+    best = _strongest(painter, probe, directions)
+    box = painter.frame.box
+    return painter._starts.cuts(best.strongest, best.peaks).mean(axis=1)[:, box[0] : box[1] + 1, box[2] : box[3] + 1]
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ one would cost as long again as the first, at every layer.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,10 +48,14 @@ class Climbed:
 class Ascent:
     """The ascents of one layer: traced once, for any number of images, always with the weights of the moment.
 
+    Arguments:
+        told: of how many axes the unit's position is where that is told by `at`; 0 = the objective knows it.
+
     Raises Unsuitable where no gradient leads from the layer to the input.
     """
 
-    def __init__(self, objective: Objective, basis: Basis, filters: int, robustness: Robustness) -> None:
+    def __init__(self, objective: Objective, basis: Basis, filters: int, robustness: Robustness, told: int = 0) -> None:
+        self._told = np.zeros(told, np.int32)
         self._objective = objective
         self._basis = basis
         self._robustness = robustness
@@ -66,7 +71,14 @@ class Ascent:
             numbers, numbers, numbers,
             tf.TensorSpec(many, tf.bool),
             tf.TensorSpec(many, tf.int32),
+            tf.TensorSpec((told,), tf.int32),
         )  # fmt: skip
+
+    def at(self, unit: Sequence[int]) -> Ascent:
+        """The same ascents, of another unit."""
+        there = copy.copy(self)
+        there._told = np.array(unit, np.int32)
+        return there
 
     def values(self, pictures: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """(pictures,) float32: the objective of each in its direction, of pictures of the window's size."""
@@ -112,10 +124,10 @@ class Ascent:
                 )
                 _put(whole, found, rows, ("shares", "value", "taken", "features", *(("began",) if before == 0 else ())))
                 whole["reached"][rows] |= found["reached"].numpy()
-                moving = found["going"].numpy()
-                if not moving.all():
-                    rows = rows[moving]
-                    found = {name: tf.boolean_mask(found[name], moving) for name in _STATE}
+                left = found["going"].numpy()
+                if not left.all():
+                    rows = rows[left]
+                    found = {name: tf.boolean_mask(found[name], left) for name in _STATE}
                 before = stop
             if stop in shown:
                 between.append(whole["shares"].copy())
@@ -143,11 +155,13 @@ class Ascent:
             tf.constant(rates, tf.float32),
             tf.constant(span, tf.int32),
             *state,
+            tf.constant(self._told),
         )
 
     def _trace(
         self, given: tf.Tensor, is_given: tf.Tensor, directions: tf.Tensor, limits: tf.Tensor, rates: tf.Tensor, span: tf.Tensor,
         numbers: tf.Tensor, first: tf.Tensor, second: tf.Tensor, going: tf.Tensor, taken: tf.Tensor,
+        told: tf.Tensor,
     ) -> dict[str, tf.Tensor]:  # fmt: skip
         """Steps span[0] to span[1]; at the end values are read once more, of the images as they are and nothing moves."""
         begin, end, redirecting = tf.unstack(span)
@@ -162,9 +176,10 @@ class Ascent:
             images = tf.where(is_given, given, self._basis.images(shares))
             shown = self._robustness(images, i, (i == 0) | last)        # ends of a stretch are looked at as they are
             with redirected(i < redirecting):
-                read = self._objective.read(shown)
+                read = self._objective.read(shown, told if told.shape[0] else None)
             value = tf.reduce_sum(self._objective.of(read) * directions, axis=1)
-            going = now["going"] & (last | ~(value > limits))           # a value that is not finite is beyond nothing
+            # A value that is not finite is beyond nothing; and one step is taken in any case.
+            going = now["going"] & (last | (i == 0) | ~(value > limits))
             uphill = self._uphill(read, directions, shown, images)
             length = _length(uphill, [1, 2, 3])
             arrived = length > 0

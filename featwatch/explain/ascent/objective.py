@@ -27,7 +27,7 @@ class Values:
     before: bool                    # whether what enters the activation can be had
     precision: float                # of the layer's numbers: 1 + precision is the next after 1
     half: bool                      # whether they are float16, in which small gradients vanish
-    unit: tuple[int, ...] | None    # in `maps`, which may be no more than what is around it; None = all
+    unit: tuple[Any, ...] | None    # in `maps`, which may be no more than what is around it: numbers or tensors; None = all
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +40,18 @@ class Objective:
     model: weakref.ref[Any]
     site: Site
     form: Form
-    unit: tuple[int, ...] | None = None     # None = all
+    unit: tuple[int, ...] | None = None     # None = all, or told anew at each call
     total: bool = False                     # of all units the sum, not the mean
     leaving: bool = False                   # whether what leaves the activation is to grow
     alone: bool = False                     # whether what leaves the activation is of the unit alone, as in a window cut for it
     trimming: Trimming | None = None        # how to compute no more than the unit needs
 
-    def read(self, pictures: tf.Tensor) -> Values:
-        """While a function is traced: what the layer makes of (pictures, height, width, channels)."""
+    def read(self, pictures: tf.Tensor, told: tf.Tensor | None = None) -> Values:
+        """While a function is traced: what the layer makes of (pictures, height, width, channels).
+
+        Arguments:
+            told: (axes,) int32: the unit, where that is told at each call.
+        """
         model = self.model()
         if model is None:
             raise RuntimeError("the model is gone")
@@ -61,6 +65,8 @@ class Objective:
         unit, place = self._places(trimmed, reached)
         if self.alone and place is not None:
             after = after[(slice(None), *place)]
+        if told is not None:
+            unit = tuple(tf.unstack(told))
         return Values(maps, after, inside or self.site.activation == "linear", precision, kind == tf.float16, unit)
 
     def _places(self, trimmed: Trimmed | None, reached: Reached) -> tuple[Place, Place]:
@@ -86,11 +92,13 @@ class Objective:
         """Like the maps: the gradient, with regard to them, of the sum over pictures of `of(read)` in the `directions`."""
         maps = read.maps
         space = tuple(maps.shape[1:-1])
-        spread = np.zeros((1, *space, 1), np.float32)
-        if read.unit is not None:
+        if read.unit is None:
+            spread = np.full((1, *space, 1), 1.0 if self.total else 1 / max(1, int(np.prod(space))), np.float32)
+        elif all(isinstance(place, int) for place in read.unit):
+            spread = np.zeros((1, *space, 1), np.float32)
             spread[(0, *read.unit, 0)] = 1.0
         else:
-            spread[:] = 1.0 if self.total else 1 / max(1, int(np.prod(space)))
+            spread = tf.scatter_nd([[0, *read.unit, 0]], [1.0], (1, *space, 1))
         return spread * tf.reshape(directions, (-1, *[1] * len(space), maps.shape[-1]))
 
 

@@ -118,11 +118,8 @@ class Recipe:
 
     @property
     def traced(self) -> tuple[Any, ...]:
-        """The choices that a traced ascent depends on; all others may change from call to call."""
-        return (
-            self.basis, self.decorrelate, self.objective, self.unit, self.norm, self.jitter, self.rotate, self.scale,
-            self.at_least,
-        )  # fmt: skip
+        """The choices that a traced ascent depends on, the place of the unit aside; all others may change from call to call."""
+        return self.basis, self.decorrelate, self.objective, self.norm, self.jitter, self.rotate, self.scale
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def traces_of(model: Any, site: Site, form: Form, bounds: Bounds, recipe: Recipe
         ValueError: the layer's map has no such unit as the recipe wants.
     """
     subject = (id(site.layer), id(site.tapped), form)
-    return kept(model, ("feature images", *subject, recipe.traced, bounds.key),
+    return kept(model, ("feature images", *subject, recipe.traced, recipe.unit, recipe.at_least, bounds.key),
                 lambda: _made(model, site, form, bounds, recipe, subject))  # fmt: skip
 
 
@@ -78,17 +78,25 @@ def _made(model: Any, site: Site, form: Form, bounds: Bounds, recipe: Recipe, su
     whole = kept(model, ("whole maps", *subject), lambda: WholeMaps(model, site, form))
     reference = weakref.ref(model)
 
-    def traces(frame: Frame, trimming: Trimming | None = None) -> Traces:
-        unit = frame.unit if recipe.objective == "neuron" else None
+    def ascent(frame: Frame, unit: tuple[int, ...] | None, trimming: Trimming | None) -> tuple[Basis, Ascent]:
         total, alone = recipe.objective == "sum", unit is not None and frame.patch
         objective = Objective(
-            reference, site, form, unit, total=total, leaving=unit is None, alone=alone, trimming=trimming
+            reference, site, form, unit if alone else None, total=total, leaving=unit is None, alone=alone, trimming=trimming
         )  # fmt: skip
         basis = basis_of(recipe, form, frame.size, bounds)
         moved = robustness(
             frame.size, jitter=recipe.jitter if form.has_neighbours else 0, rotate=recipe.rotate, scale=recipe.scale
         )
-        return Traces(whole, frame, basis, Ascent(objective, basis, whole.filters, moved))
+        return basis, Ascent(objective, basis, whole.filters, moved, 0 if alone or unit is None else len(unit))
+
+    def traces(frame: Frame, trimming: Trimming | None = None) -> Traces:
+        # Windows are alike around most units; in the whole input the unit is an argument.
+        unit = frame.unit if recipe.objective == "neuron" else None
+        alike = frame.size, unit if frame.patch else None, trimming is not None
+        basis, found = kept(
+            model, ("ascent", *subject, recipe.traced, bounds.key, *alike), lambda: ascent(frame, unit, trimming)
+        )
+        return Traces(whole, frame, basis, found if unit is None or frame.patch else found.at(unit))
 
     full = whole_of(model, site, form, whole.size, recipe.unit)
     if recipe.objective == "neuron" and not recipe.learned:
