@@ -14,7 +14,7 @@ layers, ops = keras.layers, keras.ops
 def shuffled(model: Any, seed: int = 0) -> Any:
     """The model with random weights everywhere, biases and statistics of normalisations included."""
     rng = np.random.default_rng(seed)
-    model(inputs_of(model, 1))          # builds activations that are layers, too
+    model(inputs_of(model, 2))          # builds activations that are layers, too
     for variable in model.variables:
         if "float" not in str(variable.dtype):
             continue

@@ -1,0 +1,157 @@
+"""What pruning leaves alone, and the reason that it gives; what it asks itself."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from featwatch.prune.anatomy import AN_OUTPUT, Anatomy
+from featwatch.prune.rebuild import rebuilt
+from tests.prune_nets import image_net, inputs_of, series_net, shuffled, vector_net
+from tests.pruning_truth import apart, drawn, masked
+
+layers, ops = keras.layers, keras.ops
+
+
+class Weighted(layers.Layer):
+    """A user's own layer, with weights."""
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(shape=(shape[-1],), name="scale")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class Other(layers.Dense):
+    """A user's own kind of dense layer, which does something else."""
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        return super().call(x) + ops.mean(x)
+
+
+IMAGES = {
+    "layer normalisation": (lambda x: layers.LayerNormalization()(x), "LayerNormalization"),
+    "root mean square": (lambda x: layers.RMSNormalization()(x), "RMSNormalization"),
+    "unit norm": (lambda x: layers.UnitNormalization()(x), "UnitNormalization"),
+    "groups": (lambda x: layers.GroupNormalization(2)(x), "GroupNormalization"),
+    "spectral": (lambda x: layers.SpectralNormalization(layers.Conv2D(4, 3))(x), "SpectralNormalization"),
+    "softmax": (lambda x: layers.Softmax()(x), "Softmax"),
+    "softmax as activation": (lambda x: layers.Activation("softmax")(x), "takes a softmax over it and the others"),
+    "glu": (lambda x: ops.glu(x), "mixes channels"),
+    "softmax operation": (lambda x: ops.softmax(x), "Softmax"),
+    "mean over channels": (lambda x: layers.Conv2D(2, 1)(ops.mean(x, axis=-1, keepdims=True)), "taken over it and the others"),
+    "a product of matrices": (lambda x: ops.matmul(x, layers.Conv2D(8, 1)(x)), "multiplies it with others"),
+    "einsum": (lambda x: ops.einsum("bhwc,bhwd->bcd", x, x), "multiplies it with others"),
+    "rolled": (lambda x: ops.roll(x, 1, axis=-1), "shifts channels"),
+    "every other": (lambda x: x[..., ::2], "every 2th channel"),
+    "a single one": (lambda x: x[..., 3], "a single channel"),
+    "all squeezed": (lambda x: ops.squeeze(layers.GlobalMaxPooling2D(keepdims=True)(x)), "every axis of length 1"),
+    "vector taken for biases": (lambda x: x + np.arange(8, dtype="float32").reshape(8, 1, 1), "Keras takes for one of channels"),
+    "a function that mixes": (lambda x: layers.Lambda(lambda v: v - ops.mean(v, axis=-1, keepdims=True))(x), "mixes channels"),
+    "a function that counts": (lambda x: layers.Lambda(lambda v: v * ops.arange(1.0, v.shape[-1] + 1))(x), "is not known"),
+    "a function that draws": (lambda x: layers.Lambda(lambda v: v + keras.random.normal(ops.shape(v)))(x), "is not known"),
+    "its own weights": (lambda x: Weighted()(x), "weights or a state of its own"),
+    "another dense": (lambda x: Other(8)(x), "weights or a state of its own"),
+    "other axis": (lambda x: layers.Dense(4)(layers.Permute((3, 1, 2))(x)), "another axis"),
+    "normalised elsewhere": (lambda x: layers.BatchNormalization(axis=1)(x), "another axis"),
+    "pooled elsewhere": (lambda x: layers.GlobalAveragePooling2D()(layers.Permute((1, 3, 2))(x)), "another axis"),
+}
+SERIES = {
+    "masking": (lambda x: layers.LSTM(3)(layers.Masking()(x)), "Masking"),
+    "stateless no more": (lambda x: layers.LSTM(3, stateful=True)(x), "from batch to batch"),
+    "attention": (lambda x: layers.Attention()([x, x]), "Attention"),
+    "einsum layer": (lambda x: layers.EinsumDense("btc,cd->btd", (5, 4))(x), "EinsumDense"),
+    "cells": (lambda x: layers.RNN(layers.LSTMCell(3))(x), "RNN"),
+    "softmax in a gate": (lambda x: layers.LSTM(3, activation="softmax")(x), "takes a softmax"),
+}
+CASES = [
+    *((f"image: {name}", image_net, *case) for name, case in IMAGES.items()),
+    *((f"series: {name}", series_net, *case) for name, case in SERIES.items()),
+]
+
+
+@pytest.mark.parametrize(("net", "middle", "reason"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_cannot_lose_units_keeps_them_and_says_why(net: Any, middle: Any, reason: str) -> None:
+    if "stateful=True" in reason or reason == "from batch to batch":
+        inputs = keras.Input(batch_shape=(4, 5, 2))
+        x = middle(layers.Conv1D(8, 3, name="before")(inputs))
+        model = keras.Model(inputs, layers.Dense(3, name="after")(x))
+    else:
+        model = net(middle)
+    anatomy = Anatomy(model)
+    assert reason in anatomy.frozen()["before"]
+    assert anatomy.frozen()["after"] == AN_OUTPUT
+    groups = drawn(anatomy, 0.5)            # others may go
+    if groups:
+        inputs = inputs_of(model)
+        assert apart(keras.tree.flatten(rebuilt(anatomy, groups)(inputs)), masked(model, anatomy, groups, inputs)) < 1e-5
+
+
+def test_a_quantised_layer_and_one_with_lora_are_left_alone() -> None:
+    model = vector_net(lambda x: layers.Dense(6, name="quantised")(x))
+    model.get_layer("quantised").quantize("int8")
+    frozen = Anatomy(model).frozen()
+    assert "quantised" in frozen["before"]
+    model = vector_net(lambda x: layers.Dense(6, name="adapted")(x))
+    model.get_layer("adapted").enable_lora(2)
+    assert "LoRA" in Anatomy(model).frozen()["before"]
+
+
+def test_asking_an_operation_moves_no_generator_and_changes_no_layer() -> None:
+    def noisy(values: Any) -> Any:
+        return values + keras.random.normal((1,)) * random.random() * np.random.rand() * tf.random.normal(())
+
+    function = layers.Lambda(noisy)
+    model = image_net(lambda x: function(x))
+    keras.utils.set_random_seed(7)
+    expected = (random.random(), np.random.rand(), float(tf.random.normal(())), float(keras.random.normal(())))
+    keras.utils.set_random_seed(7)
+    attributes, variables = dict(vars(function)), [variable.numpy() for variable in model.variables]
+    Anatomy(model)
+    assert (random.random(), np.random.rand(), float(tf.random.normal(())), float(keras.random.normal(()))) == expected
+    assert dict(vars(function)) == attributes and not function.losses
+    for variable, value in zip(model.variables, variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_the_first_reason_stands_and_everything_that_is_tied_has_one() -> None:
+    inputs = keras.Input((8, 8, 2))
+    x = layers.Conv2D(4, 3, padding="same", name="first")(inputs)
+    y = layers.BatchNormalization(name="second")(layers.Conv2D(4, 1, name="third")(x))
+    model = shuffled(keras.Model(inputs, layers.Add()([x, y])))
+    assert Anatomy(model).frozen() == dict.fromkeys(["first", "third", "second"], AN_OUTPUT)
+
+
+def test_a_channel_spread_over_all_others_stays_while_they_may_go() -> None:
+    model = image_net(lambda x: layers.Multiply()([x, layers.Conv2D(1, 1, name="gate")(x)]))
+    anatomy = Anatomy(model)
+    assert "spreads it" in anatomy.frozen()["gate"] and "before" not in anatomy.frozen()
+
+
+def test_what_would_be_left_without_a_channel_is_named() -> None:
+    def halves(x: Any) -> Any:
+        one, other = ops.split(x, 2, axis=-1)
+        return layers.Concatenate()([layers.Conv2D(3, 1, name="reader")(one), other])
+
+    anatomy = Anatomy(image_net(halves))
+    assert anatomy.emptied(()) == []
+    assert anatomy.emptied(anatomy.groups({"before": range(4), "reader": [0, 2]})) == ["split"]
+    assert anatomy.emptied(anatomy.groups({"before": range(8)})) == ["before", "split"]
+    assert anatomy.emptied(anatomy.groups({"before": range(1, 8), "reader": range(3)}))[:2] == ["split", "reader"]
+
+
+def test_groups_are_found_without_a_loop_over_channels() -> None:
+    inputs = keras.Input((16,))
+    x = layers.Dense(13_000)(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.BatchNormalization()(x)))
+    anatomy = Anatomy(model)
+    found = anatomy.prunable()
+    assert len(found) == 13_000
+    group = int(anatomy.groups({"dense" if "dense" in anatomy.made else next(iter(anatomy.made)): [7]}).pop())
+    assert {name: units.tolist() for name, units in found[group].items()} == dict.fromkeys(list(anatomy.made)[:2], [7])
