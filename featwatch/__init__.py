@@ -40,6 +40,7 @@ _PUBLIC = {
     "FeatureArrangement": "featwatch.recorders",
     "FeatureImages": "featwatch.recorders",
     "MaximisingImages": "featwatch.recorders",
+    "PruningOutlook": "featwatch.recorders",
     "AutoPrune": "featwatch.autoprune",
 }
 _MODULES = ("alerts", "explain", "prune")   # sub-packages that are named through the door: fw.alerts.DeadFilters
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from featwatch.recorders import KernelPictures as KernelPictures
     from featwatch.recorders import LayerSimilarity as LayerSimilarity
     from featwatch.recorders import MaximisingImages as MaximisingImages
+    from featwatch.recorders import PruningOutlook as PruningOutlook
     from featwatch.recorders import Separation as Separation
     from featwatch.schedule import at as at
     from featwatch.schedule import every as every

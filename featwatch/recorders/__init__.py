@@ -22,6 +22,7 @@ from featwatch.recorders.grid_mapping import GridMapping
 from featwatch.recorders.kernel_pictures import KernelPictures
 from featwatch.recorders.layer_similarity import LayerSimilarity
 from featwatch.recorders.maximising_images import MaximisingImages
+from featwatch.recorders.pruning_outlook import PruningOutlook
 from featwatch.recorders.separation import Separation
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "Clusters", "Embeddings", "ExemplarMaps", "Exemplars", "FactorGroups", "FeatureArrangement", "FeatureImages",
     "FilterHealth", "FilterSimilarity",
     "GridMapping", "KernelPictures", "LayerSimilarity", "LayerSnapshot", "MaximisingImages", "NothingToSay", "Recorder",
-    "Separation",
+    "PruningOutlook", "Separation",
     "default_recorders",
 ]  # fmt: skip
 

@@ -1,0 +1,105 @@
+"""`PruningOutlook`: what would go, and what it would save and cost, were the model pruned now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from featwatch.analysis.histograms import stratified
+from featwatch.options import one_of, real, whole
+from featwatch.recorders.allowance import Allowance
+from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
+from featwatch.records import PruningOutlook as PruningOutlookRecord
+from featwatch.schedule import every
+
+CRITERIA = ("l2", "activity", "redundancy", "taylor", "random")
+RATIOS = tuple(index / 10 for index in range(10))
+
+
+class PruningOutlook(ExplainingRecorder):
+    """At several shares of units: which go, what is left of parameters and multiply-adds, and what it does to the outputs.
+
+    Accuracy and change of the outputs are those on some samples of the probe, with the units masked and nothing trained since:
+    what a training makes up for afterwards, and what the compensation of a plan does, is not in them.
+
+    Arguments:
+        criterion: which units go first, as of `featwatch.prune.plan`: "l2", "activity", "redundancy", "taylor", "random" or a
+            function.
+        ratios: shares of the units that can go, ascending; 0 is added.
+        samples: of the probe to measure by, of each class as many as there is room for.
+        ignore: names or patterns of layers whose units stay.
+        seconds: that a snapshot may take; shares for which there is no time are left out, those in between first.  None = no
+            limit.
+        share: of the time since the snapshot before, likewise, where that is less than `seconds`.
+        schedule: every five epochs, unless told.
+    """
+
+    name = "pruning_outlook"
+    produces = PruningOutlookRecord
+
+    def __init__(
+        self,
+        criterion: Any = "l2",
+        ratios: Sequence[float] = RATIOS,
+        *,
+        samples: int = 256,
+        ignore: str | Sequence[str] = (),
+        seconds: float | None = 1.0,
+        share: float = 0.1,
+        schedule: Any = None,
+    ) -> None:
+        if not callable(criterion):
+            one_of("criterion", criterion, CRITERIA, "a function (layer, weights) -> scores")
+        self.criterion = criterion
+        if isinstance(ratios, (str, bytes)) or not np.ndim(ratios):
+            raise TypeError(f"ratios={ratios!r}: give shares of the units, such as (0.25, 0.5)")
+        self.ratios = sorted({0.0, *(real("ratios", each, 0.0, 1.0) for each in ratios)})
+        self.samples = whole("samples", samples, 1)
+        names = [ignore] if isinstance(ignore, str) else list(ignore)
+        if not all(isinstance(each, str) for each in names):
+            raise TypeError(f"ignore={ignore!r}: give names or patterns of layers, such as 'conv*'")
+        self.ignore = names
+        self.seconds = None if seconds is None else real("seconds", seconds, 0.0, open_below=True)
+        self.share = real("share", share, 0.0, open_below=True)
+        self.schedule = every(epochs=5) if schedule is None else schedule
+        self._clock: Callable[[], float] = time.perf_counter
+
+    def explain(self, look: Look) -> Iterator[PruningOutlookRecord | NothingToSay]:
+        from featwatch.prune.masking import Masks
+        from featwatch.prune.outlook import Measuring, Outlook, measured
+
+        if "refusal" in look.state:
+            return
+        allowance = look.state.setdefault("allowance", Allowance(self.seconds, self.share, self._clock))
+        allowance.begin()
+        try:
+            try:
+                outlook = Outlook(look.model, self.criterion, self.ratios, look.probe, self.ignore)
+            except (ValueError, TypeError) as reason:
+                look.state["refusal"] = str(reason)
+                yield NothingToSay(f"there is no outlook: {reason}")
+                return
+            if "masks" not in look.state:
+                look.state["masks"] = Masks(outlook.anatomy)
+            rows = stratified(look.probe.labels, self.samples)
+            measuring = Measuring(look.state["masks"], outlook, look.probe, rows, look.output)
+            ends, taken = [self._clock()], list[float]()
+
+            def fits() -> bool:
+                ends.append(self._clock())
+                taken.append(ends[-1] - ends[-2])
+                # The first one may have been traced: it says nothing of the others.
+                return allowance.left > max(taken[1:], default=0.0)
+
+            found = measured(measuring, len(self.ratios), fits)
+            record: PruningOutlookRecord = outlook.record(look.epoch, found)
+            said = [f"accuracy and change: over {len(rows)} samples, units masked, nothing trained since"]
+            if len(found) < len(self.ratios):
+                said.append(f"no time to measure {len(self.ratios) - len(found)} of {len(self.ratios)} shares")
+            yield replace(record, note="; ".join(filter(None, [record.note, *said])))
+        finally:
+            allowance.end()
