@@ -95,7 +95,7 @@ def operate(
     changes = Changes()
     try:
         changes.restoring(lambda: keras_private.drop_all_functions(found.models))
-        _remember(changes, found, {id(variable) for variable, _ in smaller})
+        _remember(changes, [each.anatomy.model for each in keepings], found.optimizers, {id(variable) for variable, _ in smaller})
         for variable, value in told.values():
             if not places(variable):            # what would be put back is remembered above
                 variable.assign(value)
@@ -140,10 +140,10 @@ def _merged(keepings: Sequence[Keeping]) -> Places:
     return places
 
 
-def _remember(changes: Changes, found: Holders, resized: set[int]) -> None:
+def _remember(changes: Changes, models: Sequence[Any], optimizers: Sequence[Any], resized: set[int]) -> None:
     """Have the numbers put back, too, of what keeps its shape."""
-    held = [variable for model in found.models[:1] for variable in model.variables]
-    held += [variable for optimizer in found.optimizers for variable in keras_private.state_of(optimizer)]
+    held = [variable for model in models for variable in model.variables]
+    held += [variable for optimizer in optimizers for variable in keras_private.state_of(optimizer)]
     for variable in {id(each): each for each in held if id(each) not in resized}.values():
         value = variable.numpy()
         changes.restoring(lambda variable=variable, value=value: variable.assign(value))    # type: ignore[misc]

@@ -20,11 +20,13 @@ def check(keeping: Keeping, values: Mapping[int, tuple[Any, np.ndarray]]) -> Non
         Unsupported: weights are quantised, or adapted by LoRA.
     """
     anatomy = keeping.anatomy
+    _check_layers(keeping)
+    known = {id(variable) for variable in anatomy.model.variables}
     for sliced in anatomy.sliced.values():
         shape = tuple(sliced.variable.shape)
-        if any(shape[axis] != len(ids) for axis, ids in sliced.axes.items()):
+        if id(sliced.variable) not in known or any(shape[axis] != len(ids) for axis, ids in sliced.axes.items()):
             raise ValueError(
-                f"{sliced.variable.path!r} has the shape {shape}: the model was changed after its anatomy was made; make another"
+                f"{sliced.variable.path!r}, now {shape}: the model was changed after its anatomy was made; make another"
             )
         if any(not len(places) for places in keeping.places(sliced.variable).values()):
             raise ValueError(f"nothing would be left of {sliced.owner!r}: leave at least one unit")
@@ -34,12 +36,16 @@ def check(keeping: Keeping, values: Mapping[int, tuple[Any, np.ndarray]]) -> Non
         stuck = np.flatnonzero(going & anatomy.units.frozen(made.ids))
         if len(stuck):
             raise ValueError(f"unit {stuck[0]} of {name!r} has to stay: {anatomy.units.why(int(made.ids[stuck[0]]))}")
-    for layer in anatomy.model._flatten_layers():
-        if getattr(layer, "quantization_mode", None) is not None and layer.variables:
-            raise Unsupported(f"{layer.name!r} is quantised ({layer.quantization_mode}): prune first, then quantise")
-        if getattr(layer, "lora_enabled", False):
-            raise Unsupported(f"{layer.name!r} is adapted by LoRA: prune first, then adapt")
-    known = {id(variable) for variable in anatomy.model.variables}
     for variable, value in values.values():
         if id(variable) not in known or np.shape(value) != tuple(variable.shape):
             raise ValueError(f"values: {np.shape(value)} is not what {variable.path!r}, {tuple(variable.shape)}, can be")
+
+
+def _check_layers(keeping: Keeping) -> None:
+    for layer in keeping.anatomy.model._flatten_layers():
+        if not any(keeping.places(variable) for variable in layer.weights):
+            continue
+        if getattr(layer, "quantization_mode", None) is not None:
+            raise Unsupported(f"{layer.name!r} is quantised ({layer.quantization_mode}): prune first, then quantise")
+        if getattr(layer, "lora_enabled", False):
+            raise Unsupported(f"{layer.name!r} is adapted by LoRA: prune first, then adapt")
