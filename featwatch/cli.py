@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if options.command == "snapshot":
         return _snapshot(options)
+    if options.command == "prune":
+        return _prune(options)
     from featwatch.demo import run
 
     return run(options.log_dir, epochs=options.epochs, port=options.port, serve=not options.no_serve)
@@ -68,30 +70,90 @@ def _parser() -> argparse.ArgumentParser:
     snapshot.add_argument("--logdir", "--log-dir", required=True, metavar="DIR", help="where to write")
     snapshot.add_argument("--layers", nargs="+", metavar="NAME", help="names, or 'conv*' (default: every conv and dense layer)")
     snapshot.add_argument("--epoch", type=_not_negative, default=0, help="epoch to show the model at (default: %(default)s)")
+    _add_prune(commands)
     return parser
+
+
+def _add_prune(commands: Any) -> None:
+    prune = commands.add_parser(
+        "prune",
+        help="remove filters from a saved model",
+        description="Removes filters and units from a saved model, with all that belongs to them, and saves the smaller one. "
+        "What goes is said by a plan, by a share of all units, or by the alerts of a training's log.",
+        epilog="The plan that featwatch.prune.plan(…).save('plan.json') or --save-plan writes may be edited by hand. With "
+        "--probe, a file as of the command snapshot, what is left makes up for what goes as far as it can, and outputs are compared.",
+    )
+    prune.add_argument("model", metavar="MODEL", help="the saved model: a file, as model.save('model.keras') writes it")
+    prune.add_argument("-o", "--output", metavar="FILE", help="where the smaller model goes: a file that ends in .keras")
+    what = prune.add_argument_group("what goes")
+    what.add_argument("--plan", metavar="JSON", help="exactly what this plan says")
+    what.add_argument("--logdir", "--log-dir", metavar="DIR", help="what the open alerts of the training logged there name")
+    what.add_argument("--ratio", type=_share, metavar="R", help="this share of all units, 0 to 1; of what alerts name, at most")
+    what.add_argument(
+        "--criterion", default="l2", choices=("l2", "activity", "redundancy", "taylor", "random"),
+        help="which units go first (default: %(default)s); activity, redundancy and taylor need --probe",
+    )  # fmt: skip
+    what.add_argument("--per-layer", action="store_true", help="the same share of each layer")
+    what.add_argument(
+        "--round-to", type=_positive, default=1, metavar="N", help="layers keep multiples of N units; of 8 they are often faster"
+    )
+    what.add_argument("--ignore", nargs="+", default=(), metavar="NAME", help="layers that stay as they are: names, or 'conv*'")
+    prune.add_argument("--probe", metavar="NPZ", help="samples: a .npz file with x and y")
+    prune.add_argument("--no-compensate", action="store_true", help="with --probe: only compare, make up for nothing")
+    prune.add_argument("--save-plan", metavar="JSON", help="write the plan, too")
+    prune.add_argument("--dry-run", action="store_true", help="say what would go and what that saves, and change nothing")
+
+
+def _prune(options: argparse.Namespace) -> int:
+    try:
+        ways = [options.plan is not None, options.logdir is not None or options.ratio is not None]
+        if sum(ways) != 1:
+            either = "give either --plan or --ratio or --logdir" if sum(ways) else "say what goes: --plan, --ratio or --logdir"
+            raise ValueError(either)
+        probe = _probe(options.probe) if options.probe else None
+        from featwatch.prune.command import prune
+        from featwatch.reader import load
+
+        alerts = load(options.logdir) if options.logdir else None
+        print(prune(options, probe, alerts))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:      # a file that is none, a model that needs a custom layer, a plan that does not fit
+        print(f"featwatch prune: {_said(error)}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _snapshot(options: argparse.Namespace) -> int:
     try:
-        arrays = _arrays(options.probe)
+        probe = _probe(options.probe)
         import keras
 
-        from featwatch.probe import Probe
         from featwatch.trained import snapshot
 
         model = keras.models.load_model(options.model)
-        labels, names = arrays.pop("y", None), arrays.pop("class_names", None)
-        x = arrays["x"] if set(arrays) == {"x"} else arrays
-        probe = Probe(x, labels, class_names=None if names is None else [str(name) for name in names])
         run = snapshot(model, probe, options.logdir, layers=options.layers, epoch=options.epoch)
     except KeyboardInterrupt:
         return 130
     except Exception as error:      # a file that is none, a model that needs a custom layer, a probe that does not fit
-        said = str(error) if isinstance(error, (ValueError, RuntimeError)) and str(error) else in_words(error)
-        print(f"featwatch snapshot: {said}", file=sys.stderr)
+        print(f"featwatch snapshot: {_said(error)}", file=sys.stderr)
         return 1
     print(f"{len(run.layers)} layers of {options.model} recorded at epoch {options.epoch}; tensorboard --logdir {options.logdir}")
     return 0
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, (ValueError, RuntimeError)) and str(error) else in_words(error)
+
+
+def _probe(path: str) -> Any:
+    """The samples in a .npz file.  Raises ValueError where it is none."""
+    arrays = _arrays(path)
+    from featwatch.probe import Probe
+
+    labels, names = arrays.pop("y", None), arrays.pop("class_names", None)
+    x = arrays["x"] if set(arrays) == {"x"} else arrays
+    return Probe(x, labels, class_names=None if names is None else [str(name) for name in names])
 
 
 def _arrays(path: str) -> dict[str, Any]:
@@ -116,6 +178,16 @@ def _arrays(path: str) -> dict[str, Any]:
 
 def _positive(text: str) -> int:
     return _whole(text, 1)
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
 
 
 def _not_negative(text: str) -> int:

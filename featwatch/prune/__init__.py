@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "Plan": "featwatch.prune.planned",
     "plan": "featwatch.prune.planning",
+    "plan_from": "featwatch.prune.from_alerts",
 }
 
 __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
+    from featwatch.prune.from_alerts import plan_from as plan_from
     from featwatch.prune.planned import Plan as Plan
     from featwatch.prune.planning import plan as plan
 

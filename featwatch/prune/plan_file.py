@@ -21,7 +21,7 @@ from typing import Any
 
 from featwatch.errors import RefusedValue
 from featwatch.phrases import closest
-from featwatch.prune.planned import Plan
+from featwatch.prune.planned import EDITED, Plan
 from featwatch.prune.savings import Savings
 
 FORMAT = "featwatch pruning plan"
@@ -30,7 +30,6 @@ KEYS = ("format", "version", "model", "criterion", "removed", "along", "along_of
 # A plan for a hundred thousand units takes a megabyte.
 LARGEST = 64 * 2**20
 MOST_UNITS = 2**24
-EDITED = "`removed` was edited by hand: what goes along is worked out when the plan is applied"
 
 
 def write(plan: Plan, path: str | os.PathLike[str]) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from featwatch.errors import RefusedType, notify
 from featwatch.prune.savings import Savings as Savings
 
 if TYPE_CHECKING:
     from featwatch.prune.anatomy import Anatomy
+    from featwatch.prune.compensation import Compensation
     from featwatch.prune.surgery import Surgery
+
+EDITED = "`removed` was edited by hand: what goes along is worked out when the plan is applied"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,22 +56,36 @@ class Plan:
         check_model(anatomy, self.units, self.model)
         return groups_of(anatomy, self.removed, "removed")
 
+    def fitted(self, model: Any) -> Plan:
+        """The same plan with all that goes along in this model, and what that saves: of one that was edited by hand.
+
+        Raises:
+            ValueError: the plan does not fit the model.
+        """
+        from featwatch.prune.planning import anatomy_of, plan_of
+
+        anatomy = anatomy_of(model)
+        made = plan_of(anatomy, self.groups(anatomy), named=self.chosen, criterion=self.criterion)
+        frozen = {name: why for name, why in self.frozen.items() if name in made.units}
+        notes = dict.fromkeys([*(note for note in self.notes if note != EDITED), *made.notes])
+        return replace(made, frozen={**frozen, **made.frozen}, notes=tuple(notes))
+
     def apply(self, model: Any, probe: Any = None, compensate: bool = True) -> Any:
         """A new, smaller model; the given one stays as it is.
 
         Arguments:
             model: the one that the plan is for.
-            probe: a `Probe`; with it, what the removed units gave is made up for by those that stay, as far as they can.
+            probe: a `Probe` of eight samples or more; with it, what the removed units gave is made up for by those that stay, as
+                far as they can.  A constant unit may have to stay for that, with a warning.
             compensate: False = it is not, even with a probe.
 
         Raises:
             ValueError: the plan does not fit the model.
         """
-        from featwatch.prune.anatomy import Anatomy
         from featwatch.prune.rebuild import rebuilt
 
-        anatomy = Anatomy(model)
-        return rebuilt(anatomy, self.groups(anatomy))
+        anatomy, groups, values, _ = self._prepared(model, probe if compensate else None)
+        return rebuilt(anatomy, groups, values=values)
 
     def apply_inplace(
         self, model: Any, probe: Any = None, compensate: bool = True, *, callbacks: Sequence[Any] = (), models: Sequence[Any] = ()
@@ -76,11 +94,35 @@ class Plan:
 
         Arguments and errors as of `apply`; `callbacks`, `models`: as of `featwatch.prune.surgery.operate`.
         """
-        from featwatch.prune.anatomy import Anatomy
         from featwatch.prune.surgery import operate
 
-        anatomy = Anatomy(model)
-        return operate(anatomy, self.groups(anatomy), callbacks=callbacks, models=models)
+        anatomy, groups, values, notes = self._prepared(model, probe if compensate else None)
+        surgery = operate(anatomy, groups, values=values, callbacks=callbacks, models=models)
+        surgery.notes = (*surgery.notes, *notes)
+        return surgery
+
+    def compensation(self, model: Any, probe: Any) -> Compensation:
+        """What would make up for the removed units, and the errors that are to be expected of the smaller model.
+
+        The model stays as it is.  Arguments and errors as of `apply`.
+        """
+        from featwatch.prune.planning import anatomy_of
+
+        anatomy = anatomy_of(model)
+        return _compensation(anatomy, self.groups(anatomy), probe)
+
+    def _prepared(self, model: Any, probe: Any) -> tuple[Anatomy, set[int], Sequence[tuple[Any, Any]], Sequence[str]]:
+        """What goes from the model, what variables are to be before, and what there is to say of that."""
+        from featwatch.prune.planning import anatomy_of
+
+        anatomy = anatomy_of(model)
+        groups = self.groups(anatomy)
+        if probe is None or not groups:
+            return anatomy, groups, (), ()
+        found = _compensation(anatomy, groups, probe)
+        if len(found.groups) < len(groups):
+            notify(f"{len(groups) - len(found.groups)} of the plan's units stay: " + "; ".join(found.notes))
+        return anatomy, found.groups, found.values, found.notes
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan as JSON, which may be edited by hand: see `featwatch.prune.plan_file`."""
@@ -112,3 +154,12 @@ class Plan:
         units, layers = sum(map(len, self.chosen.values())), len(self.removed)
         of = self.model or "a model"
         return f"<Plan: {units} unit{'s' * (units != 1)} of {of} go, {layers} layer{'s' * (layers != 1)} shrink>"
+
+
+def _compensation(anatomy: Anatomy, groups: set[int], probe: Any) -> Compensation:
+    from featwatch.probe import Probe
+    from featwatch.prune.compensation import compensated
+
+    if not isinstance(probe, Probe):
+        raise RefusedType(f"probe is a {type(probe).__name__}; make one with featwatch.Probe(x, y)")
+    return compensated(anatomy, groups, probe)

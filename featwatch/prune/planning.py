@@ -128,14 +128,16 @@ def plan_at(
     criterion: Any,
     round_to: int = 1,
     notes: Sequence[str] = (),
+    *,
+    limit: bool = False,
 ) -> Plan:
-    """The plan at one share, of units that are in order already."""
+    """The plan at one share, of units that are in order already; `limit`: fewer are as good."""
     chosen = order.at(ratio)
     notes = list(notes)
     wanted = int(ratio * possible.prunable + 1e-9)
     if not len(possible):
         notes.append("no unit of this model can go" + ("; see what is frozen, and why" if anatomy.frozen() else ""))
-    elif len(chosen) < wanted:
+    elif len(chosen) < wanted and not limit:
         notes.append(
             f"{len(chosen)} of the {wanted} units asked for go: the others are ignored, the last of a tensor, "
             "beyond a layer's limit, or of layers that the criterion says nothing of"

@@ -11,10 +11,16 @@ NAME = 36           # characters of a layer's name at most
 LINES = 200         # of layers at most
 
 
-def table(plan: Plan) -> str:
+Figure = tuple[str, str, str, str]      # what it is of, before, after, a remark
+
+
+def table(plan: Plan, more: Sequence[Figure] = ()) -> str:
     """What goes of each layer, what stays and why, and what that saves.
 
     Layers that only lose units with others, as a batch normalisation does, are counted below.
+
+    Arguments:
+        more: measured figures, to be shown beside what is saved.
     """
     chosen = plan.chosen
     rows = [_row(plan, name, units) for name, units in list(chosen.items())[:LINES]]
@@ -30,34 +36,34 @@ def table(plan: Plan) -> str:
         lines += ["", "Nothing can go from"]
         lines += [f"  {name}: {why}" for name, why in list(plan.frozen.items())[:12]]
         lines += [f"  … and {len(plan.frozen) - 12} more"] if len(plan.frozen) > 12 else []
-    saved = saved_lines(plan)
-    lines += ["", *saved] if saved else []
+    figures = [*saved(plan), *more]
+    lines += ["", *_columns([("", "before", "after", ""), *figures])] if figures else []
     lines += ["", *(f"Note: {note}" for note in plan.notes)] if plan.notes else []
     return "\n".join(lines)
 
 
-def saved_lines(plan: Plan) -> list[str]:
-    """"parameters  25,636,712 → 12,818,356  (−50.0 %, 2.00× fewer)" and the like."""
+def saved(plan: Plan) -> list[Figure]:
+    """("parameters", "25,636,712", "12,818,356", "−50.0 %, 2.00× fewer") and the like."""
     savings = plan.savings
     pairs = [
         ("parameters", savings.parameters_before, savings.parameters_after),
         ("multiply-adds", savings.multiply_adds_before, savings.multiply_adds_after),
     ]
-    known = [(name, before, after) for name, before, after in pairs if before >= 0 and after >= 0]
-    width = max((len(f"{before:,}") for _, before, _ in known), default=0)
-    return [f"{name:<13}  {before:>{width},} → {after:>{width},}  {change(before, after)}" for name, before, after in known]
+    return [
+        (name, f"{before:,}", f"{after:,}", change(before, after)) for name, before, after in pairs if before >= 0 and after >= 0
+    ]
 
 
 def change(before: float, after: float) -> str:
     """
     >>> change(200, 50), change(0, 0), change(100, 100)
-    ('(−75.0 %, 4.00× fewer)', '', '(unchanged)')
+    ('−75.0 %, 4.00× fewer', '', 'unchanged')
     """
     if not before:
         return ""
     if before == after:
-        return "(unchanged)"
-    return f"(−{100 * (1 - after / before):.1f} %" + (f", {before / after:.2f}× fewer)" if after else ")")
+        return "unchanged"
+    return f"−{100 * (1 - after / before):.1f} %" + (f", {before / after:.2f}× fewer" if after else "")
 
 
 def _row(plan: Plan, name: str, units: Sequence[int]) -> tuple[str, ...]:
