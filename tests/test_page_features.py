@@ -123,6 +123,9 @@ def test_a_gallery_can_be_ordered_and_walked_with_the_arrows(tab: Tab, shown) ->
     order = [int(tile.get_attribute("data-feature")) for tile in tiles.all()]
     assert order == expected.tolist()
 
+    tab.page.keyboard.press("Home")                             # the button that was clicked has the focus still
+    tab.page.keyboard.press("Space")
+    tab.until(lambda s: s["epoch"] == 10)
     tiles.first.focus()
     tiles.first.press("ArrowRight")
     second = tab.frame.locator(f"[data-feature='{order[1]}'][aria-pressed=true]")

@@ -1,7 +1,7 @@
 import { flushSync } from "svelte";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RunEntry } from "../src/api/types";
-import { handleKey } from "../src/model/keys";
+import { handleKey, pointed } from "../src/model/keys";
 import { Page } from "../src/model/page.svelte";
 import { stepMs, travelMs } from "../src/model/player";
 import { DEFAULTS, parseSettings } from "../src/model/settings";
@@ -134,6 +134,21 @@ describe("keys", () => {
     expect(press("s")).toBe(false);
     expect(press("x")).toBe(false);
     expect(press("ArrowLeft", { ctrlKey: true })).toBe(false);
+  });
+});
+
+describe("space", () => {
+  it("plays after a click on a button, and presses a button that was reached with Tab", () => {
+    class Button {}
+    vi.stubGlobal("HTMLElement", class {});
+    vi.stubGlobal("HTMLButtonElement", Button);
+    const press = (key: string) => handleKey(page, { key, target: new Button() } as unknown as KeyboardEvent);
+    page.playing = false;
+    pointed();
+    expect([press("Home"), press(" "), page.playing]).toEqual([true, true, true]);
+    expect([press("Tab"), press(" "), page.playing]).toEqual([false, false, true]);
+    pointed();
+    expect([press(" "), page.playing]).toEqual([true, false]);
   });
 });
 

@@ -22,6 +22,7 @@ export const KEYS: [keys: string[], what: string][] = [
 
 /** Acts on a key; true where it was one of ours. */
 export function handleKey(page: Page, event: KeyboardEvent): boolean {
+  if (event.key === "Tab") tabbed = true;
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return false;
   if (page.sheet) return (event.key === "Escape" || event.key === "?") && ((page.sheet = false), true);
   if (event.key === " " && isPressedByKey(event.target)) return false;
@@ -47,9 +48,13 @@ export function handleKey(page: Page, event: KeyboardEvent): boolean {
   }
 }
 
+/** Whether Tab was pressed since the pointer was: `:focus-visible` is true of a clicked button, too, as soon as any key is pressed. */
+let tabbed = false;
+export const pointed = (): void => void (tabbed = false);
+
 /** A button that was reached with the keyboard is pressed with space; one that was clicked before is not. */
 function isPressedByKey(target: EventTarget | null): boolean {
-  return target instanceof HTMLButtonElement && target.matches(":focus-visible");
+  return tabbed && target instanceof HTMLButtonElement;
 }
 
 export function isTyping(target: EventTarget | null): boolean {
