@@ -110,6 +110,23 @@ def test_filters_by_layer_and_the_most_active_first(tmp_path: Path) -> None:
         watched(sequential(), tmp_path / "c", fw.Attributions({"covn": [1]}, 3))
 
 
+def test_where_more_units_act_than_are_looked_at_that_is_said(tmp_path: Path) -> None:
+    """Of an even picture all units of a map but those at its edge have one value."""
+    inputs = keras.Input((8, 8, 1))
+    hidden = keras.layers.Conv2D(2, 3, activation="relu", kernel_initializer="ones", bias_initializer="ones", name="conv")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(hidden)))
+    x = np.ones((20, 8, 8, 1), np.float32)
+    words = "where 16 units of a map act there may be more: the strongest 16 count and have boxes"
+    record = recorded(model, tmp_path / "many", [0], [1], ("deconv",), probe=fw.Probe(x)).attributions("conv", 0)
+    assert words in record.note.split("; ") and record.note.count("16 units") == 1
+    assert (record.boxes[0, 0, :, 0] >= 0).sum() == 16
+    assert words in fw.explain.deconvolution(model, "conv", [0], x[:1]).note
+    assert "units" not in fw.explain.saliency(model, "conv", [0], x[:1]).note          # of the strongest unit alone
+    x[:, 3, 4] = 9.0
+    few = recorded(model, tmp_path / "few", [0], [1], ("deconv",), probe=fw.Probe(x)).attributions("conv", 0)
+    assert "units" not in few.note and (few.boxes[0, 0, :, 0] >= 0).sum() == 9
+
+
 def test_a_layer_without_such_filters_says_so_and_the_others_are_recorded(tmp_path: Path) -> None:
     run = recorded(sequential(), tmp_path, [5], 2)
     assert run.attributions("dense", 0).filters.tolist() == [5]

@@ -18,7 +18,7 @@ from tensorboard_plugin_featwatch.queries import NotRecorded, Queries, StaleGene
 from tensorboard_plugin_featwatch.source import Source
 
 from featwatch import wire
-from featwatch.records import Closing, Embedding, Journal
+from featwatch.records import Closing, Embedding, FeatureArrangement, Journal
 from tests.asked import RUN, STORY, Asked
 from tests.memory_provider import MemoryProvider
 from tests.plugin_client import look_anew
@@ -183,6 +183,18 @@ def test_records_equal_what_was_written(asked: Asked) -> None:
         assert records[name]["fields"]["test"] == expected.test
     records, _, _ = asked.frame("embedding", 1, layers[0])
     np.testing.assert_array_equal(records[layers[0]]["arrays"]["points"]["values"], STORY.points(0, 1))
+
+
+def test_what_a_training_only_continues_from_stays_in_the_log(asked: Asked, provider: MemoryProvider) -> None:
+    layer, ones = STORY.layer_infos[0].name, np.ones((3, 50), np.float32)
+    three = np.arange(3, dtype=np.int32)
+    provider.write(RUN, FeatureArrangement(
+        epoch=2, layer=layer, filters=three, made=three, cells=three, points=ones[:, :2], features=ones, columns=2, rows=2,
+    ))  # fmt: skip
+    records, damaged, _ = asked.frame("arrangement", 2, layer)
+    arrays = records[layer]["arrays"]
+    assert sorted(arrays) == ["cells", "filters", "made", "points"] and not damaged
+    assert arrays["cells"]["values"].tolist() == [0, 1, 2]
 
 
 def test_a_frame_is_final_once_nothing_can_be_added(asked: Asked, provider: MemoryProvider) -> None:
