@@ -56,8 +56,21 @@ def rule_for(operation: Any) -> Rule:
     for kind in type(operation).__mro__:
         found = _BY_CLASS.get(kind)
         if found is not None:
-            own = getattr(kind, "call", None) is getattr(type(operation), "call", None)
-            return found if own else unknown.unknown
+            return unknown.unknown if _changed(type(operation), kind) else found
     if type(operation).__module__.startswith("keras.") and type(operation).__name__ in _BY_NAME:
         return _BY_NAME[type(operation).__name__]
     return unknown.unknown
+
+
+# What a subclass may have of its own without computing anything else: how it is made, and how it is described.
+_HARMLESS = frozenset({
+    "get_config", "from_config", "build", "get_build_config", "build_from_config", "compute_output_shape", "compute_output_spec",
+    "add_weight", "save_own_variables", "load_own_variables", "count_params",
+})  # fmt: skip
+
+
+def _changed(own: type, kind: type) -> bool:
+    """Whether a subclass computes anything otherwise than the class that the rule is for: `call`, or what that may call."""
+    between = own.__mro__[: own.__mro__.index(kind)]
+    names = {name for each in between for name in vars(each) if not (name.startswith("__") and name != "__call__")}
+    return any(hasattr(kind, name) for name in names - _HARMLESS if not name.startswith("_abc"))
