@@ -81,7 +81,8 @@ def _add_prune(commands: Any) -> None:
         description="Removes filters and units from a saved model, with all that belongs to them, and saves the smaller one. "
         "What goes is said by a plan, by a share of all units, or by the alerts of a training's log.",
         epilog="The plan that featwatch.prune.plan(…).save('plan.json') or --save-plan writes may be edited by hand. With "
-        "--probe, a file as of the command snapshot, what is left makes up for what goes as far as it can, and outputs are compared.",
+        "--probe, a file as of the command snapshot, what stays makes up for what goes as far as it can, and outputs are "
+        "compared.",
     )
     prune.add_argument("model", metavar="MODEL", help="the saved model: a file, as model.save('model.keras') writes it")
     prune.add_argument("-o", "--output", metavar="FILE", help="where the smaller model goes: a file that ends in .keras")
