@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from featwatch.analysis.histograms import stratified
+from featwatch.errors import in_words
 from featwatch.options import one_of, real, whole
 from featwatch.recorders.allowance import Allowance
 from featwatch.recorders.base import ExplainingRecorder, Look, NothingToSay
@@ -18,6 +19,7 @@ from featwatch.schedule import every
 
 CRITERIA = ("l2", "activity", "redundancy", "taylor", "random")
 RATIOS = tuple(index / 10 for index in range(10))
+_MOST_TRACED = 200      # operations whose tracing takes about as long as a second's measuring
 
 
 class PruningOutlook(ExplainingRecorder):
@@ -69,37 +71,48 @@ class PruningOutlook(ExplainingRecorder):
         self._clock: Callable[[], float] = time.perf_counter
 
     def explain(self, look: Look) -> Iterator[PruningOutlookRecord | NothingToSay]:
-        from featwatch.prune.masking import Masks
-        from featwatch.prune.outlook import Measuring, Outlook, measured
+        from featwatch.prune.outlook import Outlook
 
         if "refusal" in look.state:
             return
         allowance = look.state.setdefault("allowance", Allowance(self.seconds, self.share, self._clock))
         allowance.begin()
         try:
-            try:
-                outlook = Outlook(look.model, self.criterion, self.ratios, look.probe, self.ignore)
-            except (ValueError, TypeError) as reason:
-                look.state["refusal"] = str(reason)
-                yield NothingToSay(f"there is no outlook: {reason}")
-                return
-            if "masks" not in look.state:
-                look.state["masks"] = Masks(outlook.anatomy)
+            outlook = Outlook(look.model, self.criterion, self.ratios, look.probe, self.ignore)
+        except Exception as error:                  # a model of a kind that cannot be followed: training is not to notice
+            expected = isinstance(error, (ValueError, TypeError))
+            look.state["refusal"] = reason = str(error) if expected else in_words(error)
+            yield NothingToSay(f"there is no outlook on pruning: {reason}")
+        else:
             rows = stratified(look.probe.labels, self.samples)
-            measuring = Measuring(look.state["masks"], outlook, look.probe, rows, look.output)
-            ends, taken = [self._clock()], list[float]()
-
-            def fits() -> bool:
-                ends.append(self._clock())
-                taken.append(ends[-1] - ends[-2])
-                # The first one may have been traced: it says nothing of the others.
-                return allowance.left > max(taken[1:], default=0.0)
-
-            found = measured(measuring, len(self.ratios), fits)
+            found, said = self._measured(look, outlook, rows, allowance)
             record: PruningOutlookRecord = outlook.record(look.epoch, found)
-            said = [f"accuracy and change: over {len(rows)} samples, units masked, nothing trained since"]
-            if len(found) < len(self.ratios):
-                said.append(f"no time to measure {len(self.ratios) - len(found)} of {len(self.ratios)} shares")
-            yield replace(record, note="; ".join(filter(None, [record.note, *said])))
+            yield replace(record, note="; ".join(filter(None, [record.note, said])))
         finally:
             allowance.end()
+
+    def _measured(self, look: Look, outlook: Any, rows: np.ndarray, allowance: Allowance) -> tuple[dict[int, Any], str]:
+        """What is measured, by index of the share, and what there is to say of it."""
+        from featwatch.prune.masking import Masks
+        from featwatch.prune.outlook import Measuring, measured
+
+        operations = len(outlook.anatomy.graph.operations)
+        if self.seconds is not None and operations > _MOST_TRACED * self.seconds:
+            return {}, f"accuracy and change are not measured: tracing {operations} operations takes too long; seconds=None does"
+        ends, taken = [self._clock()], list[float]()
+
+        def fits() -> bool:
+            ends.append(self._clock())
+            taken.append(ends[-1] - ends[-2])
+            # The first one may have been traced: it says nothing of the others.
+            return allowance.left > max(taken[1:], default=0.0)
+
+        try:
+            if "masks" not in look.state:
+                look.state["masks"] = Masks(outlook.anatomy)
+            found = measured(Measuring(look.state["masks"], outlook, look.probe, rows, look.output), len(self.ratios), fits)
+        except Exception as error:                  # it cannot be traced, or there is no room
+            return {}, f"accuracy and change are not measured: {in_words(error)}"
+        said = f"accuracy and change: over {len(rows)} samples, units masked, nothing trained since"
+        missing = len(self.ratios) - len(found)
+        return found, said + (f"; no time to measure at {missing} of {len(self.ratios)} shares" if missing else "")

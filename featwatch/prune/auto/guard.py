@@ -80,7 +80,7 @@ def direction(monitor: str) -> str:
     >>> direction("val_loss"), direction("sparse_top_k_categorical_accuracy"), direction("loss_accuracy"), direction("size")
     ('min', 'max', '', '')
     """
-    words = set(re.findall(r"[a-z]+[0-9]*", re.sub(r"([a-z])([A-Z])", r"\1 \2", monitor).lower().replace("_", " ")))
+    words = set(re.findall(r"[a-z]+[0-9]*", monitor.lower().replace("io_u", "iou").replace("_", " ")))
     down, up = bool(words & _DOWN), bool(words & _UP)
     if down == up:
         return ""
