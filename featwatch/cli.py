@@ -144,7 +144,8 @@ def _snapshot(options: argparse.Namespace) -> int:
 
 
 def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, (ValueError, RuntimeError)) and str(error) else in_words(error)
+    """An error in one line."""
+    return " ".join(str(error).split()) if isinstance(error, (ValueError, RuntimeError)) and str(error) else in_words(error)
 
 
 def _probe(path: str) -> Any:

@@ -62,7 +62,8 @@ def alerted(anatomy: Anatomy, possible: Candidates, alerts: Iterable[Alert]) -> 
     ranks = {name: np.full(len(member.places), np.inf) for name, member in possible.members.items()}
     supports: dict[str, dict[int, set[int]]] = {}       # layer -> redundant unit -> units that have to stay for it
     notes = []
-    for alert in sorted((each for each in alerts if each.kind in KINDS and each.open), key=lambda each: KINDS.index(each.kind)):
+    named = (each for each in alerts if each.kind in KINDS and each.open and each.filters)
+    for alert in sorted(named, key=lambda each: KINDS.index(each.kind)):
         units = _checked(anatomy, alert)
         if alert.layer not in ranks:
             notes.append(f"{alert.layer}: its units are none that pruning knows")
