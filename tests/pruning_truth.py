@@ -82,7 +82,7 @@ class _Masking:
 
     def _called(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         if isinstance(operation, keras.Layer) and graph_of(operation) is not None:
-            read = [value for value in keras.tree.flatten((args, kwargs)) if keras.ops.is_tensor(value)]
+            read = [value for value in keras.tree.flatten((args, {**kwargs, "mask": None})) if keras.ops.is_tensor(value)]
             return self.run(graph_of(operation), read)
         if isinstance(operation, keras.layers.TimeDistributed) and graph_of(operation.layer) is not None:
             value, = args

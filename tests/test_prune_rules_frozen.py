@@ -139,6 +139,7 @@ def test_what_would_be_left_without_a_channel_is_named() -> None:
         one, other = ops.split(x, 2, axis=-1)
         return layers.Concatenate()([layers.Conv2D(3, 1, name="reader")(one), other])
 
+    keras.backend.clear_session()       # numbers in the names of operations begin again
     anatomy = Anatomy(image_net(halves))
     assert anatomy.emptied(()) == []
     assert anatomy.emptied(anatomy.groups({"before": range(4), "reader": [0, 2]})) == ["split"]

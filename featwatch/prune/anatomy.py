@@ -15,10 +15,13 @@ import numpy as np
 from featwatch.graphs import graph_of, nodes_of
 from featwatch.prune.labelled import Call, Labelled, Made, Rewritten, Sized, Sliced
 from featwatch.prune.rules import refusal, rule_for
+from featwatch.prune.rules.turning import turned
 from featwatch.prune.units import Units, gone
 
 AN_INPUT = "it is an input of the model"
 AN_OUTPUT = "it is an output of the model"
+# Arguments of layers that say which steps count: no tensors of channels.
+MASKS = ("mask", "query_mask", "value_mask", "key_mask", "attention_mask")
 
 
 class Anatomy:
@@ -41,6 +44,8 @@ class Anatomy:
         self.names: dict[int, str] = {}                 # of layers, by their identity
         self.inexact: list[str] = []                    # what is not exact, where that was allowed
         self.first = any(getattr(each, "data_format", "") == "channels_first" for each in operations(self.graph))
+        # Layers, their units, and how many of them must not be left: another operation would be made of it.
+        self.never: list[tuple[str, np.ndarray, int]] = []
         self._givers: dict[int, str] = {}               # who gives each tensor of the graph, by the tensor's identity
         self._looked_at: tuple[list[str], np.ndarray, np.ndarray] | None = None
         for left in self._run(self.graph, [self._entering(tensor) for tensor in keras.tree.flatten(self.graph.inputs)], ()):
@@ -54,6 +59,7 @@ class Anatomy:
         why = refusal(call)
         if why:
             return self.keep(call, why)
+        call = turned(self, call)
         found = rule_for(call.operation)(self, call)
         given = [found] if isinstance(found, Labelled) else list(found)
         for label, shape in zip(given, call.shapes, strict=True):
@@ -108,6 +114,8 @@ class Anatomy:
         given = [self._whole(shape) for shape in call.shapes]
         for each in given:
             self.units.freeze(each.ids, why)
+        if given and isinstance(call.operation, keras.Layer) and call.operation.weights:
+            self.made.setdefault(call.name, Made(call.operation, call.name, given[0].ids))
         return given
 
     # -- what is asked of it ----------------------------------------------------------------------------------------
@@ -162,6 +170,15 @@ class Anatomy:
         left = np.add.reduceat(~gone(roots, groups), starts)
         return list(dict.fromkeys(names[at] for at in np.flatnonzero(left == 0)))
 
+    def mistaken(self, groups: Iterable[int]) -> list[str]:
+        """Names of layers that would do something else with as many units as these groups leave: one more or less is fine.
+
+        With the channels first, Keras takes a bias of as many numbers as there are columns for one of columns.
+        """
+        removed = np.fromiter(groups, np.int64)
+        left = [(name, len(self.kept(ids, removed)), count) for name, ids, count in self.never]
+        return [name for name, rest, count in left if rest == count]
+
     def without(self, sliced: Sliced, value: np.ndarray, groups: Iterable[int]) -> np.ndarray:
         """What is left of a variable's value when these groups go."""
         removed = list(groups)
@@ -192,7 +209,12 @@ class Anatomy:
     def _step(self, node: Any, path: tuple[str, ...]) -> None:
         operation = node.operation
         args, kwargs = node.arguments.fill_in(self.labels)
-        reads = tuple(each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, Labelled))
+        heeded = {name: kwargs[name] for name in MASKS if isinstance(operation, keras.Layer) and name in kwargs}
+        for mask in keras.tree.flatten(heeded):
+            if isinstance(mask, Labelled):
+                self.units.freeze(mask.ids, f"{operation.name!r} takes it for a mask")
+        others = {name: value for name, value in kwargs.items() if name not in heeded}
+        reads = tuple(each for each in keras.tree.flatten((args, others)) if isinstance(each, Labelled))
         shapes = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
         given = self.enter(Call(operation, "/".join((*path, operation.name)), reads, shapes, args, kwargs))
         for tensor, label, shape in zip(node.output_tensors, given, shapes, strict=True):

@@ -35,8 +35,13 @@ def rebuilt(
             what only served it is left out.
 
     Raises:
-        ValueError: a layer cannot be made anew from its configuration.
+        ValueError: a layer cannot be made anew from its configuration, or would not be the same with as many units.
     """
+    mistaken = anatomy.mistaken(groups := sorted(set(groups)))
+    if mistaken:
+        raise ValueError(
+            f"{mistaken[0]!r} would have as many filters as columns, and Keras would add its bias along these: leave one more"
+        )
     rebuilding = _Rebuilding(anatomy, groups, skipped or {})
     with untouched_random_state(), _counters_kept():
         new = rebuilding.model(anatomy.model)

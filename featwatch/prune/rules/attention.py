@@ -93,12 +93,10 @@ def _resized(
         for name, dense in inner.items():
             if dense is not None:
                 count = len(kept(heads if name in ("query", "gate") else groups))
-                for shape in ("partial_output_shape", "full_output_shape"):
-                    old = tuple(getattr(dense, shape))
-                    found.append((dense, shape, (*old[:-2], count, old[-1])))
-        for shape in ("partial_output_shape", "full_output_shape"):
-            old = tuple(getattr(layer._output_dense, shape))
-            found.append((layer._output_dense, shape, (*old[:-1], len(kept(ids)))))
+                old = dense.partial_output_shape
+                found.append((dense, "partial_output_shape", (*old[:-2], count, old[-1])))
+        old = layer._output_dense.partial_output_shape
+        found.append((layer._output_dense, "partial_output_shape", (*old[:-1], len(kept(ids)))))
         return found
 
     every = np.concatenate([ids, heads, groups])
@@ -109,6 +107,9 @@ def _tensors(call: Call) -> dict[str, Labelled] | None:
     """The tensors of a call by name; None where it is one that is not followed."""
     given = inspect.signature(call.operation.call).bind(*call.args, **call.kwargs).arguments
     tensors = {name: value for name, value in given.items() if isinstance(value, Labelled)}
+    masks = [tensors.pop(name) for name in ("query_mask", "value_mask", "key_mask", "attention_mask") if name in tensors]
+    if any(len(mask.shape) > 3 and mask.shape[1] != 1 for mask in masks):
+        return None                     # one for each head
     if not set(tensors) <= {"query", "value", "key"} or not {"query", "value"} <= set(tensors):
-        return None                     # masks as tensors: their last axis is one of steps
+        return None
     return tensors if all(read.axis == 2 and len(read.shape) == 3 for read in tensors.values()) else None

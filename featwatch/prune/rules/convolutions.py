@@ -83,8 +83,23 @@ def _leaving(anatomy: Any, call: Call, ids: np.ndarray, axis: int) -> Labelled |
     layer = call.operation
     if layer.use_bias:
         anatomy.has(call, layer.bias, {-1: ids})
+        _biased(anatomy, call, ids, axis)
     given = Labelled(call.shape, axis, ids)
     return activated(anatomy, call, given)
+
+
+def _biased(anatomy: Any, call: Call, ids: np.ndarray, axis: int) -> None:
+    """With the channels first, Keras adds the bias along the last axis where that is as long as there are filters.
+
+    So it does in 3.15, on TensorFlow: `backend/tensorflow/numpy.py`, `add`.
+    """
+    width = call.shape[-1]
+    if axis == len(call.shape) - 1 or width is None:
+        return
+    if width == len(ids):
+        anatomy.units.freeze(ids, f"{call.name!r} has as many filters as columns: Keras adds its bias along these")
+    elif width < len(ids):
+        anatomy.never.append((call.name, ids, width))
 
 
 def _alike(anatomy: Any, ids: np.ndarray, groups: int) -> np.ndarray:

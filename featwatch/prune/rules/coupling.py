@@ -19,8 +19,8 @@ def along_axes(anatomy: Any, call: Call) -> Given:
     along = [axis % len(call.read.shape) for axis in (axes if isinstance(axes, (list, tuple)) else [axes])]
     if call.read.axis in along:
         return anatomy.keep(call, f"{call.name!r} ({type(call.operation).__name__}) scales it by what all channels give together")
-    if len(call.reads) != 1:
-        return unknown.unknown(anatomy, call)       # a mask
+    if len(call.reads) != 1 or call.kwargs.get("mask") is not None:
+        return unknown.unknown(anatomy, call)
     return call.read.shaped(call.shape)
 
 

@@ -20,8 +20,6 @@ def batch_normalisation(anatomy: Any, call: Call) -> Given:
     read = call.read
     if call.operation.axis % len(read.shape) != read.axis:
         return anatomy.keep(call, f"{call.name!r} normalises along another axis than it is on")
-    if len(call.reads) != 1:
-        return anatomy.keep(call, f"{call.name!r} is given a mask")
     anatomy.note(call, read.ids, mixes=False)
     for variable in call.operation.variables:
         if tuple(variable.shape) == (len(read.ids),):
