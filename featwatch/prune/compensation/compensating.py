@@ -167,14 +167,15 @@ class _Compensating:
 
     def _carrier(self, each: Consumer, moments: Moments, staying: set[int]) -> int | None:
         """The group of a removed unit that has to stay to carry constants; None where there is no need."""
-        if each.constant and not each.border:
-            return None
         roots = self._anatomy.units.roots(each.ids)
-        kept = ~np.isin(roots, list(self._groups - staying))
+        gone = np.isin(roots, list(self._groups - staying))
         for group in range(each.groups):
             constant = moments.constant(group)
-            if constant.any() and not (constant & kept).any():
-                return int(roots[np.flatnonzero(constant)[0]])
+            # What has one value everywhere becomes part of a bias, unless zeros are read around it.
+            needing = constant if each.border or not each.constant else constant & moments.zeros[group]
+            for channel in np.flatnonzero(needing & gone):
+                if not moments.alike(group, np.flatnonzero(constant & ~gone), channel).any():
+                    return int(roots[channel])
         return None
 
     def _stays(self, root: int, reader: str) -> str:

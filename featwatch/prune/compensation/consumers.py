@@ -192,7 +192,9 @@ def _read_axis(anatomy: Anatomy, layer: Any, groups: set[int]) -> int | None:
 
 def _consumer(anatomy: Anatomy, layer: Any, name: str) -> Consumer | None:
     kind = type(layer)
-    bias = layer.bias if getattr(layer, "use_bias", False) else None
+    if kind not in (*_CONVOLUTIONS, *_TRANSPOSED, *_SEPARABLE, layers.Dense):
+        return None
+    bias = layer.bias if layer.use_bias else None
     if kind in _CONVOLUTIONS:
         ids = _ids(anatomy, layer.kernel, -2)
         border = layer.padding in ("same", "causal") and (max(layer.kernel_size) > 1)
@@ -201,16 +203,10 @@ def _consumer(anatomy: Anatomy, layer: Any, name: str) -> Consumer | None:
         return Consumer(layer, name, layer.kernel, _ids(anatomy, layer.kernel, -1), bias=bias, uniform=False)
     if kind in _SEPARABLE:
         return Consumer(layer, name, layer.pointwise_kernel, _ids(anatomy, layer.pointwise_kernel, -2), bias=bias)
-    if kind is layers.Dense:
-        ids = _ids(anatomy, layer.kernel, 0)
-        own, places, first = _unrolled(anatomy.units.roots(ids))
-        return Consumer(layer, name, layer.kernel, own_ids(ids, own, places, first), places=places, places_first=first, bias=bias)
-    return None
-
-
-def own_ids(ids: np.ndarray, channels: int, places: int, places_first: bool) -> np.ndarray:
-    """(channels,) of the units that a flattened tensor has, those of the first place."""
-    return ids[:channels] if places_first else ids.reshape(channels, places)[:, 0]
+    ids = _ids(anatomy, layer.kernel, 0)
+    channels, places, first = _unrolled(anatomy.units.roots(ids))
+    own = ids[:channels] if first else ids.reshape(channels, places)[:, 0]
+    return Consumer(layer, name, layer.kernel, own, places=places, places_first=first, bias=bias)
 
 
 def _unrolled(roots: np.ndarray) -> tuple[int, int, bool]:

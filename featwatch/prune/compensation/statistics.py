@@ -23,21 +23,26 @@ class Moments:
     Positions count as often as weights meet them; zeros around the input are met, too: there only the constant is not 0.
 
     products: (groups, channels + 1, channels + 1) float64, the constant last.
-    within: how often weights met values rather than zeros around.
+    zeros: (groups, channels) whether a channel is 0 anywhere.
     positions, used: how many there were, and how many of these were taken, at random.
     """
 
     def __init__(self, consumer: Consumer, limit: int) -> None:
         size = len(consumer.ids) + 1
         self.products = np.zeros((consumer.groups, size, size))
-        self.within = 0.0
+        self.zeros = np.zeros((consumer.groups, size - 1), bool)
+        self._low = np.full(self.zeros.shape, np.inf)           # of what is not 0
+        self._high = np.full(self.zeros.shape, -np.inf)
+        self._first: np.ndarray | None = None                   # sample, by which it is seen whether others differ
+        self._moving = np.zeros(self.zeros.shape)
         self.positions = self.used = 0
         self._consumer, self._limit = consumer, limit
 
     def add(self, value: np.ndarray, rng: np.random.Generator) -> None:
         """Count a batch of what the layer reads, (batch, …, groups · channels); of its positions `limit` at most."""
         counts, outside = self._consumer.times_read(value.shape)
-        rows = value.reshape(-1, *self.products.shape[:1], self.products.shape[1] - 1)
+        self._span(value.reshape(len(value), -1, *self.zeros.shape))
+        rows = value.reshape(-1, *self.zeros.shape)
         times = np.broadcast_to(counts, value.shape[:-1]).reshape(-1)
         self.positions += len(rows)
         if len(rows) > self._limit:
@@ -49,15 +54,28 @@ class Moments:
             for group, products in enumerate(self.products):
                 whole = np.concatenate([part[:, group], np.ones((len(part), 1))], axis=1)
                 products += (whole * each[:, None]).T @ whole
-        self.within += float(times.sum())
         self.products[:, -1, -1] += outside * len(value)
 
     def constant(self, group: int) -> np.ndarray:
-        """(channels,) whether each channel has one value wherever it has any, and that is not 0."""
+        """(channels,) whether each channel is the same in all samples, and has one value where it is not 0, as in padding."""
+        low, high = self._low[group], self._high[group]
+        largest = np.maximum(np.abs(low), np.abs(high))
+        with np.errstate(invalid="ignore"):
+            return np.asarray((high >= low) & (high - low <= 1e-5 * largest) & (self._moving[group] <= 1e-5 * largest))
+
+    def alike(self, group: int, channels: np.ndarray, one: int) -> np.ndarray:
+        """Whether each of these channels is a multiple of that one."""
         products = self.products[group]
-        sums, squares = products[:-1, -1], np.diagonal(products)[:-1]
-        spread = squares * self.within - sums**2
-        return np.asarray((squares > 0) & (spread <= 1e-10 * squares * self.within))
+        size = np.diagonal(products)
+        return np.asarray(products[channels, one] ** 2 >= (1 - 1e-9) * size[channels] * size[one])
+
+    def _span(self, value: np.ndarray) -> None:
+        self._first = value[0] if self._first is None else self._first
+        self._moving = np.maximum(self._moving, np.abs(value - self._first).max(axis=(0, 1)))
+        nothing = value == 0
+        self.zeros |= nothing.any(axis=(0, 1))
+        self._low = np.minimum(self._low, np.where(nothing, np.inf, value).min(axis=(0, 1)))
+        self._high = np.maximum(self._high, np.where(nothing, -np.inf, value).max(axis=(0, 1)))
 
 
 def each_read(
