@@ -73,7 +73,7 @@ def feature_images(
     probe = probe if probe is None or isinstance(probe, Probe) else Probe(probe)
     form = form_of(model, None if probe is None else probe.x)
     samples = None if probe is None else form.pictures(probe.x)
-    within = _of_probe(probe, form, samples) if bounds is None and probe is not None else _bounds(form, samples, bounds)
+    within = _of_probe(probe, form, samples) if bounds is None and samples is not None else _bounds(form, samples, bounds)
     painter = Painter(model, site, form, within, samples, recipe=recipe)
     directions, named = _directions(painter, filters, weights, site)
     best = _strongest(painter, probe, directions) if probe is not None else None
