@@ -65,6 +65,15 @@ describe("the share to begin with", () => {
   it("does not skip one that costs more for a lucky one behind it", () => {
     expect(harmless(parsed({ accuracy: numbers([0.9, 0.5, 0.9]) }))).toBe(0);
   });
+  it("is the first one where each costs more", () => {
+    const steep = parsed({ accuracy: numbers([0.9, 0.5, 0.2]) });
+    expect([harmless(steep), shownAt(steep, null)]).toEqual([0, 1]);
+  });
+  it("goes by what was measured: not every share need be", () => {
+    expect(harmless(parsed({ accuracy: numbers([0.9, NaN, 0.895]) }))).toBe(2);
+    expect(harmless(parsed({ accuracy: numbers([0.9, 0.9, NaN]) }))).toBe(1);
+    expect(harmless(parsed({ accuracy: numbers([NaN, 0.9, 0.9]) }))).toBeNull();
+  });
   it("goes by the outputs' change where there are no labels, and is a third where nothing was measured", () => {
     const none = numbers([NaN, NaN, NaN]);
     expect(harmless(parsed({ accuracy: none }))).toBe(1);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { FrameRecord } from "../src/api/types";
 import { NumberTable } from "../src/model/numbers";
 import type { OutlookLayer } from "../src/model/outlook";
-import { changed, histories, originals, sentence, signed, stepsOf } from "../src/model/prunings";
+import { changed, histories, originals, sentence, signed, stepsOf, watched } from "../src/model/prunings";
 import { clipped, skyline } from "../src/model/skyline";
 
 const step = (epoch: number, action: string, fields: Record<string, unknown> = {}): FrameRecord => ({
@@ -60,6 +60,20 @@ describe("histories", () => {
     expect(found.map(({ name }) => name)).toEqual(["probe accuracy", "loss", "measured time"]);
     expect(found.at(-1)!.title).toContain("batch of 32");
     expect(histories(new NumberTable(), "", 0)).toEqual([]);
+  });
+});
+
+describe("what the guard watches", () => {
+  it("is followed to the epoch before the next step, or to the newest", () => {
+    const numbers = new NumberTable();
+    numbers.merge({ until: 1, series: [{ kind: "epoch", layer: "", epochs: [1, 2, 3, 4, 5, 6], values: { val_loss: [6, 5, 4, 3, 2, null] } }] });
+    const value = { monitor: "val_loss", value_before: 6 };
+    const steps = stepsOf([step(1, "pruned", value), step(2, "proposed", value), step(3, "pruned", value), step(9, "pruned", value), step(4, "refused")]);
+    expect(watched(steps, numbers).map((one) => one && [...one.values, one.until])).toEqual([[6, 4, 3], [6, NaN, 2], [6, 2, 5], null, [6, NaN, 9]]);
+  });
+  it("is what made the guard undo a step, where it did", () => {
+    const steps = stepsOf([step(1, "pruned", { monitor: "val_loss", value_before: 6 }), step(2, "undone", { monitor: "val_loss", value_before: 6, value_after: 7 })]);
+    expect(watched(steps, new NumberTable())[1]).toEqual({ name: "val_loss", values: [6, 7], until: 2 });
   });
 });
 

@@ -123,18 +123,22 @@ export const HARMLESS = { accuracy: 0.01, change: 0.05 } as const;
 /** The largest share up to which the probe's accuracy stays within a point; by the outputs' change where there is none; null where nothing was measured. */
 export function harmless(outlook: Outlook): number | null {
   const { accuracy, change } = outlook;
-  const by = known(accuracy) ? accuracy.map((value) => accuracy[0]! - value <= HARMLESS.accuracy + 1e-6) : known(change) ? change.map((value) => value <= HARMLESS.change) : null;
-  if (!by?.[0]) return null;
-  const until = by.indexOf(false);
-  return (until < 0 ? by.length : until) - 1;
+  const column = known(accuracy) ? accuracy : change;
+  const limit = column === accuracy ? accuracy[0]! - HARMLESS.accuracy - 1e-6 : HARMLESS.change;
+  // Not every share need have been measured: there may have been no time for it.
+  const measured = [...column.keys()].filter((at) => Number.isFinite(column[at]));
+  if (measured[0] !== 0) return null;
+  const until = measured.findIndex((at) => (column === accuracy ? column[at]! < limit : column[at]! > limit));
+  return until === 0 ? null : measured.at(until < 0 ? -1 : until - 1)!;
 }
 
 /** Whether there is something to draw of a column. */
 export const known = (column: number[]): boolean => column.filter(Number.isFinite).length > 0;
 
-/** The share that is shown: the one nearest to what was chosen, else the harmless one, else the third. */
+/** The share that is shown: the one nearest to what was chosen, else the harmless one, or the first where none is, else a third. */
 export function shownAt(outlook: Outlook, chosen: number | null): number {
-  const wanted = chosen ?? outlook.shares[harmless(outlook) ?? -1] ?? 0.3;
+  const safe = harmless(outlook);
+  const wanted = chosen ?? (safe === null ? 0.3 : outlook.shares[safe || Math.min(1, outlook.shares.length - 1)]!);
   return outlook.shares.reduce((best, share, i) => (Math.abs(share - wanted) < Math.abs(outlook.shares[best]! - wanted) ? i : best), 0);
 }
 

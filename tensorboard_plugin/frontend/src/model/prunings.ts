@@ -13,6 +13,13 @@ export const ACTION_TITLES: Record<Action, string> = {
   proposed: "A dry run: nothing was changed", refused: "Nothing was changed",
 };
 
+/** A number of Keras' at two epochs: right before a step, and at the last one before the next that changed the model. */
+export interface Watched {
+  name: string;
+  values: Pair;
+  until: number;
+}
+
 /** A number and what became of it; NaN where it is not known. */
 export type Pair = [before: number, after: number];
 
@@ -75,6 +82,20 @@ export function originals(layers: readonly OutlookLayer[], epoch: number, steps:
   return layers.map(({ name, units }) => {
     const taken = held.reduce((sum, { counts }) => sum + (counts.get(name) ?? 0), 0);
     return Math.max(units, earlier.get(name) ?? units + taken);
+  });
+}
+
+/** What became of the number that the guard watches, by step: as recorded where it was undone, else as Keras logged it since. */
+export function watched(steps: readonly Step[], numbers: NumberTable): (Watched | null)[] {
+  const acts = steps.filter(({ action }) => action === "pruned" || action === "undone");
+  return steps.map((step): Watched | null => {
+    const { monitor, value, epoch } = step;
+    if (!value.some(Number.isFinite)) return null;
+    if (step.action !== "pruned" || Number.isFinite(value[1])) return { name: monitor, values: value, until: epoch };
+    const next = acts.find((one) => one.epoch > epoch)?.epoch;
+    const logged = numbers.series("epoch", "", monitor);
+    const at = logged.epochs.findLastIndex((one, i) => one > epoch && one <= (next ?? Infinity) && finite(logged.values[i]));
+    return { name: monitor, values: [value[0], at < 0 ? NaN : logged.values[at]!], until: logged.epochs[at] ?? epoch };
   });
 }
 
