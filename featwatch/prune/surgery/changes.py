@@ -28,7 +28,7 @@ class Changes:
 
     def attribute(self, owner: Any, name: str, value: Any) -> None:
         """Set an attribute as it is, past any tracking."""
-        old = vars(owner).get(name, _ABSENT)
+        old = getattr(owner, name) if isinstance(getattr(type(owner), name, None), property) else vars(owner).get(name, _ABSENT)
         self.restoring(lambda: object.__delattr__(owner, name) if old is _ABSENT else object.__setattr__(owner, name, old))
         object.__setattr__(owner, name, value)
 

@@ -14,10 +14,10 @@ import keras
 import numpy as np
 
 from featwatch.errors import first_line
-from featwatch.graphs import graph_of, nodes_of
+from featwatch.graphs import nodes_of
 from featwatch.prune.surgery import keras_private
 from featwatch.prune.surgery.resizing import Keeping
-from featwatch.prune.surgery.symbolic import shape_of
+from featwatch.prune.surgery.symbolic import inner_graph, shape_of
 from featwatch.running import _counters_kept
 from featwatch.streams import untouched_random_state
 
@@ -118,15 +118,13 @@ class _Running:
         return [known[id(tensor)] for tensor in keras.tree.flatten(graph.outputs)]
 
     def _called(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        layers = keras.layers
-        nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
+        nested = inner_graph(operation)
+        if nested is not None and isinstance(operation, keras.layers.TimeDistributed):
+            shape = tuple(args[0].shape)
+            given = self.run(nested, [keras.ops.reshape(args[0], (shape[0] * shape[1], *shape[2:]))])
+            return [keras.ops.reshape(each, (shape[0], shape[1], *tuple(each.shape)[1:])) for each in given]
         if nested is not None:
             return self.run(nested, [each for each in keras.tree.flatten((args, kwargs)) if keras.ops.is_tensor(each)])
-        if isinstance(operation, layers.TimeDistributed) and graph_of(operation.layer) is not None:
-            shape = tuple(args[0].shape)
-            folded = keras.ops.reshape(args[0], (shape[0] * shape[1], *shape[2:]))
-            given = self.run(graph_of(operation.layer), [folded])
-            return [keras.ops.reshape(each, (shape[0], shape[1], *tuple(each.shape)[1:])) for each in given]
         return keras.tree.flatten(keras_private.calling(operation, training=False)(*args, **kwargs))
 
     def _noted(self, name: str, tensor: Any, value: Any) -> Any:

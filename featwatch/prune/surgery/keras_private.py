@@ -6,13 +6,16 @@ one look at this file tells what a new Keras has to be tested for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras.src import backend
 from keras.src.models.functional import operation_fn
+from keras.src.ops.symbolic_arguments import SymbolicArguments
+from keras.src.saving import serialization_lib
 
 from featwatch.prune.surgery.unsupported import Unsupported
 
@@ -96,6 +99,31 @@ SYMBOLIC_SHAPE = "_shape"               # of a tensor of the graph
 INPUT_SHAPE = "_batch_shape"            # of an input layer
 INPUT_SPEC = "_input_spec"
 BUILT_FOR = "_build_shapes_dict"
+
+
+BUILT_INPUT_SHAPE = "_build_input_shape"        # of layers that say it in a way of their own
+ARGUMENTS = "arguments"                 # of a node
+SAID = "_auto_config"                   # what an operation was made with, as it will say when it is saved
+
+
+def said_anew(operation: Any, options: Mapping[str, Any]) -> Any:
+    """What an operation says it was made with, with these options; None where it does not keep that, or nothing changes."""
+    said = vars(operation).get(SAID)
+    if said is None or not options or all(said.config.get(name, options[name]) == options[name] for name in options):
+        return None
+    new = copy.copy(said)
+    new.config = {**said.config, **serialization_lib.serialize_dict(dict(options))}
+    return new
+
+
+def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments of a call in the graph."""
+    return SymbolicArguments(*args, **kwargs)
+
+
+def unconnected(value: Any) -> Any:
+    """A tensor of a graph like this one, in no graph; anything else as it is."""
+    return keras.KerasTensor(value.shape, value.dtype) if isinstance(value, keras.KerasTensor) else value
 
 
 def calling(operation: Any, training: bool) -> Any:

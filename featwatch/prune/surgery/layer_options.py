@@ -1,4 +1,4 @@
-"""What layers know of how many units there are: their options, what they accept, what they were built for."""
+"""What layers and operations know of how many units there are: options, arguments of calls, shapes that they accept."""
 
 from __future__ import annotations
 
@@ -8,60 +8,84 @@ from typing import Any
 
 import keras
 
+from featwatch.graphs import graph_of
+from featwatch.prune import following
+from featwatch.prune.copying import copied, layers_in
 from featwatch.prune.surgery import keras_private
 from featwatch.prune.surgery.changes import Changes
 from featwatch.prune.surgery.resizing import Keeping
+from featwatch.prune.surgery.symbolic import calls, inner_graph
 from featwatch.prune.surgery.unsupported import Unsupported
+from featwatch.running import _counters_kept
+from featwatch.streams import untouched_random_state
 
-_TARGETS = ("target_shape", "newshape")         # the layer's (without the batch axis), the operation's (with it)
+Attribute = tuple[Any, str, Any]                # whose, its name, its new value
 
 
-def check_options(keeping: Keeping) -> None:
-    """Raise `Unsupported` where a layer that gets smaller does not keep an option under its own name."""
-    for each in keeping.anatomy.sized:
-        if keeping.count(each.ids) < len(each.ids) and each.option not in vars(each.layer):
+def attributes(keeping: Keeping) -> list[Attribute]:
+    """Attributes that change.  To be asked for before any has been: what they become is made of what they are.
+
+    Raises:
+        Unsupported: one is not kept where Keras keeps it.
+    """
+    found = []
+    for owner, name, value in following.attributes(keeping.anatomy, keeping.groups):
+        if not hasattr(owner, name):
             raise Unsupported(
-                f"{each.layer.name!r} ({type(each.layer).__name__}) does not keep how many {each.option} it has under that name; "
-                "plan.apply(model) makes a new model instead"
+                f"{getattr(owner, 'name', owner)!r} ({type(owner).__name__}) has no attribute {name!r} that says how many units "
+                "it has; plan.apply(model) makes a new model instead"
             )
+        old = getattr(owner, name)
+        if not (old is value or (isinstance(value, (int, str, tuple, list)) and type(old) is type(value) and old == value)):
+            found.append((owner, name, value))
+    for node in calls(keeping.anatomy.graph):
+        args, kwargs = node.arguments.args, node.arguments.kwargs
+        new = following.arguments(keeping.anatomy, node.operation, keeping.groups, args, kwargs)
+        if new[0] is not args or new[1] is not kwargs:
+            found.append((node, keras_private.ARGUMENTS, keras_private.arguments(*new)))
+    options = following.options(keeping.anatomy, keeping.groups)
+    for operation in {id(node.operation): node.operation for node in calls(keeping.anatomy.graph)}.values():
+        said = keras_private.said_anew(operation, options.get(id(operation), {}))
+        if said is not None:
+            found.append((operation, keras_private.SAID, said))
+    return found
 
 
-def set_options(changes: Changes, keeping: Keeping) -> None:
-    """Tell layers how many units they have."""
-    for sized in keeping.anatomy.sized:
-        count = keeping.count(sized.ids) // sized.per
-        if getattr(sized.layer, sized.option) != count:
-            changes.attribute(sized.layer, sized.option, count)
-
-
-def follow(changes: Changes, nodes: Sequence[Any], keeping: Keeping) -> None:
-    """Tell the operations of these calls the shapes of what they read and give."""
+def follow(changes: Changes, nodes: Sequence[Any]) -> None:
+    """Tell the layers of these calls the shapes of what they read and give, after all else is changed."""
     done = set()
     for node in nodes:
-        operation = node.operation
-        if id(operation) in done:
+        layer = node.operation
+        if id(layer) in done or not isinstance(layer, keras.Layer) or not node.input_tensors:
             continue
-        done.add(id(operation))
-        _reform(changes, operation, keeping)
-        if isinstance(operation, keras.Layer) and node.input_tensors:
-            _accept(changes, operation, [tuple(tensor.shape) for tensor in node.input_tensors])
+        done.add(id(layer))
+        graph = inner_graph(layer)
+        if graph is None and len(layers_in(layer)) > 1:
+            _made_anew(changes, node)
+            continue
+        _accept(changes, layer, [tuple(tensor.shape) for tensor in node.input_tensors])
+        if graph is not None and graph_of(layer) is None:          # a model that is called at every step of time
+            _accept(changes, layer.layer, [tuple(tensor.shape) for tensor in keras.tree.flatten(graph.inputs)])
 
 
-def _reform(changes: Changes, operation: Any, keeping: Keeping) -> None:
-    label = keeping.anatomy.reformed.get(id(operation))
-    if label is None:
-        return
-    for name in _TARGETS:
-        target = vars(operation).get(name)
-        if target is not None:
-            at = label.axis - (len(label.shape) - len(target))
-            if target[at] not in (-1, None):
-                changes.attribute(operation, name, (*target[:at], keeping.count(label.ids), *target[at + 1 :]))
+def _made_anew(changes: Changes, node: Any) -> None:
+    """A layer of layers: each is told what it would know had it been built for these shapes."""
+    with untouched_random_state(), _counters_kept():
+        new = copied(node.operation, {})
+        args, kwargs = node.arguments.convert(keras_private.unconnected)
+        new(*args, **kwargs)
+    pairs = list(zip(layers_in(node.operation), layers_in(new), strict=True))
+    for old, fresh in pairs:
+        for name in (keras_private.INPUT_SPEC, keras_private.BUILT_FOR):
+            if vars(old).get(name) is not None and name in vars(fresh):
+                changes.attribute(old, name, vars(fresh)[name])
 
 
 def _accept(changes: Changes, layer: Any, shapes: Sequence[tuple[int | None, ...]]) -> None:
     """Which inputs a layer accepts, and those that it was built for."""
     held = vars(layer)
+    if held.get(keras_private.BUILT_INPUT_SHAPE) is not None:
+        changes.attribute(layer, keras_private.BUILT_INPUT_SHAPE, shapes[0])
     spec = held.get(keras_private.INPUT_SPEC)
     if spec is not None:
         parts = keras.tree.flatten(spec)
@@ -71,6 +95,8 @@ def _accept(changes: Changes, layer: Any, shapes: Sequence[tuple[int | None, ...
     built = held.get(keras_private.BUILT_FOR)
     if built and len(built) == 1:
         name, value = next(iter(built.items()))
+        if value is None:
+            return
         one = not isinstance(value, (list, dict)) and not (isinstance(value, tuple) and value and not _is_size(value[0]))
         changes.attribute(layer, keras_private.BUILT_FOR, {name: shapes[0] if one else list(shapes)})
 

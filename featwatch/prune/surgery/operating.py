@@ -87,8 +87,7 @@ def operate(
     variables = [variable for variable, _ in smaller]
     for optimizer in found.optimizers:
         smaller += slots.slots(optimizer, places)
-    for each in keepings:
-        layer_options.check_options(each)
+    attributes = [attribute for each in keepings for attribute in layer_options.attributes(each)]
     checks = [Check(each, told) for each in keepings]
     removed, notes = anatomy.going(keeping.groups), [check.said for check in checks if check.said]
 
@@ -104,9 +103,10 @@ def operate(
         resize(changes, smaller, told)
         for optimizer, old in zip(found.optimizers, before, strict=True):
             slots.rename(changes, optimizer, old, slots.keys(optimizer, variables))
-        for each in keepings:
-            layer_options.set_options(changes, each)
-            layer_options.follow(changes, symbolic.reshape(changes, each), each)
+        for owner, name, value in attributes:
+            changes.attribute(owner, name, value)
+        nodes = [node for each in keepings for node in symbolic.reshape(changes, each)]
+        layer_options.follow(changes, nodes)
         keras_private.drop_all_functions(found.models)
         for check in checks:
             check.passed()

@@ -28,8 +28,9 @@ def check(keeping: Keeping, values: Mapping[int, tuple[Any, np.ndarray]]) -> Non
             raise ValueError(
                 f"{sliced.variable.path!r}, now {shape}: the model was changed after its anatomy was made; make another"
             )
-        if any(not len(places) for places in keeping.places(sliced.variable).values()):
-            raise ValueError(f"nothing would be left of {sliced.owner!r}: leave at least one unit")
+    emptied = anatomy.emptied(keeping.groups)
+    if emptied:
+        raise ValueError(f"nothing would be left of {emptied[0]!r}: leave at least one unit")
     for name, made in anatomy.made.items():
         going = np.ones(len(made.ids), bool)
         going[keeping.kept(made.ids)] = False

@@ -18,11 +18,17 @@ def calls(graph: Any, seen: set[int] | None = None) -> Iterator[Any]:
     """The calls of a graph, with those of the models that it calls before the call of each, once."""
     seen = set() if seen is None else seen
     for node in nodes_of(graph):
-        nested = graph_of(node.operation) if isinstance(node.operation, keras.Layer) else None
+        nested = inner_graph(node.operation)
         if nested is not None and id(nested) not in seen:
             seen.add(id(nested))
             yield from calls(nested, seen)
         yield node
+
+
+def inner_graph(operation: Any) -> Any:
+    """The graph of a model that is called, once or at every step of time; None of anything else."""
+    repeated = operation.layer if isinstance(operation, keras.layers.TimeDistributed) else operation
+    return graph_of(repeated) if isinstance(repeated, keras.Layer) else None
 
 
 def shape_of(label: Labelled, keeping: Keeping) -> Shape:
