@@ -1,29 +1,28 @@
-"""What each layer of a model costs, and what one filter less would save, counted from its graph (row A2).
+"""What each layer of a model costs, and what one filter less would save, as pruning would have it (row A2).
 
-A filter that goes takes along its weights and its bias, what batch normalisations, depthwise convolutions and the
-like have for its channel, and the weights that the layers which read it have for it.  Where it cannot go alone, as its
-output is added to others', only what it has to itself is counted.
+A filter that goes takes along its weights and its bias, what batch normalisations, depthwise convolutions and the like
+have for its channel, the weights that the layers which read it have for it, and the filters of other layers that are tied
+to it, as where outputs are added.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
-from featwatch.channels import Channels, passed
-from featwatch.explain.fields.operations import channel_axis
-from featwatch.graphs import graph_of, nodes_of
+from featwatch.graphs import graph_of
+from featwatch.prune.anatomy import Anatomy
+from featwatch.prune.labelled import Made
+from featwatch.prune.savings import Sizes
 from featwatch.records import AN_OUTPUT
-from featwatch.weighing import Shape, Size, Weighing, weighing
 
 OPEN_SIZE = "the model leaves the size of its maps open"
 NO_GRAPH = "no graph tells what reads its filters"
-MOST_REASONS = 2
+MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,13 @@ class Economy:
     """What a layer costs for one sample, in all of its calls, and what one filter less would save; −1 = not known."""
 
     multiply_adds: int = -1
-    filter_parameters: int = -1
+    filter_parameters: int = -1         # 0 = none of its filters can go, the note says why
     filter_multiply_adds: int = -1
     note: str = ""
     reads_input: bool = False
 
 
-def economies(model: Any, sample: Shape | None = None) -> dict[int, Economy]:
+def economies(model: Any, sample: Sequence[int | None] | None = None) -> dict[int, Economy]:
     """What is known of each layer with filters in the model's graph, by the identity of the layer.
 
     Arguments:
@@ -52,14 +51,19 @@ def economies(model: Any, sample: Shape | None = None) -> dict[int, Economy]:
     if graph is None:
         return {}
     inputs = [tuple(tensor.shape[1:]) for tensor in keras.tree.flatten(graph.inputs)]
-    if len(inputs) == 1 and sample is not None and len(sample) == len(inputs[0]):
-        inputs = [tuple(size if size is not None else seen for size, seen in zip(inputs[0], sample, strict=True))]
-    count = _Count()
-    enter = [Channels(shape, max(len(shape) - 1, 0), ("input", at), from_input=True) for at, shape in enumerate(inputs)]
-    for left in count.run(graph, enter):
-        for layer in left.share:
-            count.accounts[layer].is_output = True
-    return count.settled()
+    leaves_open = len(inputs) == 1 and None in inputs[0] and sample is not None and len(sample) == len(inputs[0])
+    anatomy = Anatomy(model)
+    sizes = Sizes(anatomy, sample if leaves_open else None)
+    whole = sizes.of(())
+    makers: dict[int, list[str]] = {}
+    for name, made in anatomy.made.items():
+        if made.mixes:
+            for root in np.unique(anatomy.units.roots(made.ids)).tolist():
+                makers.setdefault(root, []).append(name)
+    return {
+        layer: _of_layer(anatomy, sizes, whole, makers, anatomy.made.get(anatomy.names.get(layer, "")), count)
+        for layer, count in sizes.by_layer().items()
+    }
 
 
 def economy_of(layer: Any, counted: Mapping[int, Economy], graph: bool = True) -> Economy:
@@ -71,171 +75,40 @@ def economy_of(layer: Any, counted: Mapping[int, Economy], graph: bool = True) -
     return Economy(note=f"not counted for layers of the type {kind}" if graph else NO_GRAPH)
 
 
-@dataclass(eq=False)
-class _Account:
-    """What is known so far of one layer with filters."""
-
-    sizes: list[Weighing] = field(default_factory=list)         # of its calls
-    notes: list[str] = field(default_factory=list)              # what else has to go along
-    stuck: list[str] = field(default_factory=list)              # why a filter cannot go alone
-    follows: Size = Size()                                      # what others have for one of its filters: batch normalisation …
-    readers: Size = Size()                                      # and layers that mix it with others
-    is_output: bool = False
-    reads_input: bool = False
-
-
-@dataclass(frozen=True)
-class _Use:
-    """One call of a layer that has weights for each channel that it reads."""
-
-    layer: Any
-    read: Channels
-    weights: Size                   # for one channel
-    mixes: bool
-
-
-class _Count:
-    """A walk through the graph, call by call."""
-
-    def __init__(self) -> None:
-        self.accounts: defaultdict[int, _Account] = defaultdict(_Account)
-        self._uses: defaultdict[int, list[_Use]] = defaultdict(list)
-
-    def run(self, graph: Any, inputs: Sequence[Channels]) -> list[Channels]:
-        """What leaves the graph, or a nested one, of what enters it."""
-        found = {id(tensor): given for tensor, given in zip(keras.tree.flatten(graph.inputs), inputs, strict=True)}
-        for node in nodes_of(graph):
-            operation = node.operation
-            if isinstance(operation, keras.layers.InputLayer):
-                continue
-            reads = [found[id(tensor)] for tensor in node.input_tensors]
-            nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
-            if nested is not None:
-                outputs = self.run(nested, reads)
-            elif len(node.output_tensors) == 1 and reads:
-                arrays = _takes_arrays(node)
-                outputs = [self._call(operation, operation, reads, tuple(node.output_tensors[0].shape[1:]), arrays)]
-            else:
-                self._stick(reads, f"what {operation.name!r} makes of it is not known")
-                outputs = [
-                    Channels(shape, max(len(shape) - 1, 0), (id(operation), at))
-                    for at, shape in enumerate(tuple(tensor.shape[1:]) for tensor in node.output_tensors)
-                ]
-            found.update((id(tensor), given) for tensor, given in zip(node.output_tensors, outputs, strict=True))
-        return [found[id(tensor)] for tensor in keras.tree.flatten(graph.outputs)]
-
-    def settled(self) -> dict[int, Economy]:
-        """What comes of it, once the walk is over."""
-        for uses in self._uses.values():
-            self._settle(uses)
-        return {layer: _economy(account) for layer, account in self.accounts.items()}
-
-    def _call(
-        self, layer: Any, operation: Any, reads: Sequence[Channels], given: Shape, arrays: bool = False, repeats: int | None = 1
-    ) -> Channels:
-        """What leaves one call of `operation`, which is what `layer` calls `repeats` times."""
-        read = reads[0]
-        if isinstance(operation, keras.layers.TimeDistributed) and layer is operation and len(read.shape) > 1 and read.axis:
-            inner = replace(read, shape=read.shape[1:], axis=read.axis - 1)
-            left = self._call(layer, operation.layer, [inner], given[1:], repeats=read.shape[0])
-            return replace(left, shape=(read.shape[0], *left.shape), axis=left.axis + 1)
-        found = _weighed(operation, read, given) if len(reads) == 1 else None
-        if found is None:
-            what = passed(operation, reads, given, arrays)
-            self._stick(what.stuck, what.why)
-            if what.weights:
-                self._uses[id(layer)].append(_Use(layer, read, Size(what.weights), mixes=False))
-            return what.channels
-        weighed, leaving = found
-        return self._filters(layer, operation, read, leaving, weighed.repeated(repeats))
-
-    def _filters(self, layer: Any, operation: Any, read: Channels, leaving: Shape, weighed: Weighing) -> Channels:
-        """What leaves a layer with filters of its own."""
-        account = self.accounts[id(layer)]
-        account.sizes.append(weighed)
-        account.reads_input |= read.from_input
-        if weighed.one_input is None:
-            self._stick([read], f"{layer.name!r} reads it in groups")
-            account.notes.append(f"as many have to go from each of its {operation.groups} groups")
-        else:
-            self._uses[id(layer)].append(_Use(layer, read, weighed.one_input, mixes=not weighed.spread))
-        axis = channel_axis(operation, len(leaving))
-        made = Channels(leaving, axis, (id(layer),), {id(layer): 1})
-        if weighed.spread:
-            account.notes.append("it goes only together with the filter that feeds it, which is not counted")
-            account.notes += ["and with the others of the same channel"] if weighed.spread > 1 else []
-            share = {**{source: count * weighed.spread for source, count in read.share.items()}, id(layer): 1}
-            made = replace(made, made_by=((id(layer), read.made_by),), share=share)
-        elif getattr(getattr(operation, "activation", None), "__name__", "") == "softmax":
-            account.stuck.append("it shares a softmax with the others")
-        return made
-
-    def _stick(self, reads: Iterable[Channels], why: str) -> None:
-        for layer in {layer for read in reads for layer in read.share} if why else ():
-            self.accounts[layer].stuck.append(why)
-
-    def _settle(self, uses: Sequence[_Use]) -> None:
-        """Book what a layer has for the filters that it reads; all of its calls have to read the same ones."""
-        first, reads = uses[0], [use.read for use in uses]
-        if any(not read.like(first.read) for read in reads):
-            self._stick(reads, f"{first.layer.name!r} reads other things, too")
-            return
-        weights = replace(sum((use.weights for use in uses), Size()), parameters=first.weights.parameters)
-        for source, count in first.read.share.items():
-            account = self.accounts[source]
-            if source == id(first.layer):
-                account.stuck.append("it reads its own output")
-            elif first.mixes:
-                account.readers += weights.times(count)
-            else:
-                account.follows += weights.times(count)
-
-
-def _economy(account: _Account) -> Economy:
-    cost = sum((Size(0, weighed.multiply_adds) for weighed in account.sizes), Size())
-    whole = Economy(_known(cost.multiply_adds), reads_input=account.reads_input)
-    if account.is_output:
-        return replace(whole, note=AN_OUTPUT)
-    own = sum((weighed.one_filter for weighed in account.sizes), Size())
-    saved = replace(own, parameters=account.sizes[0].one_filter.parameters) + account.follows
-    if not account.stuck:
-        saved += account.readers
-    notes = [*account.notes, *_in_words(account.stuck), *([OPEN_SIZE] if saved.multiply_adds is None else [])]
+def _of_layer(
+    anatomy: Anatomy, sizes: Sizes, whole: tuple[int, int], makers: Mapping[int, list[str]], made: Made | None, count: int
+) -> Economy:
+    """What a layer costs, and what one of its filters saves: the first that can go stands for all of them."""
+    if made is None:
+        return Economy(count, note="what its filters are is not known")
+    economy = Economy(count, reads_input=_reads_input(anatomy, made))
+    roots, leaving = anatomy.units.roots(made.ids), keras.tree.flatten(anatomy.graph.outputs)
+    if any(np.isin(anatomy.units.roots(anatomy.labels[id(tensor)].ids), roots).any() for tensor in leaving):
+        return replace(economy, note=AN_OUTPUT)
+    free = np.flatnonzero(~anatomy.units.frozen(made.ids))
+    if not len(free):
+        return replace(economy, filter_parameters=0, filter_multiply_adds=0, note=anatomy.units.why(int(made.ids[0])))
+    root = int(roots[free[0]])
+    left = sizes.of([root])
+    others = [name for name in makers.get(root, ()) if name != made.name]
+    notes = [f"it goes together with {_listed(others)}"] if others else []
+    if np.count_nonzero(roots == root) > 1:
+        notes.append(f"{np.count_nonzero(roots == root)} of its filters go at a time")
+    known = whole[1] >= 0 and left[1] >= 0
     return replace(
-        whole,
-        filter_parameters=saved.parameters,
-        filter_multiply_adds=_known(saved.multiply_adds),
-        note="; ".join(dict.fromkeys(notes)),
+        economy,
+        filter_parameters=whole[0] - left[0],
+        filter_multiply_adds=whole[1] - left[1] if known else -1,
+        note="; ".join([*notes, *([] if known else [OPEN_SIZE])]),
     )
 
 
-def _known(multiply_adds: int | None) -> int:
-    return -1 if multiply_adds is None else multiply_adds
+def _reads_input(anatomy: Anatomy, made: Made) -> bool:
+    """Whether channels of the model's input, each as a channel still, are what the layer has weights for."""
+    own = [sliced for sliced in anatomy.sliced.values() if sliced.owner == made.name and len(sliced.variable.shape) > 1]
+    return any(np.isin(ids, np.concatenate(anatomy.entered)).all() for sliced in own for ids in sliced.axes.values())
 
 
-def _in_words(reasons: Sequence[str]) -> list[str]:
-    """Why a filter cannot go alone, in a sentence."""
-    told = list(dict.fromkeys(reasons))
-    more = [f"{len(told) - MOST_REASONS} reasons more"] if len(told) > MOST_REASONS else []
-    listed = ", and ".join([*told[:MOST_REASONS], *more])
-    return [f"{listed}: what would have to go along is not counted"] if told else []
-
-
-def _weighed(operation: Any, read: Channels, given: Shape) -> tuple[Weighing, Shape] | None:
-    """What a call costs, and the shape of what leaves it; None of what has no filters, or other channels than it says."""
-    if not isinstance(operation, keras.Layer) or not read.shape:
-        return None
-    if read.share and read.axis != channel_axis(operation, len(read.shape)):
-        return None
-    found = weighing(operation, read.shape, given)
-    if found is None or None not in given or None in read.shape:
-        return None if found is None else (found, given)
-    leaving = tuple(operation.compute_output_shape((None, *read.shape))[1:])
-    again = weighing(operation, read.shape, leaving)
-    return None if again is None else (again, leaving)
-
-
-def _takes_arrays(node: Any) -> bool:
-    """Whether a call takes arrays that are not computed from the model's inputs."""
-    given = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
-    return any(np.ndim(value) > 0 for value in given if value is not None and not isinstance(value, (keras.KerasTensor, str)))
+def _listed(names: Sequence[str]) -> str:
+    told = ", ".join(f"one of {name!r}" for name in names[:MOST_NAMES])
+    return told + (f" and of {len(names) - MOST_NAMES} layers more" if len(names) > MOST_NAMES else "")

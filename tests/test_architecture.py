@@ -27,7 +27,7 @@ FLOORS = [  # the roof comes first
     {"preparation"},
     {"passes", "agreement", "reader", "log"},
     {"tasks", "accessors", "economy"},
-    {"background", "plan", "logindex", "arguments", "agenda", "channels"},
+    {"background", "plan", "logindex", "arguments", "agenda"},
     {"worker"},
     {"recorders", "taps", "survey", "writers", "eventfiles", "alerts"},
     {"prune"},
@@ -36,7 +36,7 @@ FLOORS = [  # the roof comes first
     {"analysis", "layers", "probe", "predictions", "development", "journal", "gallery", "frames"},
     {"wire"},
     {"happenings"},
-    {"sources", "graphs", "weighing"},
+    {"sources", "graphs"},
     {"streams"},
     {"labels", "tfdata", "thumbnails"},
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
@@ -88,7 +88,7 @@ THIRD_PARTY = {
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
     "agreement", "autoprune", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
-    "reductions", "running", "sessions", "survey", "taps", "watch", "weighing", "weights", "writers",
+    "reductions", "running", "sessions", "survey", "taps", "watch", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {
     "cli",  # the command `snapshot` loads a model

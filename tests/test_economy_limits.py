@@ -23,13 +23,13 @@ def residual(x: Any) -> Any:
     return scores(layers.Flatten()(layers.Conv2D(5, 1, name="next")(layers.Add(name="sum")([x, y]))))
 
 
-def test_of_what_is_added_to_others_only_its_own_is_counted():
+def test_what_is_added_to_others_goes_with_them():
     found = named(model_of(residual, 8, 8, 1))
-    assert found["branch"].note == "its output is added to others' (sum): what would have to go along is not counted"
-    assert found["branch"].filter_parameters == 9 * 4 + 1 + 4            # kernel, bias, batch normalisation
-    assert found["branch"].filter_multiply_adds == 6 * 6 * 9 * 4
-    assert (found["stem"].filter_parameters, found["stem"].filter_multiply_adds) == (9 + 1, 6 * 6 * 9)
-    assert found["next"].note == ""
+    assert found["branch"].note == "it goes together with one of 'stem'" and found["next"].note == ""
+    # Of each of the two: kernel and bias; the batch normalisation; and what the branch and the next layer have for a channel.
+    together = (9 + 1) + (9 * 4 + 1 + 4) + 9 * 3 + 5
+    assert found["branch"].filter_parameters == found["stem"].filter_parameters == together
+    assert found["branch"].filter_multiply_adds == 6 * 6 * (9 + 9 * 4 + 9 * 3 + 5)
 
 
 def test_an_output_says_that_it_is_one():
@@ -40,35 +40,45 @@ def test_an_output_says_that_it_is_one():
 
     found = named(model_of(build, 5))
     assert {name: entry.note for name, entry in found.items()} == {
-        "features": AN_OUTPUT, "logits": AN_OUTPUT, "hidden": "", "size": AN_OUTPUT,
+        "features": AN_OUTPUT, "logits": found["logits"].note, "hidden": "", "size": AN_OUTPUT,
     }  # fmt: skip
-    assert found["logits"].filter_parameters == -1 and found["logits"].multiply_adds == 18
+    assert "'softmax'" in found["logits"].note and found["logits"].filter_parameters == 0 and found["logits"].multiply_adds == 18
 
 
 @pytest.mark.parametrize(
     ("between", "why"),
     [
-        (lambda x: layers.LayerNormalization(name="norm")(x), "'norm' normalises it together with the others"),
-        (lambda x: layers.Softmax(name="soft")(x), "'soft' takes a softmax over it and the others"),
-        (lambda x: layers.Conv2D(4, 1, groups=2, name="grouped")(x), "'grouped' reads it in groups"),
-        (lambda x: layers.Lambda(lambda y: y[..., :2], name="half")(x), "what 'half' makes of it is not known"),
-        (lambda x: x * np.ones((4,), np.float32), "is not known"),
-        (lambda x: layers.Average(name="mean")([x, layers.Conv2D(4, 1)(x)]), "its output is averaged with others' (mean)"),
-        (lambda x: layers.Concatenate(1, name="below")([x, layers.Conv2D(4, 1)(x)]), "lies beside others' in the same channels"),
-        (lambda x: layers.Permute((3, 1, 2))(x), "what 'unlike' makes of it is not known"),
+        (lambda x: layers.LayerNormalization(name="norm")(x), "'norm'"),
+        (lambda x: layers.Softmax(name="soft")(x), "'soft'"),
+        (lambda x: layers.Lambda(lambda y: y[..., :2], name="half")(x), "'half'"),
+        (lambda x: layers.Permute((3, 1, 2))(x), "'unlike'"),
     ],
 )  # fmt: skip
-def test_why_a_filter_cannot_go_alone(between: Callable[[Any], Any], why: str) -> None:
+def test_filters_that_cannot_go_save_nothing_and_say_why(between: Callable[[Any], Any], why: str) -> None:
     def build(x: Any) -> Any:
         x = between(layers.Conv2D(4, 3, name="it")(x))
         return scores(layers.Flatten()(layers.MaxPooling2D(1, name="unlike")(x)))
 
     it = named(model_of(build, 6, 6, 2))["it"]
-    assert why in it.note
-    assert (it.filter_parameters, it.filter_multiply_adds) >= (9 * 2 + 1, 16 * 9 * 2)
+    assert why in it.note and (it.filter_parameters, it.filter_multiply_adds) == (0, 0)
 
 
-def test_a_layer_that_also_reads_others_cannot_lose_an_input():
+@pytest.mark.parametrize(
+    ("between", "note"),
+    [
+        (lambda x: layers.Average()([x, layers.Conv2D(4, 1, name="other")(x)]), "it goes together with one of 'other'"),
+        (lambda x: layers.Concatenate(1)([x, layers.Conv2D(4, 1, name="other")(x)]), "it goes together with one of 'other'"),
+        (lambda x: layers.Conv2D(4, 1, groups=2, name="grouped")(x), "2 of its filters go at a time"),
+    ],
+)  # fmt: skip
+def test_with_what_a_filter_goes(between: Callable[[Any], Any], note: str) -> None:
+    def build(filters: int) -> Any:
+        return model_of(lambda x: scores(layers.Flatten()(between(layers.Conv2D(filters, 3, name="it")(x)))), 6, 6, 2)
+
+    assert named(build(4))["it"].note == note
+
+
+def test_a_layer_that_reads_two_ties_them():
     reader = layers.Dense(4, name="reader")
 
     def build(x: Any) -> Any:
@@ -76,7 +86,7 @@ def test_a_layer_that_also_reads_others_cannot_lose_an_input():
         return scores(layers.Concatenate()([one, other]))
 
     it = named(model_of(build, 3))["it"]
-    assert "'reader' reads other things, too" in it.note and it.filter_parameters == 4
+    assert it.note == "it goes together with one of 'other'" and it.filter_parameters == 2 * (3 + 1) + 4
 
 
 def test_filters_of_a_depthwise_convolution_go_with_those_that_feed_them():
@@ -85,19 +95,8 @@ def test_filters_of_a_depthwise_convolution_go_with_those_that_feed_them():
         return scores(layers.GlobalMaxPooling2D()(layers.Conv2D(5, 1)(x)))
 
     found = named(model_of(build, 6, 6, 1))
-    assert found["it"].note == "it goes only together with the filter that feeds it, which is not counted"
-    assert found["it"].filter_parameters == 9 + 1 + 5
-    assert found["before"].filter_parameters == 1 + 1 + found["it"].filter_parameters and found["before"].note == ""
-
-
-def test_what_a_layer_holds_beside_its_kernel_is_not_guessed():
-    class Scaled(layers.Dense):
-        def build(self, input_shape):
-            super().build(input_shape)
-            self.gain = self.add_weight(shape=(), initializer="ones")
-
-    found = named(model_of(lambda x: scores(Scaled(4, name="it")(layers.Dense(5, name="before")(x))), 3))
-    assert "it" not in found and "what 'it' makes of it is not known" in found["before"].note
+    assert found["it"].note == "it goes together with one of 'before'" and found["before"].note == ""
+    assert found["it"].filter_parameters == found["before"].filter_parameters == (1 + 1) + (9 + 1) + 5
 
 
 # Sizes, inputs, and models without a graph
@@ -114,7 +113,7 @@ def test_a_size_that_the_model_leaves_open_is_that_of_the_samples():
     given = [(e.multiply_adds, e.filter_multiply_adds) for e in economies(free, (12, 10, 1)).values()]
     assert given == [(e.multiply_adds, e.filter_multiply_adds) for e in economies(fixed).values()]
     first, *_ = economies(free).values()
-    assert (first.multiply_adds, first.filter_multiply_adds, first.filter_parameters) == (-1, -1, 9 + 1)
+    assert (first.multiply_adds, first.filter_multiply_adds) == (-1, -1) and first.filter_parameters > 0
     assert first.note.endswith(OPEN_SIZE)
 
 

@@ -35,7 +35,7 @@ class Savings:
         """
         found: dict[str, Any] = {"effect": effect} if effect and not self.is_output(layer) else {}
         known = self._layers.get(layer)
-        if known is None or known.filter_parameters < 0 or not filters:
+        if known is None or known.filter_parameters <= 0 or not filters:
             return found
         of_all = sum(max(entry.parameters, 0) for entry in self._layers.values())
         found["parameters"] = filters * known.filter_parameters
@@ -52,12 +52,14 @@ class Savings:
         """A sentence: what pruning so many filters of the layer saves, and what it does to the outputs."""
         if self.is_output(layer):
             return CANNOT_GO
+        known = self._layers.get(layer)
+        if known is not None and known.filter_parameters == 0:
+            return f"None of the layer's filters can be pruned: {known.saving_note}."
         found = self.evidence(layer, filters)
         if not found:
             return f"Prune them: it {effect}."
         figures = [_figure(found, "parameters", "parameters"), _figure(found, "multiply_adds", "multiply-adds")]
-        least = "at least " if "saving_note" in found else ""
-        return f"Prune them, which saves {least}{' and '.join(figure for figure in figures if figure)}: it {effect}."
+        return f"Prune them, which saves {' and '.join(figure for figure in figures if figure)}: it {effect}."
 
 
 def _figure(found: dict[str, Any], name: str, words: str) -> str:

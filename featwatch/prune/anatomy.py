@@ -16,6 +16,7 @@ from featwatch.graphs import graph_of, nodes_of
 from featwatch.prune.labelled import Call, Labelled, Made, Rewritten, Sized, Sliced
 from featwatch.prune.rules import refusal, rule_for
 from featwatch.prune.rules.turning import turned
+from featwatch.prune.rules.unknown import borrowed
 from featwatch.prune.units import Units, gone
 
 AN_INPUT = "it is an input of the model"
@@ -41,11 +42,13 @@ class Anatomy:
         self.reformed: dict[int, Labelled] = {}         # identity of what is given a target shape -> what it gives
         self.rewritten: dict[int, Rewritten] = {}       # by the identity of the operation, reformed ones included
         self.labels: dict[int, Labelled] = {}           # by the identity of the graph's tensor
+        self.entered: list[np.ndarray] = []             # ids of the model's inputs
         self.names: dict[int, str] = {}                 # of layers, by their identity
         self.inexact: list[str] = []                    # what is not exact, where that was allowed
         self.first = any(getattr(each, "data_format", "") == "channels_first" for each in operations(self.graph))
         # Layers, their units, and how many of them must not be left: another operation would be made of it.
         self.never: list[tuple[str, np.ndarray, int]] = []
+        self._held: dict[int, str] = {}                 # why variables keep their shapes, by their identity
         self._givers: dict[int, str] = {}               # who gives each tensor of the graph, by the tensor's identity
         self._looked_at: tuple[list[str], np.ndarray, np.ndarray] | None = None
         for left in self._run(self.graph, [self._entering(tensor) for tensor in keras.tree.flatten(self.graph.inputs)], ()):
@@ -98,6 +101,16 @@ class Anatomy:
             known = entry.axes.setdefault(at, ids)
             if known is not ids:
                 self.units.tie(known, ids)
+            if id(variable) in self._held:
+                self.units.freeze(ids, self._held[id(variable)])
+
+    def hold(self, variables: Iterable[Any], why: str) -> None:
+        """Variables keep their shapes, whatever other calls there are of what has them."""
+        for variable in variables:
+            self._held.setdefault(id(variable), why)
+            if id(variable) in self.sliced:
+                for ids in self.sliced[id(variable)].axes.values():
+                    self.units.freeze(ids, why)
 
     def rewrite(self, rewritten: Rewritten) -> None:
         """An operation names channels; one that is called again with others keeps all that it names."""
@@ -114,8 +127,10 @@ class Anatomy:
         given = [self._whole(shape) for shape in call.shapes]
         for each in given:
             self.units.freeze(each.ids, why)
-        if given and isinstance(call.operation, keras.Layer) and call.operation.weights:
-            self.made.setdefault(call.name, Made(call.operation, call.name, given[0].ids))
+        weights = [variable for variable in getattr(call.operation, "weights", ()) if len(variable.shape)]
+        self.hold(weights, why)
+        if weights and given and call.name not in self.made:
+            self.note(call, given[0].ids, mixes=any(len(variable.shape) > 1 for variable in weights))
         return given
 
     # -- what is asked of it ----------------------------------------------------------------------------------------
@@ -214,6 +229,7 @@ class Anatomy:
             if isinstance(mask, Labelled):
                 self.units.freeze(mask.ids, f"{operation.name!r} takes it for a mask")
         others = {name: value for name, value in kwargs.items() if name not in heeded}
+        self.hold(borrowed(operation, args, kwargs), f"{operation.name!r} uses weights of its layer")
         reads = tuple(each for each in keras.tree.flatten((args, others)) if isinstance(each, Labelled))
         shapes = tuple(tuple(tensor.shape) for tensor in node.output_tensors)
         given = self.enter(Call(operation, "/".join((*path, operation.name)), reads, shapes, args, kwargs))
@@ -232,6 +248,7 @@ class Anatomy:
     def _entering(self, tensor: Any) -> Labelled:
         label = self._whole(tuple(tensor.shape))
         self.units.freeze(label.ids, AN_INPUT)
+        self.entered.append(label.ids)
         return label
 
     def _whole(self, shape: Sequence[int | None]) -> Labelled:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from featwatch.graphs import graph_of, nodes_of
 
 layers = keras.layers
 Shape = Sequence[int | None]
+Sizes = Mapping[int, Shape]
 _RECURRENT = (layers.LSTM, layers.GRU, layers.SimpleRNN)
 # Layers that hold tables or numbers for each channel: they add and scale, which is not counted.
 _SCALING = (
@@ -32,22 +33,50 @@ class Term:
     variable: Any                       # None = so many as there are positions
     positions: int | None               # None = not known, because the size of a map is open
     axes: tuple[int, ...] | None = None     # None = all
+    layer: Any = None                   # or operation that multiplies
 
 
-def terms(graph: Any) -> tuple[list[Term], list[str]]:
-    """Where a graph multiplies, and the names of layers with weights of which that is not known."""
+def terms(graph: Any, sizes: Sizes | None = None) -> tuple[list[Term], list[str]]:
+    """Where a graph multiplies, and the names of layers with weights of which that is not known.
+
+    Arguments:
+        sizes: shapes of tensors that the graph leaves open, as `concrete` finds them.
+    """
     found: list[Term] = []
     unknown: dict[str, None] = {}
-    for layer, entering, leaving in _calls(graph):
+    for layer, entering, leaving in _calls(graph, sizes or {}):
         own = _of(layer, entering, leaving)
         if own is None:
             unknown[layer.name] = None
         else:
-            found += own
+            found += [replace(term, layer=layer) for term in own]
     return found, list(unknown)
 
 
-def _calls(graph: Any) -> Iterator[tuple[Any, list[Shape], list[Shape]]]:
+def concrete(graph: Any, sample: Shape) -> Sizes:
+    """The shapes of a graph's tensors for samples of this shape, without the batch axis, by the tensors' identity."""
+    sizes: dict[int, Any] = {}
+
+    def run(graph: Any, entering: Sequence[Any]) -> list[Any]:
+        sizes.update((id(tensor), given) for tensor, given in zip(keras.tree.flatten(graph.inputs), entering, strict=True))
+        for node in nodes_of(graph):
+            operation = node.operation
+            if isinstance(operation, layers.InputLayer):
+                continue
+            args, kwargs = node.arguments.fill_in(sizes)
+            nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
+            if nested is not None:
+                given = run(nested, [each for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor)])
+            else:
+                given = keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
+            sizes.update((id(tensor), one) for tensor, one in zip(node.output_tensors, given, strict=True))
+        return [sizes[id(tensor)] for tensor in keras.tree.flatten(graph.outputs)]
+
+    run(graph, [keras.KerasTensor((None, *sample), tensor.dtype) for tensor in keras.tree.flatten(graph.inputs)])
+    return {key: tuple(tensor.shape)[1:] for key, tensor in sizes.items()}
+
+
+def _calls(graph: Any, sizes: Sizes) -> Iterator[tuple[Any, list[Shape], list[Shape]]]:
     """(layer or operation, shapes of what it reads, of what it gives), without the batch axis, call by call."""
     for node in nodes_of(graph):
         operation = node.operation
@@ -55,9 +84,11 @@ def _calls(graph: Any) -> Iterator[tuple[Any, list[Shape], list[Shape]]]:
             continue
         nested = graph_of(operation) if isinstance(operation, keras.Layer) else None
         if nested is not None:
-            yield from _calls(nested)
+            yield from _calls(nested, sizes)
         else:
-            yield operation, *([tuple(t.shape)[1:] for t in each] for each in (node.input_tensors, node.output_tensors))
+            tensors = (node.input_tensors, node.output_tensors)
+            read, given = ([sizes.get(id(t), tuple(t.shape)[1:]) for t in each] for each in tensors)
+            yield operation, read, given
 
 
 def _of(layer: Any, entering: list[Shape], leaving: list[Shape]) -> list[Term] | None:
@@ -115,7 +146,7 @@ def _einsum(layer: Any, leaving: Shape) -> list[Term] | None:
 
 
 def _repeated(term: Term, times: int | None) -> Term:
-    return Term(term.variable, None if None in (times, term.positions) else (times or 0) * (term.positions or 0), term.axes)
+    return replace(term, positions=None if None in (times, term.positions) else (times or 0) * (term.positions or 0))
 
 
 def _positions(layer: Any, shape: Shape) -> int | None:

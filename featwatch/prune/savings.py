@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from featwatch.prune.anatomy import Anatomy
-from featwatch.prune.multiplications import Term, terms
+from featwatch.prune.multiplications import Term, concrete, terms
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,21 @@ class Sizes:
     layers and attention, for one sample, padding included, as published counts have them; biases, normalisations and
     activations are not counted.  `uncounted`: layers whose multiply-adds are not known, so that the counts lack them.
 
+    Arguments:
+        sample: shape of one sample, for a model of one input that leaves its size open.
+
     >>> Sizes(anatomy).of(()).parameters == model.count_params()    # doctest: +SKIP
     True
     """
 
-    def __init__(self, anatomy: Anatomy) -> None:
+    def __init__(self, anatomy: Anatomy, sample: Sequence[int | None] | None = None) -> None:
         self._axes: dict[int, tuple[np.ndarray, ...]] = {}      # identity of a variable -> the roots along each axis, or none
         self._lengths: dict[int, tuple[int, ...]] = {}
         self._roots: dict[int, np.ndarray] = {}                 # by the identity of the ids: many axes have the same ones
         self._anatomy = anatomy
         weights = list({id(weight): weight for weight in anatomy.model.weights}.values())
         self._weights = [self._known(weight) for weight in weights]
-        found, self.uncounted = terms(anatomy.graph)
+        found, self.uncounted = terms(anatomy.graph, None if sample is None else concrete(anatomy.graph, sample))
         self._terms: list[Term] = found
         for term in found:
             if term.variable is not None:
@@ -57,6 +60,15 @@ class Sizes:
         if not self.multiply_adds_known:
             return parameters, -1
         return parameters, sum(_of_term(term, shapes) for term in self._terms)
+
+    def by_layer(self) -> dict[int, int]:
+        """The multiply-adds of each layer that has any, in all of its calls, by its identity; −1 where they are not known."""
+        found: dict[int, int] = {}
+        shapes = {key: list(lengths) for key, lengths in self._lengths.items()}
+        for term in self._terms:
+            before = found.get(id(term.layer), 0)
+            found[id(term.layer)] = -1 if before < 0 or term.positions is None else before + _of_term(term, shapes)
+        return found
 
     def savings(self, groups: Iterable[int]) -> Savings:
         """What removing these groups saves."""

@@ -21,6 +21,8 @@ def turned(anatomy: Any, call: Call) -> Call:
             continue
         ids = anatomy.units.fresh(read.shape[axis] or 1)
         anatomy.units.freeze(ids, anatomy.units.why(int(read.ids[0])))
+        if any(read.ids is each for each in anatomy.entered):
+            anatomy.entered.append(ids)
         other[id(read)] = Labelled(read.shape, axis, ids)
     if not other:
         return call

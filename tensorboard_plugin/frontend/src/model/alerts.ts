@@ -38,7 +38,7 @@ export function prunable(alerts: readonly Alert[], layers: readonly LayerInfo[])
   const found: Prunable = { filters: 0, parameters: 0, multiplyAdds: 0, ofParameters: NaN, ofMultiplyAdds: NaN };
   for (const layer of layers) {
     const n = named.get(layer.name)?.size ?? 0;
-    if (!n || layer.filter_parameters < 0 || layer.filter_multiply_adds < 0) continue;
+    if (!n || layer.filter_parameters <= 0 || layer.filter_multiply_adds < 0) continue;
     found.filters += n;
     found.parameters += n * layer.filter_parameters;
     found.multiplyAdds += n * layer.filter_multiply_adds;
