@@ -56,6 +56,7 @@ IMAGES = {
     "a function that mixes": (lambda x: layers.Lambda(lambda v: v - ops.mean(v, axis=-1, keepdims=True))(x), "mixes channels"),
     "a function that counts": (lambda x: layers.Lambda(lambda v: v * ops.arange(1.0, v.shape[-1] + 1))(x), "is not known"),
     "a function that draws": (lambda x: layers.Lambda(lambda v: v + keras.random.normal(ops.shape(v)))(x), "is not known"),
+    "noise of a fixed shape": (lambda x: layers.Dropout(0.2, noise_shape=(None, 1, 1, 8))(x), "so many channels"),
     "its own weights": (lambda x: Weighted()(x), "weights or a state of its own"),
     "another dense": (lambda x: Other(8)(x), "weights or a state of its own"),
     "other axis": (lambda x: layers.Dense(4)(layers.Permute((3, 1, 2))(x)), "another axis"),
@@ -126,6 +127,44 @@ def test_the_first_reason_stands_and_everything_that_is_tied_has_one() -> None:
     y = layers.BatchNormalization(name="second")(layers.Conv2D(4, 1, name="third")(x))
     model = shuffled(keras.Model(inputs, layers.Add()([x, y])))
     assert Anatomy(model).frozen() == dict.fromkeys(["first", "third", "second"], AN_OUTPUT)
+
+
+def test_a_layer_that_is_called_along_another_axis_too_keeps_its_weights() -> None:
+    inputs = keras.Input((6, 4))
+    shared = layers.Dense(6, name="shared")
+    x = layers.Conv1D(6, 3, padding="same", name="before")(inputs)
+    turned = layers.Permute((2, 1))(layers.Conv1D(5, 3, padding="same", name="turned")(inputs))
+    for order in ([x, turned], [turned, x]):        # whichever comes first
+        given = [shared(each) for each in order]
+        model = shuffled(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Concatenate(axis=1)(given)))))
+        frozen = Anatomy(model).frozen()
+        assert {"shared", "before", "turned"} <= set(frozen), frozen
+
+
+def test_weights_that_others_use_keep_their_shapes() -> None:
+    inputs = keras.Input((5,), dtype="int32")
+    embedding = layers.Embedding(9, 6, name="words")
+    x = layers.GlobalAveragePooling1D()(embedding(inputs))
+    hidden = layers.Dense(6, name="hidden")
+    y = hidden(x)
+    for given, user in (
+        (layers.Dense(2)(ops.exp(y) * hidden.bias), "hidden"),
+        (layers.Lambda(lambda v: ops.matmul(v, ops.transpose(embedding.embeddings)))(y), "words"),
+        (layers.Lambda(lambda v: ops.matmul(v, ops.transpose(embedding(np.arange(9)))))(y), "words"),
+    ):
+        assert user in Anatomy(keras.Model(inputs, given)).frozen()
+
+
+def test_a_layer_that_no_rule_knows_is_among_those_that_stay() -> None:
+    model = image_net(lambda x: Weighted(name="own")(layers.EinsumDense("bhwc,cd->bhwd", (8, 8, 4), name="einsum")(x)))
+    frozen = Anatomy(model).frozen()
+    assert "EinsumDense" in frozen["einsum"] and "no" in frozen["own"]
+
+
+def test_a_form_that_a_rule_cannot_follow_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = image_net(lambda x: layers.Conv2D(4, 3, name="odd")(layers.Permute((2, 1, 3), name="odd_order")(x)))
+    monkeypatch.setattr(model.get_layer("odd_order"), "dims", (2, 1))
+    assert Anatomy(model).frozen()["before"] == "'odd_order' cannot be followed (ValueError: 3 is not in list)"
 
 
 def test_a_channel_spread_over_all_others_stays_while_they_may_go() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from featwatch.errors import first_line
 from featwatch.graphs import graph_of, nodes_of
 from featwatch.prune.labelled import Call, Labelled, Made, Rewritten, Sized, Sliced
 from featwatch.prune.rules import refusal, rule_for
@@ -63,7 +64,11 @@ class Anatomy:
         if why:
             return self.keep(call, why)
         call = turned(self, call)
-        found = rule_for(call.operation)(self, call)
+        try:
+            found = rule_for(call.operation)(self, call)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # A form of an operation that its rule does not know: rather kept than pruned wrongly, or none of the model.
+            return self.keep(call, f"{call.name!r} cannot be followed ({type(error).__name__}: {first_line(error)})")
         given = [found] if isinstance(found, Labelled) else list(found)
         for label, shape in zip(given, call.shapes, strict=True):
             if len(label.shape) != len(shape) or (label.axis and shape[label.axis] not in (None, len(label.ids))):

@@ -35,6 +35,9 @@ def elementwise(anatomy: Any, call: Call) -> Given:
     """Each value is made of the one at its place."""
     if len(call.reads) != 1 or takes_arrays(call):
         return unknown.unknown(anatomy, call)
+    noise = getattr(call.operation, "noise_shape", None)
+    if noise is not None and noise[call.read.axis] not in (None, 1):
+        return anatomy.keep(call, f"{call.name!r} draws its noise for so many channels")
     return call.read.shaped(call.shape)
 
 

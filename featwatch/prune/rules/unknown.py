@@ -40,6 +40,17 @@ def unknown(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
     return anatomy.keep(call, f"what {what} makes of it is not known, or mixes channels")
 
 
+def borrowed(operation: Any, args: Any, kwargs: Any) -> list[Any]:
+    """Variables that an operation uses without having them: arguments, and what a `Lambda`'s function closes over."""
+    found = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, (keras.Variable, keras.Layer))]
+    function = operation.function if isinstance(operation, keras.layers.Lambda) else None
+    if inspect.isfunction(function):
+        near = inspect.getclosurevars(function)
+        found += [each for each in keras.tree.flatten([*near.nonlocals.values(), *near.globals.values()])
+                  if isinstance(each, (keras.Variable, keras.Layer))]
+    return [variable for each in found for variable in ([each] if isinstance(each, keras.Variable) else each.variables)]
+
+
 def channelwise(
     function: Callable[..., Any], reads: Sequence[Labelled], args: tuple[Any, ...], kwargs: dict[str, Any], given: Labelled
 ) -> bool:
