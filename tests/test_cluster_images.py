@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -200,10 +201,20 @@ class Spoil(keras.callbacks.Callback):
         self.model.set_weights([1.01 * weight for weight in self.model.get_weights()])
 
 
+def state_of(model: Any) -> list[Any]:
+    """Weights, the optimiser's variables, and what every global source of randomness gives next."""
+    drawn = [random.random(), np.random.random(), float(keras.random.uniform(())), float(tf.random.uniform(()))]
+    return [*map(np.array, model.get_weights()), *(np.array(v) for v in model.optimizer.variables), *drawn]
+
+
 @pytest.mark.parametrize("spoilt", [False, True])
 def test_where_the_worker_is_done_only_at_the_end_they_are_made_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool
 ) -> None:
+    keras.utils.set_random_seed(0)
+    untouched = functional()
+    fit(untouched, *([Spoil()] if spoilt else []), epochs=2)
+    expected = state_of(untouched)
     keras.utils.set_random_seed(0)
     wait, analyst = Recording.wait, BackgroundAnalyst._one
     passes = threading.Event()
@@ -222,6 +233,8 @@ def test_where_the_worker_is_done_only_at_the_end_they_are_made_then(
     model = functional()
     watch = fw.Watch(tmp_path, PROBE, recorders=made, layers=["stem", "last"], strict=True)
     fit(model, *([Spoil()] if spoilt else []), watch, epochs=2)
+    for found, meant in zip(state_of(model), expected, strict=True):
+        np.testing.assert_array_equal(found, meant)
     run = fw.load(tmp_path)
     clustered = [layer for layer in ("stem", "last") if run.clusters(layer, 2).count]
     assert clustered
