@@ -162,7 +162,7 @@ def test_of_a_wide_layer_the_filters_come_by_turns(tmp_path: Path, monkeypatch: 
     records = [run.exemplar_maps("conv", epoch) for epoch in range(3)]
     assert [len(record.filters) for record in records] == [2, 2, 2] and all(record.pixels.size <= 216 for record in records)
     assert set(np.concatenate([record.filters for record in records])) == {0, 1, 2, 3}
-    assert "2 of 4 filters, by turns" in records[0].note
+    assert "2 of 4 filters, by turns" in records[0].note and {record.filters_in_all for record in records} == {4}
 
 
 def test_seconds_hold_it_back_and_all_have_their_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,8 @@ def test_what_is_not_finite_is_said(tmp_path: Path) -> None:
     model.get_layer("conv").set_weights([kernel, np.array([np.nan, 0, 0, 0], np.float32)])
     fw.snapshot(model, fw.Probe(x), tmp_path / "one", layers="conv", recorders=[fw.ExemplarMaps()])
     record = fw.load(tmp_path / "one").exemplar_maps("conv", 0)
-    assert np.isnan(record.high).tolist() == [True, False, False, False] and "not finite: 1" in record.note
+    assert np.isnan(record.high).tolist() == np.isnan(record.low).tolist() == [True, False, False, False]
+    assert "not finite: 1" in record.note
     model.get_layer("conv").set_weights([kernel, bias + np.nan])
     fw.snapshot(model, fw.Probe(x), tmp_path / "all", layers="conv", recorders=[fw.ExemplarMaps()])
     run = fw.load(tmp_path / "all")

@@ -91,3 +91,23 @@ def test_a_filter_that_is_nowhere_finite_counts_as_silent() -> None:
     maxima[:, 0], maxima[3, 1] = np.nan, np.inf
     found = chooser({"a": maxima})["a"]
     assert 0 not in found and len(found) == 8 and math.isfinite(chooser.look.state["before"]["a"].sum())
+
+
+def test_what_a_batch_takes_and_the_record_are_those_of_what_was_read() -> None:
+    clock, maxima = iter([10.0, 16.0]).__next__, peaked(4)
+    chooser = Chooser({"a": 4}, top=2, seconds=50.0)
+    chooser.recorder._clock = clock
+    maps = np.random.default_rng(1).normal(size=(4, 2, 4, 4)).astype(np.float32)
+    maps[2, 1, 3, 3] = np.inf
+    look = chooser.look
+    look.sites, look.shape, look.epoch = {"a": None}, chooser.shapes.get, 3
+    look.snapshots = {"a": SimpleNamespace(reductions={"maximum": maxima})}
+    look.state["pairs"] = SimpleNamespace(refused={}, batches=4, read=lambda probe, chosen: {"a": maps})
+    (record,) = chooser.recorder.explain(look)
+    assert look.state["seconds"] == 1.5                         # of a batch
+    finite = np.array([True, True, False, True])
+    assert np.isfinite(record.low).tolist() == np.isfinite(record.high).tolist() == finite.tolist()
+    found = record.low[:, None, None, None] + record.pixels / 255 * (record.high - record.low)[:, None, None, None]
+    np.testing.assert_allclose(found[finite], maps[finite], atol=np.ptp(maps[finite]) / 255)
+    np.testing.assert_array_equal(record.samples, np.argsort(-maxima, axis=0, kind="stable")[:2].T)
+    assert (record.filters_in_all, record.full_size, record.note) == (4, (4, 4), "filters with a value that is not finite: 1")
