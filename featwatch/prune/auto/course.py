@@ -14,7 +14,7 @@ from featwatch.prune.auto.ledger import Ledger, replayed
 from featwatch.prune.auto.pace import Pace
 from featwatch.prune.auto.recalibration import recalibrate
 from featwatch.prune.auto.sizes import size_of
-from featwatch.prune.auto.steps import ALERTS, Step, Wish, next_step, units_of
+from featwatch.prune.auto.steps import ALERTS, Step, Wish, next_step, room, units_of
 from featwatch.prune.candidates import candidates
 from featwatch.prune.compensation import compensated
 from featwatch.prune.savings import Sizes
@@ -164,11 +164,13 @@ class Course:
         if guard is not None and not ways.dry_run and guard.monitor not in metrics:
             return self.refuse(epoch, f"the guard's {guard.monitor!r} is not among what Keras reports ({', '.join(metrics)}): "
                                "give fit validation_data, or the guard another metric, or guard=None")  # fmt: skip
-        step = next_step(model, ways.wish, self._ledger, self._probe, self._pace.share, self._alerts)
-        if step is None:
-            self._pace.stepped(epoch)
+        if not room(ways.wish, self._ledger, self._size.units):
             return None
-        self._pace.stepped(epoch)
+        step = next_step(model, ways.wish, self._ledger, self._probe, self._pace.share, self._alerts)
+        if step is not None or ways.wish.criterion != ALERTS:       # of alerts there may be some at the next epoch
+            self._pace.stepped(epoch)
+        if step is None:
+            return None
         groups, values, error, said = step.groups, [], math.nan, list(step.plan.notes)
         if ways.compensate:
             found = compensated(step.anatomy, groups, self._probe)

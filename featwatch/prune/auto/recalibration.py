@@ -51,4 +51,5 @@ def recalibrate(model: Any, probe: Any, samples: int = SAMPLES) -> str:
         layer.moving_variance.assign(np.mean(variances[key], axis=0))
     if not layers:
         return "no statistics to estimate anew: the model has no batch normalisation"
-    return f"statistics of {len(layers)} batch normalisations estimated anew over {seen} samples of the probe"
+    many = "s" if len(layers) > 1 else ""
+    return f"statistics of {len(layers)} batch normalisation{many} estimated anew over {seen} samples of the probe"

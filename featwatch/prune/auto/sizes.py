@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import time
+import math
 from typing import Any
-
-import numpy as np
-import tensorflow as tf
 
 from featwatch.graphs import graph_of
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.candidates import candidates
+from featwatch.prune.latency import latencies
 from featwatch.prune.savings import Sizes
 from featwatch.records import ModelSize
-from featwatch.running import run
+from featwatch.structures import mapped
 
-SECONDS = 0.3           # that measuring may take at most, tracing included
-_LARGEST = 150          # operations of a model whose tracing stays within that
+SECONDS = 0.2           # that is measured for, without tracing
+_MOST_TRACED = 150      # operations
 _BATCH = 32
 
 
@@ -30,7 +28,7 @@ def size_of(anatomy: Anatomy, batch: Any, epoch: int, *, measured: bool = True) 
     sizes = Sizes(anatomy)
     parameters, multiply_adds = sizes.of(())
     said = [f"multiply-adds lack those of {', '.join(sizes.uncounted[:8])}"] if sizes.uncounted else []
-    milliseconds, count, why = latency(anatomy.model, batch) if measured else (float("nan"), 0, "")
+    milliseconds, count, why = _latency(anatomy.model, batch) if measured else (math.nan, 0, "")
     return ModelSize(
         epoch=epoch,
         parameters=parameters,
@@ -42,24 +40,12 @@ def size_of(anatomy: Anatomy, batch: Any, epoch: int, *, measured: bool = True) 
     )
 
 
-def latency(model: Any, batch: Any, seconds: float = SECONDS) -> tuple[float, int, str]:
-    """(milliseconds for a sample, samples in a batch, why it was not measured): the shortest of some forward passes.
-
-    What else the machine does, training for one, only makes them longer.  In inference, compiled once for this; what the
-    model is like afterwards is what it was like before.
-    """
+def _latency(model: Any, batch: Any) -> tuple[float, int, str]:
+    """(milliseconds for a sample, samples in a batch, what there is to say of it)."""
     graph = graph_of(model)
     operations = len(graph.operations) if graph is not None else 0
-    if operations > _LARGEST:
-        return float("nan"), 0, f"latency is not measured of {operations} operations: tracing them takes longer than {seconds} s"
-    some = tf.nest.map_structure(lambda values: tf.convert_to_tensor(values[:_BATCH]), batch)
-    count = int(tf.nest.flatten(some)[0].shape[0])
-    traced = tf.function(lambda inputs: run(model, inputs, (), lambda *_: None), autograph=False)
-    ends = time.perf_counter() + seconds
-    traced(some)
-    taken: list[float] = []
-    while len(taken) < 30 and (len(taken) < 3 or time.perf_counter() < ends):
-        began = time.perf_counter()
-        np.asarray(tf.nest.flatten(traced(some))[0])
-        taken.append(time.perf_counter() - began)
-    return 1000 * min(taken) / count, count, ""
+    if operations > _MOST_TRACED:
+        return math.nan, 0, f"latency is not measured: tracing {operations} operations takes too long in the middle of a training"
+    found = latencies([model], mapped(lambda values: values[:_BATCH], batch), seconds=SECONDS)[0]
+    noisy = f"latency: between {found.low:.3g} and {found.high:.3g} ms in half of the rounds, something else was running"
+    return found.milliseconds, found.batch, noisy if found.noisy else ""

@@ -11,8 +11,9 @@ import numpy as np
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.auto.ledger import Ledger
 from featwatch.prune.auto.limits import allowed, in_blocks, share_of
-from featwatch.prune.candidates import Candidates, candidates
+from featwatch.prune.candidates import candidates
 from featwatch.prune.choosing import ordered, rounded
+from featwatch.prune.from_alerts import alerted
 from featwatch.prune.planned import Plan
 from featwatch.prune.planning import anatomy_of, plan_of, scored
 
@@ -72,14 +73,11 @@ def next_step(
     most = room(wish, ledger, possible.prunable, share)
     if not most or not len(possible):
         return None
-    notes: list[str] = []
     if wish.criterion == ALERTS:
-        places = _named(anatomy, possible, model, alerts(), most)
-        scores: np.ndarray = np.zeros(len(possible))
-        scores[places] = -np.arange(len(places), 0, -1)
+        scores, notes = alerted(anatomy, possible, alerts())
     else:
         scores, notes = scored(anatomy, possible, wish.criterion, probe)
-        places = ordered(possible, scores).places
+    places = ordered(possible, scores).places
     chosen: np.ndarray
     if wish.round_to > 1:
         places, first = in_blocks(places, possible, scores, wish.round_to)
@@ -98,13 +96,3 @@ def next_step(
         ignored=possible.ignored,
     )  # fmt: skip
     return Step(anatomy, plan, groups, possible.prunable)
-
-
-def _named(anatomy: Anatomy, possible: Candidates, model: Any, alerts: Sequence[Any], most: int) -> np.ndarray:
-    """(n,) the candidates that open alerts name."""
-    from featwatch.prune import plan_from
-
-    plan = plan_from(list(alerts), model, max_ratio=1.0)
-    groups = np.array(sorted(plan.groups(anatomy)), np.int64)
-    found = possible.place(groups)
-    return found[found >= 0]
