@@ -114,11 +114,15 @@ class _Holder:
     """What holds a variable's value, weakly: equal to another of the same, while that is there."""
 
     def __init__(self, value: Any) -> None:
-        self._value = weakref.ref(value)
+        self._value = weakref.ref(value) if value is not None else None     # of a variable that is not initialised yet
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Holder):
+            return False
+        if self._value is None or other._value is None:
+            return self._value is other._value
         value = self._value()
-        return isinstance(other, _Holder) and value is not None and value is other._value()
+        return value is not None and value is other._value()
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -86,8 +86,8 @@ def test_every_recorder_that_there_is_is_a_default_one_and_has_a_public_name() -
             if isinstance(value, type) and issubclass(value, Recorder):
                 found.add(value)
     # Attributions are of filters and samples that the user points at; maximising images take as long again as feature images;
-    # images of groups and of clusters take as long as those of as many filters.
-    optional = {fw.Attributions, fw.MaximisingImages, fw.FactorGroups, fw.ClusterImages}
+    # images of groups and of clusters take as long as those of as many filters; an outlook is for those who mean to prune.
+    optional = {fw.Attributions, fw.MaximisingImages, fw.FactorGroups, fw.ClusterImages, fw.PruningOutlook}
     assert found - {Recorder, AcrossRecorder, ExplainingRecorder} == {*KINDS, *optional}
     assert all(getattr(fw, kind.__name__) is kind for kind in KINDS)
     assert len({kind.name for kind in KINDS}) == len({kind.produces for kind in KINDS}) == len(KINDS)

@@ -41,5 +41,5 @@ def default_recorders() -> list[Recorder]:
         FilterHealth(), FilterSimilarity(),
         Separation(), LayerSimilarity(), Embeddings(), Clusters(), GridMapping(), ActivationHistograms(),
         ClassSpecificity(), KernelPictures(), ActivationMaps(), Exemplars(), ExemplarMaps(), FeatureImages(),
-        FeatureArrangement(), ClassActivation(), PruningOutlook(),
+        FeatureArrangement(), ClassActivation(),
     ]  # fmt: skip
