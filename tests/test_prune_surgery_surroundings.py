@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from featwatch.prune.anatomy import Anatomy
-from featwatch.prune.surgery import Unsupported, operate
+from featwatch.prune.surgery import Unsupported, operate, resumed
 from tests.surgery_cases import REMOVED, by_hand, furthest, net, samples
 
 LOSS = "sparse_categorical_crossentropy"
@@ -168,3 +168,41 @@ def test_a_model_inside_another_takes_it_along() -> None:
     prune(outer, {"net/first": [0]})
     assert inner.get_layer("first").filters == 2
     outer.fit(x, np.zeros((4, 2)), verbose=0)
+
+
+def interrupted(backup: Any, prunings: tuple[int, ...], killed: int) -> Any:
+    """A training that is killed in the middle of an epoch; pruned at the ends of some."""
+    units = iter([{"first": [1, 3]}, {"second": [0]}])
+
+    class Killed(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == killed:
+                raise KeyboardInterrupt
+
+    parts = [At(epoch, lambda model: prune(model, next(units))) for epoch in prunings]
+    with pytest.raises(KeyboardInterrupt):
+        training([backup, *parts, Killed()])
+
+
+@pytest.mark.parametrize(("prunings", "killed", "repeated"), [((0, 1), 3, 2), ((0, 2), 3, 1), ((), 2, 0)])
+def test_a_backup_of_a_pruned_model_is_resumed(
+    tmp_path: Any, prunings: tuple[int, ...], killed: int, repeated: int
+) -> None:  # the second case: pruned after the last backup
+    interrupted(keras.callbacks.BackupAndRestore(tmp_path / "backup"), prunings, killed)
+    keras.utils.set_random_seed(5)
+    model = net(dtype="float32")
+    model.compile(keras.optimizers.SGD(0.5), LOSS, run_eagerly=True)
+    assert resumed(model, tmp_path / "backup") == repeated
+    x, y = samples(16, dtype="float32")
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    history = model.fit(x, y, batch_size=8, epochs=4, callbacks=[backup], verbose=0)
+    assert history.epoch == list(range(killed, 4))
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_backup_of_another_model_is_refused(tmp_path: Any) -> None:
+    interrupted(keras.callbacks.BackupAndRestore(tmp_path / "backup"), (0,), 2)
+    model = net(first=6, dtype="float32")
+    with pytest.raises(ValueError, match="fits it after none of the 1 steps"):
+        resumed(model, tmp_path / "backup")
+    assert model.get_layer("first").filters == 6

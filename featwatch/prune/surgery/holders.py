@@ -1,7 +1,7 @@
 """What else in this process holds a model's variables, and would go on with what they were before.
 
 A function that TensorFlow has compiled keeps the variables that it was compiled with.  A second model that shares layers,
-an optimiser, an `EarlyStopping` with its best weights: each has to follow, so each is looked for.
+an optimiser, an `EarlyStopping` with its best weights, backups: each has to follow, so each is looked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import keras
 
 from featwatch.prune.surgery import keras_private
 
-_KINDS = (keras.Model, keras.optimizers.Optimizer, keras.callbacks.EarlyStopping)
+_CALLBACKS = (keras.callbacks.EarlyStopping, keras.callbacks.BackupAndRestore)
+_KINDS: tuple[tuple[type, ...], ...] = ((keras.Model,), (keras.optimizers.Optimizer,), _CALLBACKS)
 
 
 @dataclass(frozen=True)

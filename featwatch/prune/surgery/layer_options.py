@@ -73,11 +73,13 @@ def _made_anew(changes: Changes, node: Any) -> None:
     with untouched_random_state(), _counters_kept():
         new = copied(node.operation, {})
         args, kwargs = node.arguments.convert(keras_private.unconnected)
-        new(*args, **kwargs)
-    pairs = list(zip(layers_in(node.operation), layers_in(new), strict=True))
-    for old, fresh in pairs:
+        given = new(*args, **kwargs)
+        activation = getattr(new, "activation", None)
+        if isinstance(activation, keras.Layer) and not activation.built:        # Keras builds it when it is first run
+            activation.build(given.shape)
+    for old, fresh in zip(layers_in(node.operation), layers_in(new), strict=True):
         for name in (keras_private.INPUT_SPEC, keras_private.BUILT_FOR):
-            if vars(old).get(name) is not None and name in vars(fresh):
+            if vars(old).get(name) is not None and vars(fresh).get(name) is not None:
                 changes.attribute(old, name, vars(fresh)[name])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from featwatch.prune.anatomy import Anatomy
-from featwatch.prune.surgery import best_weights, keras_private, layer_options, refusing, slots, symbolic
+from featwatch.prune.surgery import backups, best_weights, keras_private, layer_options, refusing, slots, symbolic
 from featwatch.prune.surgery.changes import Changes
 from featwatch.prune.surgery.checking import Check
 from featwatch.prune.surgery.holders import Holders, holders
@@ -110,6 +110,7 @@ def operate(
         keras_private.drop_all_functions(found.models)
         for check in checks:
             check.passed()
+        notes += backups.follow(changes, found.callbacks, removed)
     except BaseException:
         changes.take_back()
         raise
