@@ -174,16 +174,6 @@ def test_masking_by_labels_and_by_hand_agree() -> None:
         assert apart([rebuilt(anatomy, groups)(inputs)], [by_hand]) < 1e-5
 
 
-def test_dead_units_go_without_a_trace_at_the_borders_too() -> None:
-    """Units that give 0 everywhere: not even the padding of what follows can tell."""
-    model = image_net(lambda x: layers.Conv2D(6, 5, padding="same")(layers.MaxPooling2D(3, 1, padding="same")(layers.ReLU()(x))))
-    before = model.get_layer("before")
-    before.bias.assign(np.where(np.isin(np.arange(8), [1, 4, 6]), -1e4, before.bias.numpy()))
-    anatomy, inputs = Anatomy(model), inputs_of(model)
-    whole = model(inputs)
-    assert apart([rebuilt(anatomy, anatomy.groups({"before": [1, 4, 6]}))(inputs)], [whole]) < 1e-6
-
-
 def test_options_and_attributes_say_the_same_of_what_follows() -> None:
     inputs = keras.Input((6, 2))
     x = layers.Conv1D(8, 3, padding="same", name="first")(inputs)
@@ -202,3 +192,42 @@ def test_options_and_attributes_say_the_same_of_what_follows() -> None:
     assert held["LSTMCell", "units"] == held["LSTMCell", "output_size"] == 5 and held["LSTMCell", "state_size"] == [5, 5]
     assert held["MultiHeadAttention", "_num_heads"] == 3 and held["MultiHeadAttention", "_output_shape"] == (3,)
     assert held["Reshape", "target_shape"] == (2, 3, 3)
+
+
+def test_the_same_places_of_all_groups_go_together() -> None:
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2D(6, 3, name="before")(inputs)
+    x = layers.Conv2D(9, 3, groups=3, name="grouped")(x)
+    x = layers.Conv2D(18, 3, groups=9, padding="same", name="each")(x)
+    anatomy = Anatomy(keras.Model(inputs, layers.Dense(1, name="end")(layers.Flatten()(x))))
+    assert anatomy.going(anatomy.groups({"before": [1]})) == {"before": [1, 3, 5]}
+    every = [0, 1, 6, 7, 12, 13]
+    assert anatomy.going(anatomy.groups({"grouped": [3]})) == {"grouped": [0, 3, 6], "each": every}
+    assert anatomy.going(anatomy.groups({"each": [12]})) == {"grouped": [0, 3, 6], "each": every}
+    assert {group: list(units) for group, units in anatomy.prunable().items()} == {
+        **{int(anatomy.units.roots(anatomy.made["before"].ids)[at]): ["before"] for at in range(2)},
+        **{int(anatomy.units.roots(anatomy.made["grouped"].ids)[at]): ["grouped", "each"] for at in range(3)},
+    }
+
+
+DEAD_STAYS_DEAD = {
+    "pooled at the borders": lambda x: layers.AveragePooling2D(3, 1, padding="same")(x),
+    "padded": lambda x: layers.ZeroPadding2D(2)(layers.LeakyReLU()(x)),
+    "shuffled": lambda x: layers.Reshape((8, 8, 8))(layers.Permute((1, 2, 4, 3))(layers.Reshape((8, 8, 2, 4))(x))),
+    "in parts": lambda x: layers.Concatenate()([x[..., 3:], layers.Activation("gelu")(x[..., :3]), x]),
+    "upsampled": lambda x: layers.UpSampling2D(interpolation="bilinear")(ops.flip(x, axis=(1, 3))),
+    "excited": lambda x: layers.Multiply()([
+        x, layers.Dense(8, activation="sigmoid")(layers.GlobalMaxPooling2D(keepdims=True)(x))]),
+    "through depthwise filters": lambda x: layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("middle", DEAD_STAYS_DEAD.values(), ids=DEAD_STAYS_DEAD.keys())
+def test_dead_units_go_without_a_trace(middle: Any) -> None:
+    """Units that give 0 everywhere, padding included, are heard of nowhere: pruned equals the whole (G2)."""
+    model = image_net(lambda x: layers.Conv2D(5, 5, padding="same")(middle(layers.ReLU()(x))))
+    before, anatomy, inputs = model.get_layer("before"), Anatomy(model), inputs_of(model)
+    groups = anatomy.groups({"before": [1, 6]})
+    dead = np.isin(np.arange(8), anatomy.going(groups)["before"])
+    before.bias.assign(np.where(dead, -1e4, before.bias.numpy()))
+    assert apart([rebuilt(anatomy, groups)(inputs)], [model(inputs)]) < 1e-5
