@@ -33,7 +33,6 @@ class Task:
     parts: Callable[[int], tuple[Images, Images, Images]]        # seed -> to train on, to decide by, to judge
     classes: int
     stack: Stack
-    epochs: int = 30
     batch_size: int = 32
 
 
@@ -63,7 +62,7 @@ def digits(seed: int) -> tuple[Images, Images, Images]:
     return _parted(pictures[order], found.target[order], 300, 400)
 
 
-def marker(seed: int, train: int = 3000) -> tuple[Images, Images, Images]:
+def marker(seed: int, train: int = 2000) -> tuple[Images, Images, Images]:
     """In which of 16 fields of a cluttered 32×32 image a small cross is; rings and bars are there to mislead."""
     rng = np.random.default_rng(seed)
     count = train + 900
@@ -83,7 +82,7 @@ def marker(seed: int, train: int = 3000) -> tuple[Images, Images, Images]:
     return _parted(np.clip(pictures, 0, 1)[..., None].astype("float32"), fields, 300, 600)
 
 
-def die(seed: int, train: int = 3000) -> tuple[Images, Images, Images]:
+def die(seed: int, train: int = 2000) -> tuple[Images, Images, Images]:
     """Renderings of a die, 32×32, turned a little at random; the class is the number on its face to the bottom right."""
     rng = np.random.default_rng(seed)
     count = train + 900
