@@ -95,7 +95,7 @@ class Prunings:
             epoch=epoch, parameters=parameters, multiply_adds=multiply_adds, units=net.prunable(now), latency=latency(multiply_adds), latency_batch=32
         )
         if self.every and epoch % self.every == 0:
-            yield self.outlook(net, now, epoch, progress)
+            yield self.outlook(net, before, epoch, progress)      # the watch records before units go
 
     def step(self, net: Net, action: str, epoch: int, before: Units, after: Units) -> Pruning:
         goes = {name: np.setxor1d(before[name], after[name]) for name in before}

@@ -25,7 +25,7 @@ SIZE: Any = {"width": 1440, "height": 1000}
 NAMES = ("first", "second", "third", "hidden", "scores")
 EPOCHS = 14
 SMALL: dict[str, Any] = {"samples": 40, "filters": 16}
-TOLD = Prunings(pruned=(3, 6), undone=(8,), proposed=(2,), refused=(11,), every=5)
+TOLD = Prunings(pruned=(3, 5), undone=(8,), proposed=(2,), refused=(11,), every=5)
 REASON = "LayerNormalization couples all channels."
 LAST = 10               # the epoch of the newest outlook
 
@@ -194,6 +194,9 @@ def test_the_outlook_follows_the_playhead(tab: Tab) -> None:
     for _ in range(7):
         tab.page.keyboard.press("ArrowRight")
     tab.frame.locator('[data-testid="outlook"][data-epoch="5"]').wait_for()
+    assert "as of epoch 5, before its step" in tab.at("outlook").inner_text()           # the watch records before units go
+    at_share(tab, 4)
+    assert "for the model of epoch 5, before its step" in tab.at("prune-text").inner_text()
 
 
 def test_every_step_is_marked_and_told(tab: Tab, told: list[Record]) -> None:
@@ -207,7 +210,7 @@ def test_every_step_is_marked_and_told(tab: Tab, told: list[Record]) -> None:
         assert step.reason in text
         if step.units_after >= 0:
             assert f"{step.units_before} → {step.units_after}" in text
-    taken = next(text for step, text in zip(reversed(steps), texts, strict=True) if step.epoch == 6)
+    taken = next(text for step, text in zip(reversed(steps), texts, strict=True) if step.epoch == 5)
     assert "Undone at epoch 8." in taken
     line = tab.frame.locator('[data-testid="timeline-step"]')
     assert [line.nth(i).get_attribute("data-action") for i in range(line.count())] == ["pruned", "pruned", "undone"]
@@ -227,6 +230,7 @@ def test_the_plan_is_read_by_featwatch_and_applies(tab: Tab, outlook: PruningOut
 
     at_share(tab, 8)
     tab.at("prune-takes").locator('[data-value="plan"]').click()
+    at_share(tab, 8)                                                                    # past nothing: the choice stays
     tab.at("prune-text-copy").click()
     tab.page.wait_for_timeout(200)
     text = tab.frame.evaluate("navigator.clipboard.readText()")

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DecodedArray, FrameRecord } from "../src/api/types";
-import { anyGoing, harmless, leftAt, outlookOf, removedAt, shownAt, type Outlook } from "../src/model/outlook";
+import { anyGoing, harmless, leftAt, outlookOf, priced, removedAt, shownAt, type Outlook } from "../src/model/outlook";
 import { planText, pythonText } from "../src/model/prunePlan";
 
 const numbers = (values: number[], ...shape: number[]): DecodedArray => ({ shape: shape.length ? shape : [values.length], values: Float32Array.from(values), table: null });
@@ -59,24 +59,30 @@ describe("an outlook", () => {
 
 describe("the share to begin with", () => {
   it("is the largest that costs at most a point of accuracy", () => {
-    expect(harmless(parsed())).toBe(1);
+    expect(harmless(parsed())).toEqual({ at: 1, costly: 2 });
     expect(shownAt(parsed(), null)).toBe(1);
   });
   it("does not skip one that costs more for a lucky one behind it", () => {
-    expect(harmless(parsed({ accuracy: numbers([0.9, 0.5, 0.9]) }))).toBe(0);
+    expect(harmless(parsed({ accuracy: numbers([0.9, 0.5, 0.9]) }))).toEqual({ at: 0, costly: 1 });
   });
   it("is the first one where each costs more", () => {
     const steep = parsed({ accuracy: numbers([0.9, 0.5, 0.2]) });
-    expect([harmless(steep), shownAt(steep, null)]).toEqual([0, 1]);
+    expect([harmless(steep), shownAt(steep, null)]).toEqual([{ at: 0, costly: 1 }, 1]);
   });
   it("goes by what was measured: not every share need be", () => {
-    expect(harmless(parsed({ accuracy: numbers([0.9, NaN, 0.895]) }))).toBe(2);
-    expect(harmless(parsed({ accuracy: numbers([0.9, 0.9, NaN]) }))).toBe(1);
+    expect(harmless(parsed({ accuracy: numbers([0.9, NaN, 0.895]) }))).toEqual({ at: 2, costly: null });
+    expect(harmless(parsed({ accuracy: numbers([0.9, 0.9, NaN]) }))).toEqual({ at: 1, costly: null });
+    expect(harmless(parsed({ accuracy: numbers([0.9, NaN, 0.2]) }))).toEqual({ at: 0, costly: 2 });
     expect(harmless(parsed({ accuracy: numbers([NaN, 0.9, 0.9]) }))).toBeNull();
+  });
+  it("is not known where nothing but the whole model was measured", () => {
+    const alone = parsed({ accuracy: numbers([0.9, NaN, NaN]), change: numbers([0, NaN, NaN]) });
+    expect([priced(alone), harmless(alone), shownAt(alone, null)]).toEqual([null, null, 1]);
+    expect(priced(parsed({ accuracy: numbers([0.9, NaN, NaN]) }))).toBe("change");
   });
   it("goes by the outputs' change where there are no labels, and is a third where nothing was measured", () => {
     const none = numbers([NaN, NaN, NaN]);
-    expect(harmless(parsed({ accuracy: none }))).toBe(1);
+    expect(harmless(parsed({ accuracy: none }))).toEqual({ at: 1, costly: 2 });
     expect([harmless(parsed({ accuracy: none, change: none })), shownAt(parsed({ accuracy: none, change: none }), null)]).toEqual([null, 1]);
   });
   it("is the nearest to what was chosen", () => {
@@ -105,9 +111,9 @@ describe("a plan to copy", () => {
   it("is not there where the units are not known; the code then makes one", () => {
     const unknown = parsed({ turn: numbers([]) });
     expect(planText(unknown, 1, "net")).toBeNull();
-    expect(pythonText(unknown, 1, false)).toContain('fw.prune.plan(model, ratio=0.5, criterion="l2", probe=probe)');
+    expect(pythonText(unknown, 1, "epoch 5", false)).toContain('fw.prune.plan(model, ratio=0.5, criterion="l2", probe=probe)');
   });
   it("never puts a criterion of the log into code", () => {
-    expect(pythonText(parsed({}, { criterion: '"); import os #' }), 1, true)).not.toContain("import os");
+    expect(pythonText(parsed({}, { criterion: '"); import os #' }), 1, "epoch 5", true)).not.toContain("import os");
   });
 });

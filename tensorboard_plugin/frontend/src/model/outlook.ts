@@ -120,25 +120,39 @@ export function leftAt(outlook: Outlook, at: number): Left {
 /** For so much accuracy, or so much change of the outputs, units may go unasked. */
 export const HARMLESS = { accuracy: 0.01, change: 0.05 } as const;
 
-/** The largest share up to which the probe's accuracy stays within a point; by the outputs' change where there is none; null where nothing was measured. */
-export function harmless(outlook: Outlook): number | null {
-  const { accuracy, change } = outlook;
-  const column = known(accuracy) ? accuracy : change;
-  const limit = column === accuracy ? accuracy[0]! - HARMLESS.accuracy - 1e-6 : HARMLESS.change;
+/** What tells the price: the accuracy, where any share was measured by it, else the change of the outputs, else nothing. */
+export function priced(outlook: Outlook): "accuracy" | "change" | null {
+  return (["accuracy", "change"] as const).find((name) => outlook[name].some((value, at) => outlook.shares[at]! > 0 && Number.isFinite(value))) ?? null;
+}
+
+/** How far one may go. */
+export interface Safe {
+  /** The largest share that was measured and hardly costs anything, all before it included. */
+  at: number;
+  /** The first that was measured and costs more; null = none does. */
+  costly: number | null;
+}
+
+/** Up to where a point of accuracy, or a small change of the outputs, is all that is lost; null where nothing was measured to tell. */
+export function harmless(outlook: Outlook): Safe | null {
+  const by = priced(outlook);
+  if (!by || outlook.shares[0] !== 0) return null;
+  const column = outlook[by];
+  const costs = (at: number) => (by === "accuracy" ? column[0]! - column[at]! > HARMLESS.accuracy + 1e-6 : column[at]! > HARMLESS.change);
   // Not every share need have been measured: there may have been no time for it.
   const measured = [...column.keys()].filter((at) => Number.isFinite(column[at]));
   if (measured[0] !== 0) return null;
-  const until = measured.findIndex((at) => (column === accuracy ? column[at]! < limit : column[at]! > limit));
-  return until === 0 ? null : measured.at(until < 0 ? -1 : until - 1)!;
+  const until = measured.findIndex((at, i) => i > 0 && costs(at));
+  return { at: measured.at(until < 0 ? -1 : until - 1)!, costly: until < 0 ? null : measured[until]! };
 }
 
-/** Whether there is something to draw of a column. */
+/** Whether there is a number in a column. */
 export const known = (column: number[]): boolean => column.filter(Number.isFinite).length > 0;
 
 /** The share that is shown: the one nearest to what was chosen, else the harmless one, or the first where none is, else a third. */
 export function shownAt(outlook: Outlook, chosen: number | null): number {
   const safe = harmless(outlook);
-  const wanted = chosen ?? (safe === null ? 0.3 : outlook.shares[safe || Math.min(1, outlook.shares.length - 1)]!);
+  const wanted = chosen ?? (safe === null ? 0.3 : outlook.shares[safe.at || Math.min(1, outlook.shares.length - 1)]!);
   return outlook.shares.reduce((best, share, i) => (Math.abs(share - wanted) < Math.abs(outlook.shares[best]! - wanted) ? i : best), 0);
 }
 

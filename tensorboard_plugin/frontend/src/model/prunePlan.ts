@@ -44,15 +44,15 @@ function asText(entries: [string, unknown][]): string {
   return `{\n${entries.map(([key, value]) => `  ${JSON.stringify(key)}: ${text(value)}`).join(",\n")}\n}\n`;
 }
 
-/** Python that applies the plan, or makes one like it where the page has none. */
-export function pythonText(outlook: Outlook, at: number, file: boolean): string {
+/** Python that applies the plan, or makes one like it where the page has none; `when`: the epoch that the plan is of, in words. */
+export function pythonText(outlook: Outlook, at: number, when: string, file: boolean): string {
   const share = Number(outlook.shares[at]!.toPrecision(4));
   const made = CRITERIA.has(outlook.criterion)
     ? `plan = fw.prune.plan(model, ratio=${share}, criterion="${outlook.criterion}", probe=probe)`
     : `plan = fw.prune.plan(model, ratio=${share}, probe=probe)`;
   return [
     "import featwatch as fw", "",
-    ...(file ? [`# the plan from here, for the model of epoch ${outlook.epoch}; or chosen anew, for the model as it is:`, `# ${made}`, 'plan = fw.prune.Plan.load("plan.json")'] : [made]),
+    ...(file ? [`# the plan from here, for the model of ${when}; or chosen anew, for it as it is now:`, `# ${made}`, 'plan = fw.prune.Plan.load("plan.json")'] : [made]),
     "print(plan.savings)", "",
     "small = plan.apply(model, probe=probe)     # a new model; this one stays as it is",
     'small.save("small.keras")',
