@@ -16,8 +16,8 @@ from featwatch.prune.compensation.statistics import Moments, each_read, parts
 
 FEWEST = 8                          # samples of a probe, of which it takes something to hold out
 _HELD_OUT = 4                       # of so many samples one
-_POSITIONS = 32_768                 # of what a layer reads, at most; more where it reads many channels
-_PER_CHANNEL = 16
+_POSITIONS = 8192                   # of what a layer reads, at most; more where it reads many channels
+_PER_CHANNEL = 4
 _BYTES = 256 << 20                  # of sums of products at a time: a wide model is run several times
 _WIDEST = 4096                      # channels of a layer that is compensated
 

@@ -49,7 +49,8 @@ def combination(
     features = np.append(kept, len(fitted) - 1) if constant else kept
     size = np.sqrt(np.diagonal(fitted)[features])
     features, size = features[size > 0], size[size > 0]
-    importance = np.einsum("tro,tso->rs", weights[:, removed], weights[:, removed])
+    weighing = weights[:, removed].swapaxes(0, 1).reshape(len(removed), -1)
+    importance = weighing @ weighing.T
     before = float(np.sum(judging[np.ix_(removed, removed)] * importance))
     if not len(features) or not before > 0:
         return none(kept, removed)
@@ -64,7 +65,9 @@ def combination(
             continue
         solved = solved / size[:, None]
         after = _left(judging, features, removed, solved, importance)
-        if after < before and after * _AS_GOOD < best - _NOTHING * before:
+        if after >= best:               # from here on, it only follows the samples that it is fitted to
+            break
+        if after * _AS_GOOD < best - _NOTHING * before:
             best, found = after, _combination(solved, features, kept, removed, len(fitted) - 1)
     return found
 
