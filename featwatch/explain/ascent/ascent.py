@@ -124,10 +124,9 @@ class Ascent:
                 )
                 _put(whole, found, rows, ("shares", "value", "taken", "features", *(("began",) if before == 0 else ())))
                 whole["reached"][rows] |= found["reached"].numpy()
-                left = found["going"].numpy()
-                if not left.all():
-                    rows = rows[left]
-                    found = {name: tf.boolean_mask(found[name], left) for name in _STATE}
+                left = np.flatnonzero(found["going"].numpy())
+                if len(left) < len(rows):
+                    rows, found = rows[left], {name: tf.gather(found[name], left) for name in _STATE}
                 before = stop
             if stop in shown:
                 between.append(whole["shares"].copy())
