@@ -55,14 +55,16 @@ def test_in_a_fit_groups_keep_their_places(tmp_path: Path) -> None:
 def test_groups_keep_their_places_in_a_training_that_is_resumed(tmp_path: Path) -> None:
     keras.utils.set_random_seed(3)
     model = functional()
-    fit(model, quick(tmp_path, recorders=[recorder()], strict=True), epochs=2)
-    before = {layer: fw.load(tmp_path).factors(layer, 2).weights for layer in ("stem", "last")}
-    fit(model, quick(tmp_path, recorders=[recorder()], strict=True), epochs=4, initial_epoch=2)     # a watch that knows nothing
+    fit(model, quick(tmp_path, recorders=[recorder(schedule=fw.at(2))], strict=True), epochs=2)
+    before = {layer: fw.load(tmp_path).factors(layer, 2) for layer in ("stem", "last")}
+    again = recorder(schedule=fw.at(3))
+    fit(model, quick(tmp_path, recorders=[again], strict=True), epochs=4, initial_epoch=2)      # a watch that knows nothing
     run = fw.load(tmp_path)
-    for layer, weights in before.items():
-        record = run.factors(layer, run.recorded("factors", layer)[-2])
-        assert record.epoch == 3 and record.likeness.size == len(weights)
-        np.testing.assert_allclose(record.likeness, np.diag(cosines(weights, record.weights)), atol=1e-5)
+    for layer, earlier in before.items():
+        record = run.factors(layer, 3)
+        assert run.recorded("factors", layer) == [2, 3] and not earlier.likeness.size
+        assert record.likeness.size == len(earlier.weights)
+        np.testing.assert_allclose(record.likeness, np.diag(cosines(earlier.weights, record.weights)), atol=1e-5)
 
 
 def test_weights_of_another_number_of_filters_are_no_earlier_groups() -> None:
