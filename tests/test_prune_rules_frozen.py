@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from featwatch.prune.anatomy import AN_OUTPUT, Anatomy
 from featwatch.prune.rebuild import rebuilt
+from featwatch.prune.units import Units
 from tests.prune_nets import image_net, inputs_of, series_net, shuffled, vector_net
 from tests.pruning_truth import apart, drawn, masked
 
@@ -39,7 +40,7 @@ IMAGES = {
     "layer normalisation": (lambda x: layers.LayerNormalization()(x), "LayerNormalization"),
     "root mean square": (lambda x: layers.RMSNormalization()(x), "RMSNormalization"),
     "unit norm": (lambda x: layers.UnitNormalization()(x), "UnitNormalization"),
-    "groups": (lambda x: layers.GroupNormalization(2)(x), "GroupNormalization"),
+    "groups": (lambda x: layers.GroupNormalization(1)(x), "GroupNormalization"),
     "spectral": (lambda x: layers.SpectralNormalization(layers.Conv2D(4, 3))(x), "SpectralNormalization"),
     "softmax": (lambda x: layers.Softmax()(x), "Softmax"),
     "softmax as activation": (lambda x: layers.Activation("softmax")(x), "takes a softmax over it and the others"),
@@ -165,6 +166,17 @@ def test_a_form_that_a_rule_cannot_follow_is_kept(monkeypatch: pytest.MonkeyPatc
     model = image_net(lambda x: layers.Conv2D(4, 3, name="odd")(layers.Permute((2, 1, 3), name="odd_order")(x)))
     monkeypatch.setattr(model.get_layer("odd_order"), "dims", (2, 1))
     assert Anatomy(model).frozen()["before"] == "'odd_order' cannot be followed (ValueError: 3 is not in list)"
+
+
+def test_units_that_are_tied_share_the_first_reason() -> None:
+    units = Units()
+    one, other, third = (units.fresh(2) for _ in range(3))
+    units.freeze(one[:1], "first")
+    units.tie(one, other)
+    units.freeze(other, "second")
+    units.tie(third[::-1], one)
+    assert [units.why(int(each)) for each in (*one, *other, *third)] == ["first", "second"] * 2 + ["second", "first"]
+    assert units.frozen(units.fresh(1)).tolist() == [False] and units.why(6) == ""
 
 
 def test_a_channel_spread_over_all_others_stays_while_they_may_go() -> None:

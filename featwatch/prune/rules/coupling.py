@@ -24,11 +24,6 @@ def along_axes(anatomy: Any, call: Call) -> Given:
     return call.read.shaped(call.shape)
 
 
-@rule(layers.GroupNormalization)
-def group_normalisation(anatomy: Any, call: Call) -> Given:
-    return anatomy.keep(call, f"{call.name!r} (GroupNormalization) scales it by what the channels of its group give together")
-
-
 @rule(layers.Masking)
 def masking(anatomy: Any, call: Call) -> Given:
     """Steps are left out where all channels are the mask's value."""

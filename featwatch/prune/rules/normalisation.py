@@ -27,6 +27,25 @@ def batch_normalisation(anatomy: Any, call: Call) -> Given:
     return read.shaped(call.shape)
 
 
+@rule(layers.GroupNormalization)
+def group_normalisation(anatomy: Any, call: Call) -> Given:
+    """Gamma and beta (channels,).  The channels of a group go together, and the group with them; one group cannot."""
+    layer, read = call.operation, call.read
+    if layer.axis % len(read.shape) != read.axis:
+        return anatomy.keep(call, f"{call.name!r} normalises along another axis than it is on")
+    if layer.groups == 1:
+        return anatomy.keep(call, f"{call.name!r} (GroupNormalization) scales it by what all channels give together")
+    rows = read.ids.reshape(layer.groups, -1)
+    anatomy.units.tie(rows[:, :1], rows)
+    if call.name not in anatomy.made:
+        anatomy.sized.append(Sized(layer, "groups", read.ids, rows.shape[1]))
+    anatomy.note(call, read.ids, mixes=False)
+    for variable in (layer.gamma, layer.beta):
+        if variable is not None:
+            anatomy.has(call, variable, {0: read.ids})
+    return read.shaped(call.shape)
+
+
 @rule(LayerScale)
 def layer_scale(anatomy: Any, call: Call) -> Given:
     """Gamma (channels,)."""

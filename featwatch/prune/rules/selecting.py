@@ -68,6 +68,15 @@ def split(anatomy: Any, call: Call) -> Given:
     return [Labelled(shape, axis, ids) for shape, ids in zip(call.shapes, np.split(read.ids, cuts), strict=True)]
 
 
+@rule("Unstack")
+def unstacked(anatomy: Any, call: Call) -> Given:
+    """One tensor for each place along an axis."""
+    axis = call.operation.axis % len(call.read.shape)
+    if axis in (0, call.read.axis):
+        return anatomy.keep(call, f"{call.name!r} takes {'a single channel' if axis else 'samples apart'}")
+    return [call.read.shaped(shape, call.read.axis - (axis < call.read.axis)) for shape in call.shapes]
+
+
 @rule("Slice")
 def sliced(anatomy: Any, call: Call) -> Given:
     """`keras.ops.slice(x, starts, shape)`."""

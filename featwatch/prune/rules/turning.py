@@ -39,7 +39,7 @@ def _wanted(anatomy: Any, call: Call, read: Labelled) -> int | None:
     operation, rank = call.operation, len(read.shape)
     if len(call.reads) > 1:
         return _beside(anatomy, call, read)
-    if isinstance(operation, layers.BatchNormalization):
+    if isinstance(operation, (layers.BatchNormalization, layers.GroupNormalization)):
         return int(operation.axis % rank)
     if isinstance(operation, (layers.Dense, layers.LSTM, layers.GRU, layers.SimpleRNN, layers.Bidirectional)):
         return rank - 1
