@@ -134,15 +134,18 @@ class RunRecords:
         """Images that maximise filters: each filter's newest up to then, `refreshed` says of when it is."""
         newest = self._record(FeatureImages, layer, epoch, step)
         axis, position = wire.place_of(newest)
-        before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if one < position]
+        begins = self._begins(layer, axis, position)
+        before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if begins <= one < position]
         return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
 
     def feature_development(self, layer: str, filter: int, *, axis: str = "epochs") -> gallery.FeatureDevelopment:
-        """One filter's images over training, the oldest first, with the epochs at which they were made."""
+        """One filter's images over training, since the layer was pruned last, the oldest first, with their epochs."""
         places = self._on(axis).positions(FeatureImages.kind, layer)
         if not places:
             raise self._not_recorded(FeatureImages, layer, axis, None)
-        found = gallery.development(filter, self._each(FeatureImages, layer, axis, reversed(places)))
+        begins = self._begins(layer, axis, places[-1])
+        since = [place for place in reversed(places) if place >= begins]
+        found = gallery.development(filter, self._each(FeatureImages, layer, axis, since))
         if not len(found.epochs):
             raise NotRecorded(f"no image of filter {filter} of {layer!r} was recorded so far")
         return found
@@ -239,6 +242,19 @@ class RunRecords:
     def _readable(self, cls: type[_AnyRecord], layer: str = "", axis: str = "epochs") -> list[_AnyRecord]:
         """The records that can be read, by epoch or step; `problems` names the others."""
         return list(self._each(cls, layer, axis, self._axes[axis].positions(cls.kind, layer)))
+
+    def _begins(self, layer: str, axis: str, position: int) -> int:
+        """From where on a layer has had the filters that it has at a place: pruning numbers them anew."""
+        begins, known = 0, -1
+        for session in self._readable(Session, axis=axis):
+            place = wire.place_of(session)[1]
+            filters = next((info.filters for info in map(LayerInfo.of, session.layers) if info and info.name == layer), -1)
+            if place > position or filters < 0:
+                continue
+            if known not in (-1, filters):
+                begins = place
+            known = filters
+        return begins
 
     def _each(self, cls: type[_AnyRecord], layer: str, axis: str, positions: Iterable[int]) -> Iterator[_AnyRecord]:
         """The records at these places, those that can be read, one by one."""

@@ -189,7 +189,8 @@ class Run(RunRecords):
 
         `field` is an array of one value per filter, e.g. "energy" of "health" or "group" of "similarity"; its values are
         float32, 0 and 1 for what is true or false, or strings.  With `axis` "steps" steps instead of epochs.  NaN or ""
-        where a record cannot be read (`problems` names it), lacks the field, or is of another number of filters than the newest.
+        where a record cannot be read (`problems` names it), lacks the field, is of another number of filters than the newest,
+        or was made before the layer was pruned last: the same numbers meant other filters then.
 
         >>> epochs, active = run.development("conv2", "active_fraction")        # doctest: +SKIP
         >>> plt.plot(epochs, active[:, 3])                                      # doctest: +SKIP
@@ -205,8 +206,10 @@ class Run(RunRecords):
         if not positions:
             raise self._not_recorded(KINDS[kind], layer, axis, None)
         rows: dict[int, dict[str, np.ndarray]] = {}
-        count = -1
+        count, begins = -1, self._begins(layer, axis, positions[-1])
         for at, position in reversed([*enumerate(positions)]):
+            if position < begins:               # of other filters, by the same numbers
+                break
             with contextlib.suppress(wire.WireError):
                 header, arrays = index.read_some(kind, layer, position, {field})
                 count = development.filters_of(header) if count < 0 else count

@@ -79,11 +79,13 @@ def test_it_goes_on_with_what_is_left_whether_it_is_told_or_not(tmp_path: Path, 
     run = fw.load(tmp_path)
     assert run.problems == []
     assert [filters(run, epoch) for epoch in run.epochs] == [8, 8, 8, 6, 8, 6, 6]
-    for epoch in run.epochs[1:]:            # what was traced of other weights is not read again
-        np.testing.assert_allclose(run.health("conv", epoch).max_activation, seen[epoch], rtol=1e-3)     # training moves them by more
+    for epoch in run.epochs[1:]:            # not what was traced of other weights: training moves them by more
+        np.testing.assert_allclose(run.health("conv", epoch).max_activation, seen[epoch], rtol=1e-3)
     assert [session.epoch for session in run.sessions] == [0, 3, 4, 5]
     assert [session.layers[0]["filters"] for session in run.sessions] == [8, 6, 8, 6]
     assert run.layer_infos["conv"].filters == 6
+    epochs, largest = run.development("conv", "max_activation")
+    assert largest.shape == (7, 6) and np.isnan(largest[:5]).all() and np.isfinite(largest[5:]).all()   # at 3: other ones
     # Layouts of samples go on, though features cannot be compared.
     after = run.embedding("conv", 3)
     assert after.started_from == 2 and not len(after.movement) and len(run.embedding("dense", 3).movement)

@@ -208,7 +208,7 @@ class Course:
         self._ledger.remove(record.removed)
         self._size = size
         record = replace(record, seconds=seconds, note="; ".join(filter(None, said)), **self._sizes(before, size))
-        self._pending = _Pending(surgery, record, before)
+        self._pending = _Pending(surgery, record, before) if self._ways.guard is not None else None     # it holds a copy
         return record
 
     def _reason(self, step: Step) -> str:

@@ -46,6 +46,7 @@ export class Sheets {
       const sheet = entry?.state === "ready" ? this.sheet(entry.record) : null;
       if (!entry) missing.push(epoch);
       else if (!sheet) reason ||= entry.state === "damaged" ? entry.reason : "the images are not described as they should be";
+      else if (sheets[0] && sheet.inAll !== sheets[0].inAll) break; // pruned since: the numbers are those of other filters
       else {
         sheets.push(sheet);
         for (const filter of sheet.filters) found.add(filter);
@@ -88,7 +89,7 @@ export class Sheets {
     return this.window.flatMap((epoch) => {
       const entry = page.run ? page.frames.get(page.run, "feature_images", epoch, page.layer) : undefined;
       const sheet = entry?.state === "ready" ? this.sheet(entry.record) : null;
-      const row = sheet ? sheet.filters.indexOf(filter) : -1;
+      const row = sheet && sheet.inAll === this.inAll ? sheet.filters.indexOf(filter) : -1;
       return sheet && row >= 0 ? assemble([sheet]).filter((tile) => tile.filter === filter) : [];
     });
   }
