@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import featwatch as fw
 from featwatch.prune.plan_file import KEYS
-from featwatch.prune.planned import EDITED
+from featwatch.prune.planned import EDITED, UNPROVEN
 from featwatch.prune.savings import Savings
 from tests import nets
 
@@ -95,8 +95,12 @@ def test_the_least_that_a_plan_needs(residual: Any, path: Path) -> None:
 def test_what_is_sent_without_marks_counts_as_named(residual: Any, path: Path) -> None:
     """As the page writes it: everything under `removed`."""
     removed = {"stem": [1], "norm": [1], "block/inner": [1]}
-    path.write_text(json.dumps({"format": "featwatch pruning plan", "version": 1, "removed": removed}))
-    assert Plan.load(path).fitted(residual).removed == removed
+    savings = {"parameters_after": 7}
+    path.write_text(json.dumps({"format": "featwatch pruning plan", "version": 1, "removed": removed, "savings": savings}))
+    plan = Plan.load(path)
+    assert plan.savings.parameters_after == 7 and plan.notes == (UNPROVEN,)
+    whole = plan.fitted(residual)
+    assert whole.removed == removed and not whole.notes and whole.savings.parameters_after > 7
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 from featwatch.errors import RefusedType, RefusedValue
 from featwatch.phrases import closest, ranges
 from featwatch.prune.anatomy import Anatomy
+from featwatch.prune.words import several
 
 ANEW = "make a plan for this model with featwatch.prune.plan(model, …)"
 
@@ -46,6 +47,12 @@ def groups_of(anatomy: Anatomy, removed: Mapping[str, Sequence[int]], argument: 
     left = _channelless(anatomy, groups)
     if left:
         raise RefusedValue(f"{argument}: {left} would have no channel left; leave one at least")
+    mistaken = anatomy.mistaken(groups)
+    if mistaken:
+        raise RefusedValue(
+            f"{argument}: {mistaken[0]!r} would have as many filters as columns, and Keras would add its bias along these; "
+            "leave one more"
+        )
     return groups
 
 
@@ -82,8 +89,7 @@ def said_of(anatomy: Anatomy, beside: Mapping[str, Sequence[int]]) -> list[str]:
     mixing = [f"{name} ({ranges(list(units))})" for name, units in beside.items() if anatomy.made[name].mixes]
     if not mixing:
         return []
-    shown = mixing if len(mixing) <= 8 else [*mixing[:7], f"and {len(mixing) - 7} more layers"]
-    return ["with the units named go those that are added to them, or otherwise tied to them: " + ", ".join(shown)]
+    return ["with the units named go those that are added to them, or otherwise tied to them: " + several(mixing, 8)]
 
 
 def _numbers(anatomy: Anatomy, name: Any, numbers: Any, argument: str) -> np.ndarray:

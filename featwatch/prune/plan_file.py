@@ -21,7 +21,7 @@ from typing import Any
 
 from featwatch.errors import RefusedValue
 from featwatch.phrases import closest
-from featwatch.prune.planned import EDITED, Plan
+from featwatch.prune.planned import EDITED, UNPROVEN, Plan
 from featwatch.prune.savings import Savings
 
 FORMAT = "featwatch pruning plan"
@@ -87,6 +87,8 @@ def _plan(entries: Any) -> Plan:
         notes += [EDITED] if EDITED not in notes else []
     else:
         savings = _savings(entries.get("savings", {}))
+        if "along_of" not in entries and savings != Savings() and UNPROVEN not in notes:
+            notes.append(UNPROVEN)
     everything = {name: sorted({*removed.get(name, ()), *along.get(name, ())}) for name in {**removed, **along}}
     return Plan(
         removed=everything,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from featwatch.prune.compensation import Compensation
     from featwatch.prune.surgery import Surgery
 
+UNPROVEN = "what it saves is as the file says; plan.fitted(model) counts it"
 EDITED = "`removed` was edited by hand: what goes along is worked out when the plan is applied"
 
 
@@ -67,7 +68,7 @@ class Plan:
         anatomy = anatomy_of(model)
         made = plan_of(anatomy, self.groups(anatomy), named=self.chosen, criterion=self.criterion)
         frozen = {name: why for name, why in self.frozen.items() if name in made.units}
-        notes = dict.fromkeys([*(note for note in self.notes if note != EDITED), *made.notes])
+        notes = dict.fromkeys([*(note for note in self.notes if note not in (EDITED, UNPROVEN)), *made.notes])
         return replace(made, frozen={**frozen, **made.frozen}, notes=tuple(notes))
 
     def apply(self, model: Any, probe: Any = None, compensate: bool = True) -> Any:

@@ -23,6 +23,7 @@ from featwatch.prune.criteria.taylor import taylor
 from featwatch.prune.fitting import along, groups_of, said_of
 from featwatch.prune.planned import Plan
 from featwatch.prune.savings import Sizes
+from featwatch.prune.words import several
 
 # Of a layer no larger share goes unless more is asked of all, so that none becomes a bottleneck by its scores alone.
 MOST_PER_LAYER = 0.9
@@ -148,7 +149,7 @@ def plan_at(
         if len(chosen) < before:
             notes.append(f"{before - len(chosen)} of {before} units stay so that layers keep multiples of {round_to}")
         if odd:
-            notes.append(f"these layers keep no multiple of {round_to}: {', '.join(odd)}")
+            notes.append(f"these layers keep no multiple of {round_to}: {several(odd)}")
     name = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", type(criterion).__name__)
     return plan_of(
         anatomy, set(possible.groups[chosen].tolist()), named=possible.leaders(chosen), criterion=name, notes=notes,
@@ -175,7 +176,7 @@ def plan_of(
     sizes = Sizes(anatomy)
     said = [*notes, *(said_of(anatomy, beside) if not criterion else ())]
     if sizes.uncounted:
-        said.append(f"multiply-adds lack those of {', '.join(sizes.uncounted[:8])}: what they compute is not known")
+        said.append(f"multiply-adds lack those of {several(sizes.uncounted)}: what they compute is not known")
     said += [f"not exact: {each}" for each in anatomy.inexact]
     return Plan(
         removed=removed,

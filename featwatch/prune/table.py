@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from featwatch.phrases import ranges
 from featwatch.prune.planned import Plan
+from featwatch.prune.words import several
 
 NAME = 36           # characters of a layer's name at most
 LINES = 200         # of layers at most
@@ -31,7 +32,7 @@ def table(plan: Plan, more: Sequence[Figure] = ()) -> str:
         lines.append(f"… and {len(chosen) - LINES} more layers")
     others = [name for name in plan.removed if name not in chosen]
     if others:
-        lines += ["", f"With them {'goes' if len(others) == 1 else 'go'} what belongs to them in {_several(others)}."]
+        lines += ["", f"With them {'goes' if len(others) == 1 else 'go'} what belongs to them in {several(others)}."]
     if plan.frozen:
         lines += ["", "Nothing can go from"]
         lines += [f"  {name}: {why}" for name, why in list(plan.frozen.items())[:12]]
@@ -82,13 +83,3 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[at]) for row in rows) for at in range(last + 1)]
     form = "  ".join(f"{{:{'<' if at in (0, last) else '>'}{width}}}" for at, width in enumerate(widths))
     return [form.format(*row).rstrip() for row in rows]
-
-
-def _several(names: Sequence[str]) -> str:
-    """
-    >>> _several(["a"]), _several(["a", "b", "c", "d", "e"])
-    ('a', 'a, b, c and 2 more layers')
-    """
-    if len(names) <= 4:
-        return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    return ", ".join(names[:3]) + f" and {len(names) - 3} more layers"

@@ -9,6 +9,7 @@ import numpy as np
 from featwatch.layers import Site, layers_of
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.candidates import Candidates
+from featwatch.prune.words import several
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,4 +33,4 @@ def places_of(anatomy: Anatomy, candidates: Candidates) -> tuple[list[Place], li
 
 def unread(names: list[str]) -> list[str]:
     """A sentence on layers that could not be read, or none."""
-    return [f"of {', '.join(names[:8])} the criterion says nothing: their values cannot be read"] if names else []
+    return [f"of {several(names)} the criterion says nothing: their values cannot be read"] if names else []

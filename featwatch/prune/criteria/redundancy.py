@@ -13,6 +13,7 @@ from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.candidates import Candidates
 from featwatch.prune.criteria.places import places_of, unread
 from featwatch.prune.criteria.tally import Tally
+from featwatch.prune.words import several
 
 # Positions of a map that are looked at for each sample, at most: evenly spread ones.
 POSITIONS = 256
@@ -44,7 +45,7 @@ def redundancy(anatomy: Anatomy, candidates: Candidates, probe: Any) -> tuple[np
         rows = float(moments[0, 0])
         few += [place.name] if rows < ROWS_PER_UNIT * len(place.places) else []
         tally.add(place.places, left_of(moments, rows))
-    notes = [f"of {', '.join(few[:8])} there are few samples for so many units: some only seem redundant"] if few else []
+    notes = [f"of {several(few)} there are few samples for so many units: some only seem redundant"] if few else []
     return tally.scores(), notes + unread(missing)
 
 
