@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import pytest
 
+from featwatch.prune import plan
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.following import attributes, options
 from featwatch.prune.rebuild import rebuilt
+from featwatch.prune.surgery import operate
 from tests.prune_nets import image_net, inputs_of, shuffled
 from tests.pruning_truth import apart, drawn, masked, silenced
 from tests.test_prune_rules import same
@@ -53,8 +55,11 @@ def test_filters_first_as_many_as_columns_are_refused() -> None:
     anatomy = Anatomy(image_net(lambda x: layers.Conv2D(4, 3, data_format=FIRST)(x), 6, channels_first=True))
     two, three = anatomy.groups({"before": [0, 1]}), anatomy.groups({"before": [0, 1, 2]})
     assert anatomy.mistaken(two) == ["before"] and not anatomy.mistaken(three)
+    for refused in (rebuilt, operate):
+        with pytest.raises(ValueError, match="as many filters as columns"):
+            refused(anatomy, two)
     with pytest.raises(ValueError, match="as many filters as columns"):
-        rebuilt(anatomy, two)
+        plan(anatomy.model, units={"before": [0, 1]})
 
 
 @pytest.mark.parametrize("middle", [

@@ -31,6 +31,11 @@ def check(keeping: Keeping, values: Mapping[int, tuple[Any, np.ndarray]]) -> Non
     emptied = anatomy.emptied(keeping.groups)
     if emptied:
         raise ValueError(f"nothing would be left of {emptied[0]!r}: leave at least one unit")
+    mistaken = anatomy.mistaken(keeping.groups)
+    if mistaken:
+        raise ValueError(
+            f"{mistaken[0]!r} would have as many filters as columns, and Keras would add its bias along these: leave one more"
+        )
     for name, made in anatomy.made.items():
         going = np.ones(len(made.ids), bool)
         going[keeping.kept(made.ids)] = False
