@@ -86,6 +86,7 @@ def test_steps_wait_longer_and_get_smaller_each_time_that_one_is_undone() -> Non
     pace.undone(24)
     assert (pace.next, pace.share) == (30, 0.25)        # one that held made the wait as it was, not the size
     pace.undone(31)
+    assert (pace.next, pace.share) == (43, 0.125)
     pace.undone(50)
     assert pace.over and not pace.ready(10_000)
 
