@@ -66,23 +66,24 @@ def test_only_images_that_are_moving_are_computed(model: Any, probe: fw.Probe, m
     assert climbed[-1][0] < 12
 
 
-def test_the_first_step_is_taken_and_none_after_the_last_image_is_done(model: Any, probe: fw.Probe) -> None:
+def test_no_step_is_taken_after_the_last_image_is_done(model: Any, probe: fw.Probe) -> None:
     began = time.process_time()
     shown = fw.explain.feature_images(model, "shapes", [1, 2], probe=probe, guard=1e-3, steps=1_000_000)
     assert time.process_time() - began < 20             # all of them would take many minutes
     assert (shown.stopped > 0).all() and (shown.stopped < 256).all() and shown.steps == 1_000_000
-    at_once = fw.explain.feature_images(model, "shapes", [1, 2], probe=probe, guard=1e-9, init="patch", steps=8)
-    assert (at_once.stopped >= 1).all()
 
 
 def test_an_image_beyond_its_limit_is_reached_where_no_gradient_is_left() -> None:
-    """By hand: −relu(x₀ + 1) − relu(x₁ + 1) is −2 at 0 and 0 at most, where it has no gradient; the data give about −2."""
+    """By hand: −relu(x₀ + 1) − relu(x₁ + 1) is about −2 for the data, and 0, without a gradient, wherever an image may be.
+
+    One step is taken in any case.
+    """
     hidden = keras.layers.Dense(2, activation="relu", kernel_initializer="identity", bias_initializer="ones")
     down = keras.layers.Dense(1, name="down", kernel_initializer=keras.initializers.Constant(-1.0))
     model = keras.Sequential([keras.Input((2,)), hidden, down])
     x = np.random.default_rng(0).normal(0, 0.01, (20, 2)).astype(np.float32)
     shown = fw.explain.feature_images(
-        model, "down", probe=fw.Probe(x), bounds=(-8, 8), basis="pixels", init="patch", guard=0.5, learning_rate=3.0
+        model, "down", probe=fw.Probe(x), bounds=(-8, -3), basis="pixels", init="patch", guard=0.5
     )
     assert shown.activation == 0 and shown.stopped == 1 and shown.reached.all()
 
