@@ -7,6 +7,7 @@ import doctest
 import random
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -247,6 +248,22 @@ def test_where_the_worker_is_done_only_at_the_end_they_are_made_then(
         numbers, weights = cluster_weights(activation, run.clusters(layer, 2).labels)
         record = run.cluster_images(layer, 2)
         np.testing.assert_allclose(record.weights, weights[np.isin(numbers, record.clusters)], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("of", "unchanged", "analysed", "off", "again"),
+    [(7, True, True, "", True), (5, True, True, "", False), (7, False, True, "", False), (7, True, False, "", False),
+     (7, True, True, "cluster_images", False)],
+)  # fmt: skip
+def test_there_is_one_look_more_at_the_model_as_it_was_at_the_last_epoch(
+    of: int, unchanged: bool, analysed: bool, off: str, again: bool, recwarn: Any
+) -> None:
+    recording, made, looks = object.__new__(Recording), fw.ClusterImages(), list[Any]()
+    recording._waiting, recording._off = {made: (of, {}, ())}, {off}
+    recording._analyst = SimpleNamespace(finish=lambda progress: analysed)  # type: ignore[assignment]
+    recording.note = recording._explain = lambda *given, **options: looks.append((*given[:3], options.get("last")))  # type: ignore
+    recording.wait(7, None, unchanged=unchanged)
+    assert ((made, 7, -1, True) in looks) == again and len([one for one in looks if one[0] is made]) == again
 
 
 def test_who_had_images_at_the_last_snapshot_has_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
