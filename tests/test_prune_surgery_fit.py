@@ -161,15 +161,15 @@ def test_after_it_everything_works(tmp_path: Any) -> None:
 def test_old_variables_are_freed() -> None:
     keras.utils.set_random_seed(1)
     inputs = keras.Input((6,))
-    hidden = keras.layers.Dense(30, activation="relu", name="hidden")(inputs)
+    hidden = keras.layers.Dense(12, activation="relu", name="hidden")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     model.compile(keras.optimizers.Adam(), "mse", run_eagerly=True)
     x, y = np.zeros((4, 6), "float32"), np.zeros((4, 2), "float32")
     old = []
-    for _ in range(25):
+    for _ in range(8):
         model.train_on_batch(x, y)
         model.predict_on_batch(x)
-        old += [weakref.ref(each.value) for each in (*model.variables, *model.optimizer._momentums) if 30 >= each.shape[0] > 2]
+        old += [weakref.ref(each.value) for each in (*model.variables, *model.optimizer._momentums) if 12 >= each.shape[0] > 2]
         anatomy = Anatomy(model)
         operate(anatomy, anatomy.groups({"hidden": [0]}))
     del anatomy

@@ -94,7 +94,8 @@ def test_undone_it_is_as_it_was(name: str) -> None:
     assert furthest(model.get_weights(), twin.get_weights()) == 0.0
 
 
-def test_what_is_excluded_from_weight_decay_stays_excluded() -> None:
+@pytest.mark.parametrize("steps", [0, 2], ids=["before_the_first_step", "later"])
+def test_what_is_excluded_from_weight_decay_stays_excluded(steps: int) -> None:
     def excluding(model: Any) -> Any:
         optimizer = kinds.AdamW(0.01, weight_decay=0.5)
         optimizer.exclude_from_weight_decay(var_list=[model.get_layer("first").kernel], var_names=["bias"])
@@ -103,13 +104,13 @@ def test_what_is_excluded_from_weight_decay_stays_excluded() -> None:
     keras.utils.set_random_seed(3)
     model = net()
     model.compile(excluding(model), "sparse_categorical_crossentropy", run_eagerly=True)
-    trained(model, 0, 2)
+    trained(model, 0, steps)
     small = carried_by_hand(model, run_eagerly=True)
     small.optimizer._exclude_from_weight_decay = {small.optimizer._var_key(small.get_layer("first").kernel)}
     small.optimizer._exclude_from_weight_decay_pattern = model.optimizer._exclude_from_weight_decay_pattern
     prune(model)
-    trained(model, 2, 3)
-    trained(small, 2, 3)
+    trained(model, steps, 3)
+    trained(small, steps, 3)
     assert furthest(model.get_weights(), small.get_weights()) <= 1e-12
 
 

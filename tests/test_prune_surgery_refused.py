@@ -144,3 +144,21 @@ def test_what_compensates_is_assigned_first(model: Any) -> None:
         assert (layer.kernel.numpy() == 2).all() and tuple(layer.kernel.shape) == (5, 4)
         assert (layer.bias.numpy() == bias).all()
         surgery.undo()
+
+
+def test_an_interruption_while_it_is_undone_waits_until_all_is_as_it_was(model: Any, monkeypatch: Any) -> None:
+    anatomy = Anatomy(model)
+    with untouched(model):
+        surgery = operate(anatomy, anatomy.groups(REMOVED))
+        whole, times = keras_private.store, []
+
+        def interrupting(*args: Any) -> None:
+            times.append(args)
+            if len(times) == 3:
+                raise KeyboardInterrupt
+            whole(*args)
+
+        monkeypatch.setattr(keras_private, "store", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            surgery.undo()
+        monkeypatch.undo()

@@ -43,6 +43,16 @@ class Changes:
         self._before.append(before)
 
     def take_back(self) -> None:
-        """Make everything as it was."""
+        """Make everything as it was.  An interruption, or something that fails, is raised when the rest is done."""
+        failed: BaseException | None = None
         while self._before:
-            self._before.pop()()
+            try:
+                self._before[-1]()
+            except KeyboardInterrupt as error:          # in the middle of it: it is done once more
+                failed = error
+                continue
+            except Exception as error:
+                failed = failed or error
+            self._before.pop()
+        if failed is not None:
+            raise failed
