@@ -218,6 +218,20 @@ def test_what_it_cannot_do_it_says() -> None:
     assert "'memory' not compensated" in said and "'plain': no bias" in said and "fitted to 12 samples of 16" in said
     with pytest.raises(ValueError, match="7 samples"):
         compensated(anatomy, [], fw.Probe(pictures(model, 7)))
+    with pytest.raises(TypeError, match="probe is a ndarray; make one with"):
+        compensated(anatomy, [], pictures(model, 16))
+
+
+def test_layers_that_wrap_or_attend_are_named() -> None:
+    inputs = keras.Input((6, 4))
+    x = L.Conv1D(8, 1, name="made")(inputs)
+    several = [
+        L.Flatten()(L.TimeDistributed(L.Dense(3), name="times")(x)), L.Bidirectional(L.GRU(3), name="both")(x),
+        L.Flatten()(L.MultiHeadAttention(2, 4, name="attending")(x, x)),
+    ]  # fmt: skip
+    anatomy = Anatomy(keras.Model(inputs, L.Dense(2, name="scores")(L.Concatenate()(several))))
+    found = consumers(anatomy, anatomy.groups({"made": [0]}))
+    assert [each.name for each in found.known] == ["scores"] and set(found.unknown) == {"times", "both", "attending"}
 
 
 def test_a_model_is_left_as_it_is() -> None:

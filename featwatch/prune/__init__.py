@@ -12,11 +12,15 @@ _PUBLIC = {
     "Plan": "featwatch.prune.planned",
     "plan": "featwatch.prune.planning",
     "plan_from": "featwatch.prune.from_alerts",
+    "removable_blocks": "featwatch.prune.blocks",
+    "without_blocks": "featwatch.prune.blocks",
 }
 
 __all__ = [*_PUBLIC]
 
 if TYPE_CHECKING:
+    from featwatch.prune.blocks import removable_blocks as removable_blocks
+    from featwatch.prune.blocks import without_blocks as without_blocks
     from featwatch.prune.from_alerts import plan_from as plan_from
     from featwatch.prune.planned import Plan as Plan
     from featwatch.prune.planning import plan as plan

@@ -67,7 +67,7 @@ def change_without(model: Any, names: Iterable[str], probe: Any, samples: int = 
     Nothing is built: the model is run twice on samples of the probe, evenly spread.
     """
     from featwatch.prune.compensation.measuring import apart
-    from featwatch.prune.compensation.statistics import each_read, parts
+    from featwatch.prune.compensation.statistics import each_read, parts, taken
 
     anatomy = model if isinstance(model, Anatomy) else Anatomy(model)
     skipped = _skipped(anatomy, names)
@@ -76,7 +76,7 @@ def change_without(model: Any, names: Iterable[str], probe: Any, samples: int = 
         place = skipped.get(id(operation))
         return operation(*args, **kwargs) if place is None else keras.tree.flatten((args, kwargs))[place]
 
-    rows = np.unique(np.linspace(0, len(probe) - 1, min(len(probe), samples)).astype(int))
+    rows = taken(probe, samples)
     runs = []
     for calling in (None, skipping):
         outputs = each_read(anatomy.model, parts(probe.x, rows, min(probe.batch_size, 32)), {}, calling)

@@ -12,7 +12,7 @@ from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.compensation.consumers import Consumer, consumers
 from featwatch.prune.compensation.measuring import Leaving, of_outputs
 from featwatch.prune.compensation.solving import Combination, combination
-from featwatch.prune.compensation.statistics import Moments, each_read, parts
+from featwatch.prune.compensation.statistics import Moments, each_read, parts, taken
 
 FEWEST = 8                          # samples of a probe, of which it takes something to hold out
 _HELD_OUT = 4                       # of so many samples one
@@ -63,14 +63,14 @@ def compensated(
 
     Raises:
         ValueError: the probe has too few samples.
+        TypeError: `probe` is no `Probe`.
 
     Source: least squares on channels as in ThiNet (Luo et al. 2017) and channel pruning (He et al. 2017, equation 1).
     """
     anatomy = model if isinstance(model, Anatomy) else Anatomy(model)
-    count = len(probe)
-    if count < FEWEST:
-        raise ValueError(f"probe: it has {count} samples; compensation holds every fourth out: give {FEWEST} or more")
-    rows = np.unique(np.linspace(0, count - 1, min(count, samples)).astype(int))
+    rows = taken(probe, samples)
+    if len(rows) < FEWEST:
+        raise ValueError(f"probe: {len(rows)} samples; compensation holds every fourth out: give {FEWEST} or more")
     held = np.arange(len(rows)) % _HELD_OUT == _HELD_OUT - 1
     return _Compensating(anatomy, set(groups), probe, rows[~held], rows[held]).compensated(merge_constants)
 
@@ -174,7 +174,7 @@ class _Compensating:
             # What has one value everywhere becomes part of a bias, unless zeros are read around it.
             needing = constant if each.border or not each.constant else constant & moments.zeros[group]
             for channel in np.flatnonzero(needing & gone):
-                if not moments.alike(group, np.flatnonzero(constant & ~gone), channel).any():
+                if not moments.alike(group, np.flatnonzero(constant & ~gone), int(channel)).any():
                     return int(roots[channel])
         return None
 

@@ -162,8 +162,7 @@ def consumers(anatomy: Anatomy, groups: set[int]) -> Consumers:
         if id(layer) in seen or not isinstance(layer, keras.Layer):
             continue
         seen.add(id(layer))
-        axis = _read_axis(anatomy, layer, groups)
-        if axis is None:
+        if not _loses(anatomy, layer, groups):
             continue
         name = anatomy.names.get(id(layer), layer.name)
         consumer = _consumer(anatomy, layer, name)
@@ -176,18 +175,18 @@ def consumers(anatomy: Anatomy, groups: set[int]) -> Consumers:
     return found
 
 
-def _read_axis(anatomy: Anatomy, layer: Any, groups: set[int]) -> int | None:
-    """The axis of one of its variables along which it loses channels that others make; None where it loses none."""
+def _loses(anatomy: Anatomy, layer: Any, groups: set[int]) -> bool:
+    """Whether a layer mixes channels and reads some that go; of its own units it may read some, too (a recurrent layer)."""
     made = anatomy.made.get(anatomy.names.get(id(layer), ""))
     if made is None or not made.mixes:
-        return None
-    for variable in layer.variables:
-        sliced = anatomy.sliced.get(id(variable))
-        for axis, ids in (sliced.axes if sliced else {}).items():
-            own = len(ids) == len(made.ids) and np.array_equal(ids, made.ids)
-            if not own and np.isin(anatomy.units.roots(ids), list(groups)).any():
-                return int(axis)
-    return None
+        return False
+    reading = [(variable, 0) for variable in layer.variables if len(variable.shape) > 1]
+    for kinds, name, axis in ((_CONVOLUTIONS, "kernel", -2), (_TRANSPOSED, "kernel", -1), (_SEPARABLE, "pointwise_kernel", -2)):
+        if type(layer) in kinds:
+            reading = [(getattr(layer, name), axis)]
+    sliced = [(anatomy.sliced.get(id(variable)), axis % len(variable.shape)) for variable, axis in reading]
+    every = [found.axes[axis] for found, axis in sliced if found is not None and axis in found.axes]
+    return any(np.isin(anatomy.units.roots(ids), list(groups)).any() for ids in every)
 
 
 def _consumer(anatomy: Anatomy, layer: Any, name: str) -> Consumer | None:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from featwatch.probe import Probe
 from featwatch.prune.compensation.consumers import Consumer
 from featwatch.running import Calling, run
 from featwatch.streams import untouched_random_state
@@ -97,6 +98,13 @@ def each_read(
         with untouched_random_state():
             outputs = run(model, batch, [], lambda *_: None, calling=calling)
         yield [np.asarray(each, np.float32) for each in keras.tree.flatten(outputs)]
+
+
+def taken(probe: Any, samples: int) -> np.ndarray:
+    """(…,) rows of a probe, so many at most, evenly spread.  Raises TypeError where it is no `Probe`."""
+    if not isinstance(probe, Probe):
+        raise TypeError(f"probe is a {type(probe).__name__}; make one with featwatch.Probe(x)")
+    return np.unique(np.linspace(0, len(probe) - 1, min(len(probe), samples)).astype(int))
 
 
 def parts(x: Any, rows: np.ndarray, size: int) -> Iterator[Any]:
