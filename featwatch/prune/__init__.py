@@ -12,6 +12,8 @@ _PUBLIC = {
     "Plan": "featwatch.prune.planned",
     "plan": "featwatch.prune.planning",
     "plan_from": "featwatch.prune.from_alerts",
+    "Unsupported": "featwatch.prune.surgery.unsupported",
+    "resumed": "featwatch.prune.surgery",
     "removable_blocks": "featwatch.prune.blocks",
     "without_blocks": "featwatch.prune.blocks",
 }
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from featwatch.prune.from_alerts import plan_from as plan_from
     from featwatch.prune.planned import Plan as Plan
     from featwatch.prune.planning import plan as plan
+    from featwatch.prune.surgery import resumed as resumed
+    from featwatch.prune.surgery.unsupported import Unsupported as Unsupported
 
 
 def __getattr__(name: str) -> Any:

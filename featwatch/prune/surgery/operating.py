@@ -64,7 +64,11 @@ def operate(
 
     In the middle of `fit`, too: training goes on with the new sizes, and its functions are traced once more.  The best weights
     of an `EarlyStopping` are sliced, and so are other models that share layers, as far as nothing of their own goes.  What the
-    model gives is compared, tensor by tensor, with what it gave with the units masked.
+    model gives is compared, tensor by tensor, with what it gave with the units masked.  Beside the backups of a
+    `BackupAndRestore` it is written down what went: see `resumed`.
+
+    What cannot be found stays what it was: copies of weights (`model.get_weights()`) that a callback of the user's own holds,
+    files of weights alone that were saved before, functions that were compiled with `tf.function` outside of a model.
 
     Arguments:
         values: variables of the model and what they are to be before anything is cut, arrays of their shapes.
