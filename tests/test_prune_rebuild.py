@@ -88,6 +88,7 @@ def rich() -> Any:
             variable.assign(rng.uniform(low, high, variable.shape))
     model.get_layer("shared").trainable = False
     model.get_layer("norm").trainable = False
+    model.get_layer("hidden").bias.trainable = False
     return model
 
 
