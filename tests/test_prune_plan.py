@@ -126,6 +126,14 @@ def test_layers_keep_multiples(mixed: Any) -> None:
     assert plan.units["wider"] - len(plan.removed.get("wider", ())) in (4, 6)
 
 
+def test_the_best_of_those_that_would_go_stay_for_a_multiple(mixed: Any) -> None:
+    def last_units(layer: Any, weights: Any) -> Any:
+        return np.arange(12, 0, -1) if layer.name == "hidden" else None
+
+    assert fw.prune.plan(mixed, ratio=0.2, criterion=last_units).chosen == {"hidden": [6, 7, 8, 9, 10, 11]}
+    assert fw.prune.plan(mixed, ratio=0.2, criterion=last_units, round_to=4).chosen == {"hidden": [8, 9, 10, 11]}
+
+
 def test_ignored_layers_stay_and_what_is_tied_to_them(residual: Any) -> None:
     plan = fw.prune.plan(residual, ratio=0.6, ignore=["block/*"])
     assert set(plan.removed) == {"last"}
