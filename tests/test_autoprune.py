@@ -238,3 +238,30 @@ def test_statistics_are_those_of_the_probe_and_nothing_else_moves(tmp_path: Path
     assert same(seeds, [each.numpy() for each in model.non_trainable_variables if "seed" in each.path])
     assert np.array_equal(state, np.random.get_state()[1])
     assert len(PROBE) == 60
+
+
+def test_with_round_to_each_step_leaves_multiples_within_the_limits() -> None:
+    from featwatch.prune.auto.ledger import Ledger
+    from featwatch.prune.auto.steps import Wish, next_step, units_of
+    from featwatch.prune.candidates import candidates
+    from featwatch.prune.planning import anatomy_of
+
+    layers = keras.layers
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 1))
+    first = layers.Conv2D(18, 3, padding="same", activation="relu", name="first")(x)
+    second = layers.Conv2D(16, 3, padding="same", name="second")(first)
+    both = layers.Add()([second, layers.Conv2D(16, 3, padding="same", name="third")(second)])
+    hidden = layers.Dense(24, activation="relu", name="hidden")(layers.Flatten()(both))
+    model = keras.Model(x, layers.Dense(3, name="out")(hidden))
+    anatomy = anatomy_of(model)
+    ledger = Ledger.of(units_of(anatomy), candidates(anatomy).prunable)
+    wish = Wish(criterion="l2", ratio_per_step=0.2, max_ratio=0.6, max_ratio_per_layer=0.9, round_to=8)
+    gone = []
+    while (step := next_step(model, wish, ledger, None)) is not None:
+        model = step.plan.apply(model)
+        ledger.remove(step.plan.removed)
+        gone.append(len(step.groups))
+        odd = {name for name, count in units_of(anatomy_of(model)).items() if count % 8 and name != "out"}
+        assert odd <= ({"first"} if model.get_layer("first").filters == 18 else set())
+    assert ledger.prunable == 58 and len(gone) > 1 and all(count <= 11 for count in gone) and 26 <= sum(gone) <= 34
