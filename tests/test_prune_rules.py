@@ -130,6 +130,7 @@ IMAGES = {
     "taken": lambda x: ops.take(x, [7, 0, 1, 2, 2, 5], axis=-1),
     "padded": lambda x: ops.pad(x, ((0, 0), (1, 1), (1, 0), (0, 0))),
     "channels padded": lambda x: layers.Add()([ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 3))), layers.Conv2D(12, 1)(x)]),
+    "dense over places": lambda x: layers.Dense(4, activation=layers.PReLU())(layers.Permute((3, 1, 2))(x)),
     "moved": lambda x: ops.moveaxis(x, -1, 1),
     "swapped": lambda x: ops.swapaxes(x, 1, 3),
     "expanded": lambda x: ops.squeeze(ops.expand_dims(ops.mean(x, axis=(1, 2)), (1, 3)), axis=3),

@@ -215,6 +215,18 @@ def test_the_same_places_of_all_groups_go_together() -> None:
     }
 
 
+def test_a_dense_layer_over_places_keeps_its_units_and_lets_channels_go() -> None:
+    """As in MLP-Mixer."""
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Reshape((9, 6))(layers.Conv2D(6, 2, strides=2, name="patches")(inputs))
+    y = layers.Dense(9, name="out")(layers.Dense(5, activation="softmax", name="in")(layers.Permute((2, 1))(x)))
+    x = layers.Add()([x, layers.Permute((2, 1))(y)])
+    x = layers.Add()([x, layers.Dense(6, name="down")(layers.Dense(8, activation="gelu", name="up")(x))])
+    anatomy = same(shuffled(keras.Model(inputs, layers.Dense(2, name="end")(layers.GlobalAveragePooling1D()(x)))))
+    assert set(anatomy.frozen()) == {"in", "out", "end"}
+    assert anatomy.going(anatomy.groups({"patches": [2]})) == {"patches": [2], "down": [2]}
+
+
 DEAD_STAYS_DEAD = {
     "pooled at the borders": lambda x: layers.AveragePooling2D(3, 1, padding="same")(x),
     "padded": lambda x: layers.ZeroPadding2D(2)(layers.LeakyReLU()(x)),

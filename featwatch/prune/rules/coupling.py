@@ -40,7 +40,7 @@ def spectral(anatomy: Any, call: Call) -> Given:
     layers.AdditiveAttention,
 )  # fmt: skip
 def not_yet(anatomy: Any, call: Call) -> Given:
-    return anatomy.keep(call, f"{call.name!r} is a {type(call.operation).__name__}, which cannot lose single units")
+    return anatomy.keep(call, f"{call.name!r} ({type(call.operation).__name__}) cannot lose single units")
 
 
 @rule("Matmul", "Einsum", "Tensordot", "Dot", "Inner", "Outer", "Vdot", "DotProductAttention")

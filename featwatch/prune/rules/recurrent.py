@@ -57,7 +57,7 @@ def bidirectional(anatomy: Any, call: Call) -> Given:
 def _refused(layer: Any, reads: Sequence[Labelled]) -> str:
     kind = _kind(layer)
     if kind is None:
-        return f"repeats a {type(layer).__name__}, which cannot lose single units"
+        return f"runs {layer.name!r} ({type(layer).__name__}), which cannot lose single units"
     if getattr(layer, "stateful", False):
         return "keeps its state from batch to batch"
     read = reads[0]
