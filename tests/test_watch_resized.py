@@ -15,7 +15,9 @@ from featwatch.alerts.desk import AlertDesk
 from featwatch.alerts.filterwise import FilterDetector, Said
 from featwatch.explain.kept import kept
 from featwatch.prune.surgery import Surgery
-from featwatch.records import Alert, Record, Session
+from featwatch.recorders.base import LayerSnapshot, Recorder
+from featwatch.recorders.pipeline import Memory, still_held
+from featwatch.records import Alert, Maps, Record, Session
 from tests.fits import PROBE, fit, quick
 
 
@@ -64,10 +66,36 @@ def truth(model: Any) -> np.ndarray:
     return np.maximum(np.einsum("nyxij,ijf->nyxf", windows, kernel[:, :, 0]) + bias, 0).max(axis=(0, 1, 2))
 
 
+class Follows(Recorder):
+    """Notes which generation of filters it is shown."""
+
+    name = "follows"
+    produces = Maps
+    in_worker = False
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[int]] = {}
+
+    def analyse(self, snapshot: LayerSnapshot) -> None:
+        self._seen.setdefault(snapshot.layer, []).append(snapshot.generation)
+
+
+def test_what_stands_by_filter_is_not_continued_with_other_filters() -> None:
+    memory = Memory(health(3, [True, False]), {"features": np.ones(2)}, generation=1)
+    assert memory.held(1, fw.FilterHealth()) is memory and memory.held(2, fw.FilterHealth()) is None
+    assert memory.held(2, fw.Separation()) is memory            # of samples
+    held = memory.held(2, fw.Embeddings())
+    assert held is not None and held.record is memory.record and not held.reductions
+    known = {"conv": {"health": memory}, "dense": {"health": memory}}
+    kept_on = still_held(known, [fw.FilterHealth()], {"conv": 1, "dense": 2})
+    assert kept_on["conv"]["health"].generation == 0 and not kept_on["dense"]
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_it_goes_on_with_what_is_left_whether_it_is_told_or_not(tmp_path: Path, told: bool) -> None:
     model = net()
-    watch = quick(tmp_path, recorders=[fw.FilterHealth(), fw.Separation(), fw.Embeddings(layout="pca")], strict=True)
+    recorders = [fw.FilterHealth(), fw.Separation(), fw.Embeddings(layout="pca"), follows := Follows()]
+    watch = quick(tmp_path, recorders=recorders, strict=True)
     seen = {}
 
     class Sees(keras.callbacks.Callback):
@@ -82,6 +110,7 @@ def test_it_goes_on_with_what_is_left_whether_it_is_told_or_not(tmp_path: Path, 
     assert [filters(run, epoch) for epoch in run.epochs] == [8, 8, 8, 6, 8, 6, 6]
     for epoch in run.epochs[1:]:            # not what was traced of other weights: training moves them by more
         np.testing.assert_allclose(run.health("conv", epoch).max_activation, seen[epoch], rtol=1e-3)
+    assert follows._seen == {"conv": [0, 0, 0, 1, 2, 3, 3], "dense": [0] * 7, "out": [0] * 7}
     assert [session.epoch for session in run.sessions] == [0, 3, 4, 5]
     assert [session.layers[0]["filters"] for session in run.sessions] == [8, 6, 8, 6]
     assert run.layer_infos["conv"].filters == 6
@@ -136,17 +165,17 @@ def health(epoch: int, dead: list[bool]) -> Any:
 def test_alerts_that_number_filters_are_resolved_and_late_records_do_not_raise_them_again() -> None:
     desk = AlertDesk([Named(checks=2)], ["conv"])
     for epoch in (1, 2):
-        desk.see(health(epoch, [True, False, True]))
-    assert [alert.filters for alert in desk.drain()] == [(0, 2)]
+        desk.see(health(epoch, [True, False]))
+    assert [alert.filters for alert in desk.drain()] == [(0,)]
     desk.resize({"conv"}, 3, "the layer was pruned")
     gone = desk.drain()
     assert [(alert.resolved, alert.text) for alert in gone] == [(3, "some are dead; at epoch 3 the layer was pruned")]
     assert desk.open == []
-    desk.see(health(3, [True, False, True]))                # analysed late, of the layer as it was
+    desk.see(health(3, [True, False]))                # analysed late, of the layer as it was
     for epoch in (4, 5):
         assert not desk.drain()
-        desk.see(health(epoch, [False, True]))
-    assert [(alert.filters, alert.since) for alert in desk.drain()] == [((1,), 4)]
+        desk.see(health(epoch, [True, False]))       # as many, but others
+    assert [(alert.filters, alert.since) for alert in desk.drain()] == [((0,), 4)]
 
 
 def test_alerts_of_other_layers_and_of_no_filters_stay() -> None:
