@@ -12,6 +12,7 @@ import pytest
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.surgery import Mismatch, Unsupported, keras_private, operate, operating
+from featwatch.prune.surgery.changes import Changes
 from tests.surgery_cases import REMOVED, furthest, net, samples
 
 LOSS = "sparse_categorical_crossentropy"
@@ -162,3 +163,11 @@ def test_an_interruption_while_it_is_undone_waits_until_all_is_as_it_was(model: 
         with pytest.raises(KeyboardInterrupt):
             surgery.undo()
         monkeypatch.undo()
+
+
+def test_what_was_changed_twice_is_what_it_was_first() -> None:
+    layer, changes = keras.layers.Dense(3), Changes()
+    for units in (2, 1):
+        changes.attribute(layer, "units", units)
+    changes.take_back()
+    assert layer.units == 3
