@@ -144,6 +144,27 @@ def test_units_without_a_say_go_first(probe: fw.Probe) -> None:
 
 
 @pytest.mark.parametrize("criterion", PROBED)
+def test_it_does_not_matter_how_samples_come(residual: Any, probe: fw.Probe, criterion: str) -> None:
+    found = scores_of(residual, criterion, probe)
+    at_once = scores_of(residual, criterion, fw.Probe(probe.x, probe.y, batch_size=len(probe)))
+    np.testing.assert_allclose(found / found.mean(), at_once / at_once.mean(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("criterion", PROBED)
+def test_channels_first_is_channels_last(criterion: str) -> None:
+    x, y = nets.images(12, (8, 8, 2))
+
+    def net(order: str, shape: tuple[int, ...]) -> Any:
+        conv = layers.Conv2D(6, 3, activation="relu", data_format=order, use_bias=False, name="conv")
+        pool = layers.GlobalAveragePooling2D(data_format=order)
+        return nets.compiled(drawn(keras.Sequential([keras.Input(shape), conv, pool, layers.Dense(3, activation="softmax")])))
+
+    last = scores_of(net("channels_last", (8, 8, 2)), criterion, fw.Probe(x, y))
+    first = scores_of(net("channels_first", (2, 8, 8)), criterion, fw.Probe(np.moveaxis(x, -1, 1), y))
+    np.testing.assert_allclose(first, last, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("criterion", PROBED)
 def test_looking_changes_nothing(residual: Any, probe: fw.Probe, criterion: str) -> None:
     model = nets.functional()
     built, slots = model._compile_loss.built, len(model.optimizer.variables)
