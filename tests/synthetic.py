@@ -43,6 +43,7 @@ from tests.synthetic_explained import Explained
 from tests.synthetic_features import Features, Telling
 from tests.synthetic_filters import Deeds
 from tests.synthetic_histograms import Filters, histograms
+from tests.synthetic_pruning import Prunings
 
 SKETCH = 1021           # features above this are said to be sketched
 THUMBNAIL = 24          # pixels a side
@@ -318,6 +319,7 @@ def write_log(
     embeddings: Evolution | None = None,
     deeds: Deeds | None = None,
     explained: Explained | None = None,
+    prunings: Prunings | None = None,
     first: int = 0,
     behind: int = 0,
     live: float = 0.0,
@@ -343,6 +345,8 @@ def write_log(
         writer = Telling(story, embeddings, writer)
     if deeds:
         writer = Telling(story, deeds, writer)
+    if prunings:
+        writer = Telling(story, prunings, writer)
     try:
         writer.write(story.session(first, clock()))
         writer.write(story.probe(first))
@@ -374,6 +378,7 @@ def main() -> None:
     parser.add_argument("--embeddings", action="store_const", const=Evolution(stages=9), help="and grids, alignment, events")
     parser.add_argument("--deeds", action="store_const", const=Deeds(), help="and what filters do")
     parser.add_argument("--explained", action="store_const", const=Explained(), help="and what they answer to")
+    parser.add_argument("--prunings", action="store_const", const=Prunings(), help="and what is pruned")
     parser.add_argument("--no-journal", dest="journal", action="store_false")
     parser.add_argument("--live", type=float, default=0.0, metavar="SECONDS", help="append an epoch every so often")
     options = vars(parser.parse_args())

@@ -19,6 +19,7 @@ from featwatch.records import EpochLog, ModelSize, Pruning, PruningOutlook, Reco
 from tests.synthetic_features import Training
 
 Units = Mapping[str, np.ndarray]        # layer -> the units that are left, numbered as before all pruning
+COUPLED = "LayerNormalization over channels couples all of them: leaving one out changes the others."
 OUTPUT = "It gives what the model gives: 'scores' has to keep its shape."
 
 
@@ -39,9 +40,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Prunings:
-    """What is recorded of pruning.  Everything follows from the fields; `deep` blocks of a residual net instead of the story's layers."""
+    """What is recorded of pruning.  Everything follows from the fields."""
 
-    deep: int = 0
+    deep: int = 0                               # so many blocks of a residual net instead of the story's layers
     pruned: tuple[int, ...] = (4, 7, 13)
     undone: tuple[int, ...] = (9,)              # each takes back the step before it
     proposed: tuple[int, ...] = (2,)
@@ -87,13 +88,15 @@ class Prunings:
 
     def of_epoch(self, net: Net, history: list[Units], epoch: int, progress: float) -> Iterator[Record]:
         now, before = history[epoch], history[max(epoch - 1, 0)]
-        for action, epochs in (("pruned", self.pruned), ("undone", self.undone), ("proposed", self.proposed), ("refused", self.refused)):
-            if epoch in epochs:
-                yield self.step(net, action, epoch, before, now if action in ("pruned", "undone") else net.without(before, self.share))
+        for action in ("pruned", "undone", "proposed", "refused"):
+            if epoch in getattr(self, action):
+                after = now if action in ("pruned", "undone") else net.without(before, self.share)
+                yield self.step(net, action, epoch, before, after)
         parameters, multiply_adds = net.cost(now)
         yield ModelSize(
-            epoch=epoch, parameters=parameters, multiply_adds=multiply_adds, units=net.prunable(now), latency=latency(multiply_adds), latency_batch=32
-        )
+            epoch=epoch, parameters=parameters, multiply_adds=multiply_adds, units=net.prunable(now),
+            latency=latency(multiply_adds), latency_batch=32,
+        )  # fmt: skip
         if self.every and epoch % self.every == 0:
             yield self.outlook(net, before, epoch, progress)      # the watch records before units go
 
@@ -108,14 +111,17 @@ class Prunings:
             "proposed": "A dry run: these are the units of the lowest group norm.",
             "refused": "The guard is still watching the step of epoch 13: 1 epoch of the cooldown is left.",
         }
-        common: dict[str, Any] = {"epoch": epoch, "action": action, "reason": reasons[action], "criterion": "redundancy", "monitor": "val_loss"}
+        common: dict[str, Any] = {
+            "epoch": epoch, "action": action, "reason": reasons[action], "criterion": "redundancy", "monitor": "val_loss",
+        }  # fmt: skip
         if action == "refused":
             return Pruning(**common, units_before=net.prunable(before), units_original=net.prunable(net.whole()))
         return Pruning(
             **common, removed=removed, origin={name: units.tolist() for name, units in goes.items() if len(units)},
             units_before=net.prunable(before), units_after=net.prunable(after), units_original=net.prunable(net.whole()),
             parameters_before=parameters, parameters_after=fewer, multiply_adds_before=multiply_adds, multiply_adds_after=cheaper,
-            latency_before=latency(multiply_adds), latency_after=latency(cheaper) if action != "proposed" else math.nan, latency_batch=32,
+            latency_before=latency(multiply_adds), latency_after=math.nan if action == "proposed" else latency(cheaper),
+            latency_batch=32,
             value_before=0.44 - 0.004 * epoch, value_after=0.463 if action == "undone" else math.nan,
             error=math.nan if action == "undone" else 0.018, seconds=math.nan if action == "proposed" else 0.84,
             note="Batch normalisations were recalibrated on 512 samples." if action == "pruned" else "",
@@ -129,12 +135,14 @@ class Prunings:
         fall = 1 / (1 + np.exp(-(ratios - 0.15 - 0.4 * progress) * 11))
         accuracy = 0.1 + (0.1 + 0.86 * progress**0.8 - 0.1) * (1 - np.maximum(0, fall - fall[0]))
         unknown = np.full(len(ratios), np.nan)
+        units = np.array([len(now[part.name]) for part in parts], np.int32)
+        stays = np.array([[len(one[part.name]) for part in parts] for one in left], np.int32)
         return PruningOutlook(
-            epoch=epoch, criterion="redundancy", layers=np.array([part.name for part in parts]), types=np.array([part.type for part in parts]),
-            units=np.array([len(now[part.name]) for part in parts], np.int32), mixes=np.array([not part.follows for part in parts]),
-            frozen=np.array([part.frozen for part in parts]),
-            fixed=np.array([len(now[part.name]) if part.frozen else min(part.fixed, len(now[part.name])) for part in parts], np.int32),
-            ratios=ratios, going=np.array([[len(now[part.name]) - len(one[part.name]) for part in parts] for one in left], np.int32),
+            epoch=epoch, criterion="redundancy", layers=np.array([part.name for part in parts]),
+            types=np.array([part.type for part in parts]), mixes=np.array([not part.follows for part in parts]),
+            frozen=np.array([part.frozen for part in parts]), units=units,
+            fixed=np.minimum(units, [part.units if part.frozen else part.fixed for part in parts]).astype(np.int32),
+            ratios=ratios, going=units - stays,
             parameters=costs[:, 0], multiply_adds=costs[:, 1],
             accuracy=(accuracy if self.labelled and self.measured else unknown).astype(np.float32),
             change=(1.1 * np.maximum(0, fall - fall[0]) ** 0.7 if self.measured else unknown).astype(np.float32),
@@ -178,7 +186,8 @@ class Net:
         """(units left,) of each layer: the first of the ratios at which a unit goes; infinity = at none."""
         ranked = np.sort(np.concatenate([self.score(part.name)[now[part.name]] for part in self.parts if not part.follows]))
         ranked, total, found = ranked[np.isfinite(ranked)], max(1, self.prunable(now)), {}
-        bounds = [ranked[min(int(ratio * total), len(ranked)) - 1] if int(ratio * total) and len(ranked) else -np.inf for ratio in ratios]
+        counts = [min(int(ratio * total), len(ranked)) for ratio in ratios]
+        bounds = [ranked[count - 1] if count else -np.inf for count in counts]
         for name, units in now.items():
             at = np.searchsorted(bounds, self.score(name)[units])
             found[name] = np.append(np.array(ratios, np.float32), np.float32(np.inf))[at]
@@ -233,7 +242,7 @@ def residual(blocks: int) -> tuple[Part, ...]:
         width, side, before = 64 * 2**stage, 56 // 2**stage, parts[-2].name if block == 0 else f"block{block}_3_conv"
         for at, (units, kernel) in enumerate(((width, 1), (width, 3), (4 * width, 1)), 1):
             name = f"block{block + 1}_{at}_conv"
-            reason = "LayerNormalization over channels couples all of them: leaving one out changes the others." if at == 3 and stage == 3 else ""
+            reason = COUPLED if at == 3 and stage == 3 else ""
             parts.append(Part(name, "Conv2D", units, before, side=side, kernel=kernel, frozen=reason))
             parts.append(Part(f"block{block + 1}_{at}_bn", "BatchNormalization", units, follows=name, frozen=reason))
             before = name
@@ -241,16 +250,18 @@ def residual(blocks: int) -> tuple[Part, ...]:
 
 
 def hostile(text: str, epoch: int) -> Iterator[Record]:
-    """Records that no recorder would write: `text` wherever one may stand, counts that contradict each other, no number where one is due."""
+    """Records that no recorder would write: `text` wherever one may stand, counts that contradict each other, no numbers."""
     nothing, large = math.nan, 2**31 - 1
     yield Pruning(
-        epoch=epoch, action="pruned", reason=text, criterion=text, monitor=text, note=text, removed={text: "many", "b": 7, "c": [[]], "d": None},
-        origin={}, units_before=-7, units_after=large, parameters_before=2**62, parameters_after=0, value_before=math.inf, seconds=-1.0,
+        epoch=epoch, action="pruned", reason=text, criterion=text, monitor=text, note=text,
+        removed={text: "many", "b": 7, "c": [[]], "d": None}, origin={}, units_before=-7, units_after=large,
+        parameters_before=2**62, parameters_after=0, value_before=math.inf, seconds=-1.0,
     )  # fmt: skip
     yield ModelSize(epoch=epoch, parameters=-5, multiply_adds=2**62, latency=-1.0, latency_batch=-3, note=text)
     yield PruningOutlook(
-        epoch=epoch, criterion=text, note=text, layers=np.array([text, text, "", "x" * 5000]), types=np.array([text, "", text, "Conv2D"]),
-        units=np.array([-3, large, 0, 8], np.int32), mixes=np.array([False, True, True, False]), frozen=np.array(["", "", text, ""]),
+        epoch=epoch, criterion=text, note=text, layers=np.array([text, text, "", "x" * 5000]),
+        types=np.array([text, "", text, "Conv2D"]), frozen=np.array(["", "", text, ""]),
+        units=np.array([-3, large, 0, 8], np.int32), mixes=np.array([False, True, True, False]),
         fixed=np.array([9, -9, 4, 99], np.int32), ratios=np.array([nothing, 0.5, 0.5, -1, 3e38, 1], np.float32),
         going=np.array([[9, -9, large, 1]] * 6, np.int32), parameters=np.array([nothing, math.inf, -1, 0, 1e308, 5]),
         multiply_adds=np.full(6, nothing), accuracy=np.array([nothing, 3e38, -3e38, math.inf, 2, 0.5], np.float32),
@@ -262,7 +273,7 @@ def unreadable(epoch: int) -> PruningOutlook:
     """An outlook of which nothing can be made."""
     empty, none = np.array([], str), np.zeros(0, np.int32)
     return PruningOutlook(
-        epoch=epoch, layers=empty, types=empty, units=none, mixes=np.zeros(0, bool), frozen=empty, fixed=none, ratios=np.zeros(0, np.float32),
-        going=np.zeros((0, 0), np.int32), parameters=np.zeros(0), multiply_adds=np.zeros(0), accuracy=np.zeros(0, np.float32),
-        change=np.zeros(0, np.float32), turn=np.zeros(0, np.float32),
+        epoch=epoch, layers=empty, types=empty, units=none, mixes=np.zeros(0, bool), frozen=empty, fixed=none,
+        ratios=np.zeros(0, np.float32), going=np.zeros((0, 0), np.int32), parameters=np.zeros(0), multiply_adds=np.zeros(0),
+        accuracy=np.zeros(0, np.float32), change=np.zeros(0, np.float32), turn=np.zeros(0, np.float32),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from featwatch.prune import Plan
-from featwatch.records import ModelSize, Pruning, PruningOutlook, Record
+from featwatch.records import Journal, ModelSize, Pruning, PruningOutlook, Record
 from featwatch.writers import EventFileWriter
 from tests.browsers import Tab, chromium
 from tests.synthetic import Story, write_log
@@ -27,22 +28,27 @@ EPOCHS = 14
 SMALL: dict[str, Any] = {"samples": 40, "filters": 16}
 TOLD = Prunings(pruned=(3, 5), undone=(8,), proposed=(2,), refused=(11,), every=5)
 REASON = "LayerNormalization couples all channels."
+REFUSAL = "there is no outlook on pruning: the model is subclassed; build it with keras.Model(inputs, outputs)"
 LAST = 10               # the epoch of the newest outlook
 
 
 @pytest.fixture(scope="module")
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("logs")
-    write_log(logs / "whole", layers=5, epochs=EPOCHS, names=NAMES, deeds=TOLD, **SMALL)          # any teller serves as `deeds`
-    write_log(logs / "unlabelled", layers=3, epochs=5, labelled=False, deeds=Prunings(labelled=False, recorded=("outlook",)), **SMALL)
-    write_log(logs / "frozen", layers=3, epochs=5, deeds=Prunings(frozen=REASON, recorded=("outlook",)), **SMALL)
+    write_log(logs / "whole", layers=5, epochs=EPOCHS, names=NAMES, prunings=TOLD, **SMALL)
+    alone = ("outlook",)
+    write_log(logs / "unlabelled", layers=3, epochs=5, labelled=False, prunings=Prunings(labelled=False, recorded=alone), **SMALL)
+    write_log(logs / "frozen", layers=3, epochs=5, prunings=Prunings(frozen=REASON, recorded=alone), **SMALL)
     write_log(logs / "bare", layers=3, epochs=3, **SMALL)
-    write_log(logs / "single", layers=3, epochs=3, deeds=Prunings(ratios=(0, 0.5), measured=False, recorded=("outlook",)), **SMALL)
-    write_log(logs / "deep", layers=2, epochs=5, deeds=Prunings(deep=50, pruned=(2,), undone=(), refused=()), **SMALL)
-    for name, records in (("hostile", list(hostile(HOSTILE, 2))), ("empty", [unreadable(2)])):
+    write_log(logs / "single", layers=3, epochs=3, prunings=Prunings(ratios=(0, 0.5), measured=False, recorded=alone), **SMALL)
+    write_log(logs / "deep", layers=2, epochs=5, prunings=Prunings(deep=50, pruned=(2,), undone=(), refused=()), **SMALL)
+    refused = Journal(epoch=0, entries=({"kind": "note", "epoch": 0, "recorder": "pruning_outlook", "text": REFUSAL},))
+    for name, records in (("hostile", list(hostile(HOSTILE, 2))), ("empty", [unreadable(2)]), ("subclassed", [refused])):
         story = Story(layers=2, epochs=2, samples=20, filters=8)
         writer = EventFileWriter(logs / name, 0)
-        for record in (story.session(0, 0.0), story.probe(0), *(one for epoch in range(3) for one in story.records(epoch)), *records):
+        session = dataclasses.replace(story.session(0, 0.0), recorders={"pruning_outlook": {}})
+        usual = (one for epoch in range(3) for one in story.records(epoch))
+        for record in (session, story.probe(0), *usual, *records):
             writer.write(record)
         writer.close()
     return logs
@@ -123,7 +129,7 @@ def fact(tab: Tab, name: str) -> str:
     return tab.at("prune-facts").locator(f'[data-fact="{name}"]').inner_text()
 
 
-def test_bars_are_the_layers_that_make_units_as_the_record_has_them(tab: Tab, outlook: PruningOutlook, told: list[Record]) -> None:
+def test_bars_are_the_layers_that_make_units_as_recorded(tab: Tab, outlook: PruningOutlook, told: list[Record]) -> None:
     first = next(one for one in told if isinstance(one, PruningOutlook))
     own = {str(name): i for i, name in enumerate(outlook.layers) if outlook.mixes[i]}
     for at in (0, 6, 12):
@@ -137,8 +143,11 @@ def test_bars_are_the_layers_that_make_units_as_the_record_has_them(tab: Tab, ou
 def test_lengths_are_in_proportion(tab: Tab, outlook: PruningOutlook) -> None:
     at_share(tab, 10)
     assert tab.at("skyline").get_attribute("data-square") == "false"
-    tall = tab.at("skyline").evaluate("""e => Object.fromEntries([...e.querySelectorAll('[data-layer]')].map(g => [g.dataset.layer,
-        Object.fromEntries(['kept', 'goes', 'gone', 'fixed'].map(name => [name, g.querySelector('.' + name)?.getBBox().height ?? 0]))]))""")
+    tall = tab.at("skyline").evaluate("""e => {
+      const height = (g, name) => g.querySelector('.' + name)?.getBBox().height ?? 0;
+      const heights = g => Object.fromEntries(['kept', 'goes', 'fixed'].map(name => [name, height(g, name)]));
+      return Object.fromEntries([...e.querySelectorAll('[data-layer]')].map(g => [g.dataset.layer, heights(g)]));
+    }""")
     index = list(outlook.layers).index
     unit = tall["third"]["kept"] / (outlook.units[index("third")] - outlook.going[10, index("third")])
     for name in NAMES[:-1]:
@@ -274,6 +283,12 @@ def test_where_nothing_was_recorded_it_says_how(shared: Tab) -> None:
     show(shared, "bare")
     assert "fw.PruningOutlook()" in shared.at("outlook-code").inner_text()
     assert "fw.AutoPrune(watch)" in shared.at("outlook-code").inner_text()
+
+
+def test_a_model_that_nothing_can_be_said_of_is_told_why(shared: Tab) -> None:
+    show(shared, "subclassed")
+    assert REFUSAL[1:] + "." in shared.at("why-absent").inner_text()
+    assert shared.at("outlook-code").count() == 0
 
 
 def test_one_share_and_nothing_measured(shared: Tab) -> None:

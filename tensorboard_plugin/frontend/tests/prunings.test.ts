@@ -15,6 +15,10 @@ describe("steps of pruning", () => {
     const steps = stepsOf([step(9, "undone"), step(4, "pruned"), step(7, "pruned"), step(2, "proposed")]);
     expect(steps.map(({ epoch, undone }) => [epoch, undone])).toEqual([[2, null], [4, null], [7, 9], [9, null]]);
   });
+  it("take back one each", () => {
+    const steps = stepsOf([step(1, "pruned"), step(3, "pruned"), step(4, "undone"), step(5, "undone"), step(6, "undone")]);
+    expect(steps.map(({ undone }) => undone)).toEqual([5, 4, null, null, null]);
+  });
   it("know what is not known: −1 and null are no counts", () => {
     const [one] = stepsOf([step(1, "pruned", { multiply_adds_before: -1, multiply_adds_after: null, units_before: 8, units_after: 6, value_before: -0.5 })]);
     expect([one!.multiplyAdds, one!.units, one!.value]).toEqual([[NaN, NaN], [8, 6], [-0.5, NaN]]);
@@ -53,6 +57,10 @@ describe("histories", () => {
     const numbers = table([["epoch", { val_accuracy: [null, 0.5, 0.6], val_loss: [null, 2, 1] }], ["size", { parameters: [10, 10, 5], multiply_adds: [-1, -1, -1], latency: [null, null, null] }]]);
     expect(histories(numbers, "val_loss", 0).map(({ name }) => name)).toEqual(["validation accuracy", "validation loss", "parameters"]);
     expect(histories(numbers, "", 0).map(({ name }) => name)).toEqual(["validation accuracy", "parameters"]);
+  });
+  it("have gaps where a count is not known", () => {
+    const numbers = table([["size", { multiply_adds: [-1, 8, 4] }]]);
+    expect(histories(numbers, "", 0)[0]!.series.values).toEqual([null, 8, 4]);
   });
   it("fall back to the probe's accuracy and the training's loss", () => {
     const numbers = table([["epoch", { loss: [null, 2, 1] }], ["predictions", { accuracy: [0.1, 0.5, 0.6] }], ["size", { latency: [1, 1, 0.5], latency_batch: [32, 32, 32] }]]);
@@ -96,7 +104,7 @@ describe("the skyline", () => {
   });
   it("keeps every bar within its place, from 1 layer to 1,000", () => {
     for (const count of [1, 3, 30, 300, 1000]) {
-      const layers = Array.from({ length: count }, (_, i) => layer(`layer${i}`, 1 + (i % 7), i % 3 !== 2));
+      const layers = Array.from({ length: count }, (_, i) => layer(`layer${i}`, 1 + (i % 7), i % 9 < 3));
       const { slots } = skyline(layers, layers.map(({ units }) => units), 700);
       for (const { x, width, main, followers } of slots) for (const bar of [main, ...followers]) expect(bar.x >= x && bar.x + bar.width <= x + width + 1e-6).toBe(true);
       expect(slots.every(({ x }, i) => !i || x >= slots[i - 1]!.x + slots[i - 1]!.width - 1e-6)).toBe(true);

@@ -49,7 +49,7 @@ export function skyline(layers: readonly OutlookLayer[], originals: readonly num
     const thin = Math.max(1, Math.min(4, slot * 0.12)), gap = slot > 9 ? 1.5 : 0.5, wide = Math.min(WIDEST_BAR, slot * (followers.length ? 0.5 : 0.62));
     const x = at * slot, start = x + Math.max(slot * 0.08, (slot - wide - (followers.length ? 8 : 0)) / 2);
     // What does not fit beside the bar is drawn no less: it shares the place of the last one.
-    const beside = (slot < FOLLOWED ? [] : followers).map((layer, i): Bar => ({ layer, x: start + wide + gap + Math.min(i * (thin + gap), slot * 0.26), width: thin }));
+    const beside = (slot < FOLLOWED ? [] : followers).map((layer, i): Bar => ({ layer, x: start + wide + gap + Math.min(i * (thin + gap), Math.max(0, x + slot - start - wide - gap - thin)), width: thin }));
     return { x, width: slot, main: { layer: main!, x: start, width: wide }, followers: beside };
   });
   const sizes = originals.slice(0, MOST_LAYERS).filter((n) => n > 0);
