@@ -28,11 +28,12 @@ def test_the_readmes_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytes
     model = compiled(keras.Sequential([keras.Input((8, 8, 1)), *stack]))
     names = {"model": model, "x": x, "y": y, "x_val": x[:40], "y_val": y[:40], "names": ["a", "b", "c"]}
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     # Images of every layer at every turn: how many fit into two seconds depends on the machine.
     monkeypatch.setattr(fw.FeatureImages.__init__, "__defaults__", (None, 2, "fourier", "patches", None))
     for code in blocks:
-        exec(compile(code.replace("epochs=30", "epochs=12, verbose=0"), "README.md", "exec"), names)
+        epochs = 4 if "AutoPrune" in code else 12
+        exec(compile(code.replace("epochs=30", f"epochs={epochs}, verbose=0"), "README.md", "exec"), names)
     assert names["run"].epochs == list(range(13))
 
 
