@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.cost import RESULTS, _machine
 from benchmarks.pruning_tasks import TASKS, Task, net
 
-EPOCHS, AT, SHARE = 20, (4, 7, 10, 13), 0.21
+EPOCHS, AT, SHARE = 30, (4, 7, 10, 13), 0.21
 CRITERIA = ("l2", "redundancy", "taylor", "random")
 LEARNING_RATE, BATCH = 1e-3, 64
 

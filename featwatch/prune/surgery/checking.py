@@ -95,8 +95,26 @@ class Check:
         mapping = [(variable, keras.ops.convert_to_tensor(value, variable.dtype)) for variable, value in state.values()]
         found: list[Given] = []
         with untouched_random_state(), _counters_kept(), keras.StatelessScope(state_mapping=mapping):
-            _Running(self._keeping, masked, found).run(self._keeping.anatomy.graph, self._batch)
+            batch = [self._entering(*each, masked) for each in zip(self._inputs(), self._batch, strict=True)]
+            _Running(self._keeping, masked, found).run(self._keeping.anatomy.graph, batch)
         return found
+
+    def _inputs(self) -> list[Any]:
+        return list(keras.tree.flatten(self._keeping.anatomy.graph.inputs))
+
+    def _entering(self, tensor: Any, values: Any, masked: bool) -> Any:
+        """What enters the model: one that shares layers may read units of them as its inputs."""
+        label = self._keeping.anatomy.labels[id(tensor)]
+        kept = self._keeping.kept(label.ids)
+        if not label.axis or len(kept) == len(label.ids):
+            return values
+        less = keras.ops.take(values, kept, axis=label.axis)
+        if not masked:
+            return less
+        places = np.full(len(label.ids), len(kept))
+        places[kept] = np.arange(len(kept))
+        padded = keras.ops.concatenate([less, keras.ops.zeros_like(keras.ops.take(less, [0], axis=label.axis))], axis=label.axis)
+        return keras.ops.take(padded, places, axis=label.axis)
 
 
 class _Running:
