@@ -136,7 +136,9 @@ class RunRecords:
         axis, position = wire.place_of(newest)
         begins = self._begins(layer, axis, position)
         before = [one for one in self._axes[axis].positions(FeatureImages.kind, layer) if begins <= one < position]
-        return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)))
+        options = [session.recorders.get(FeatureImages.kind) for session in self.sessions]
+        filtered = any(isinstance(one, Mapping) and one.get("filtered") for one in options)
+        return gallery.merged(newest, self._each(FeatureImages, layer, axis, reversed(before)), filtered)
 
     def feature_development(self, layer: str, filter: int, *, axis: str = "epochs") -> gallery.FeatureDevelopment:
         """One filter's images over training, since the layer was pruned last, the oldest first, with their epochs."""

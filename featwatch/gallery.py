@@ -56,7 +56,7 @@ def development(filter: int, newest_first: Iterable[FeatureImages]) -> FeatureDe
     )
 
 
-def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureImages:
+def merged(newest: FeatureImages, earlier: Iterable[FeatureImages], filtered: bool = True) -> FeatureImages:
     """The record `newest` with the pictures of filters that only `earlier` ones show, in the filters' order.
 
     `earlier` comes newest first and is taken as far as it is needed.  Of it count the records whose pictures
@@ -65,6 +65,9 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
     What may be left out of a record, such as snapshots of the ascent, is there where all that is shown has it, and the
     snapshots were made after the same steps.  Layers take turns in having images filtered: where `newest` has none of them
     they are those of the last record that has some, up to `MOST_SEARCHED` records before, and `note` says of when.
+
+    Arguments:
+        filtered: whether any record may have filtered images: else none is read for their sake.
     """
     taken: dict[int, tuple[FeatureImages, int]] = {}
     earlier, filtering = iter(earlier), newest if newest.filtered_filters.size else None
@@ -78,7 +81,7 @@ def merged(newest: FeatureImages, earlier: Iterable[FeatureImages]) -> FeatureIm
     if not rows:
         return newest
     shown = list({id(record): record for record, _ in rows}.values())
-    further = (_filtering(record, newest) for record in itertools.islice(earlier, MOST_SEARCHED))
+    further = (_filtering(record, newest) for record in itertools.islice(earlier, MOST_SEARCHED if filtered else 0))
     filtering = filtering or next(filter(None, further), None)
     ranged = [*shown, filtering] if filtering else shown
     low = np.min([record.low for record in ranged], axis=0)

@@ -42,7 +42,7 @@ def test_an_output_says_that_it_is_one():
     assert {name: entry.note for name, entry in found.items()} == {
         "features": AN_OUTPUT, "logits": found["logits"].note, "hidden": "", "size": AN_OUTPUT,
     }  # fmt: skip
-    assert "'softmax'" in found["logits"].note and found["logits"].filter_parameters == 0 and found["logits"].multiply_adds == 18
+    assert "'softmax" in found["logits"].note and found["logits"].filter_parameters == 0 and found["logits"].multiply_adds == 18
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from featwatch.records import (
     Journal,
     Kernels,
     Maps,
+    ModelSize,
+    Pruning,
     Record,
     SampleEvents,
     Similarity,
@@ -91,11 +93,11 @@ def plain(kind: str) -> Record:
         if "dtype" in field.metadata:
             dtype = field.metadata["dtype"]
             values[field.name] = np.full((2,) * len(field.metadata["axes"]), 0).astype("U1" if dtype == "str" else dtype)
-    return KINDS[kind](epoch=0, layer=LAYER, **values)
+    return KINDS[kind](epoch=0, layer=LAYER if KINDS[kind].per_layer else "", **values)
 
 
 EXPLAINED = ("arrangement", "exemplar_maps", "maximising", "factors", "cluster_images", "attributions", "class_activation")
-AFTER_TRAINING += map(plain, EXPLAINED)
+AFTER_TRAINING += [*map(plain, EXPLAINED), plain("outlook"), Pruning(epoch=0, action="pruned"), ModelSize(epoch=0, parameters=1)]
 PROBE = dataclasses.replace(STORY.probe(0), targets=np.ones((5, 1)), attributes={"age": (1, 2, 3, 4, 5)}, notes=("a note",))
 RECORDS: list[Record] = [STORY.session(0, 1.0), PROBE, *STORY.records(0), *AFTER_TRAINING]
 BY_STEP = [dataclasses.replace(record, step=300) for record in (STORY.session(0, 1.0), *STORY.records(0), *AFTER_TRAINING)]
