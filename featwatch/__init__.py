@@ -6,8 +6,9 @@ TensorBoard plugin can import their parts without importing Keras or TensorFlow.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from featwatch.doors import door
 
 __version__ = "0.1.0"
 
@@ -82,16 +83,4 @@ if TYPE_CHECKING:
     from featwatch.trained import snapshot as snapshot
     from featwatch.watch import Watch as Watch
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(importlib.import_module(_PUBLIC[name]), name)
-        globals()[name] = value
-        return value
-    if name in _MODULES:
-        return importlib.import_module(f"featwatch.{name}")
-    raise AttributeError(f"module 'featwatch' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = door(__name__, _PUBLIC, _MODULES)

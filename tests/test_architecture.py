@@ -42,7 +42,7 @@ FLOORS = [  # the roof comes first
     {"records", "reductions", "weights", "schedule", "structures", "drawing", "pictures", "attributes", "datachain"},
     {
         "cost", "metrics", "steps", "errors", "options", "progress", "sketch", "phrases", "activations", "folding", "packing",
-        "sealed",
+        "doors", "sealed",
     },  # fmt: skip
 ]
 PLUGIN_FLOORS = [
@@ -87,7 +87,7 @@ THIRD_PARTY = {
 }
 FRAMEWORKS = {"tensorflow", "keras"}
 KNOWS_FRAMEWORKS = {
-    "agreement", "autoprune", "channels", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
+    "agreement", "autoprune", "demo", "economy", "explain", "folds", "graphs", "layers", "plan", "prune", "recording",
     "reductions", "running", "sessions", "survey", "taps", "watch", "weights", "writers",
 }  # fmt: skip
 FRAMEWORKS_INSIDE_FUNCTIONS = {

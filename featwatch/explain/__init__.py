@@ -5,8 +5,9 @@ The names are loaded when they are first used: importing this package imports ne
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from featwatch.doors import door
 
 _PUBLIC = {
     "activation_filter": "featwatch.explain.filtering",
@@ -55,14 +56,4 @@ if TYPE_CHECKING:
     from featwatch.explain.responses import activations as activations
     from featwatch.explain.strongest import exemplars as exemplars
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(importlib.import_module(_PUBLIC[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'featwatch.explain' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = door(__name__, _PUBLIC)

@@ -5,8 +5,9 @@ The names are loaded when they are first used: importing this package imports ne
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from featwatch.doors import door
 
 _PUBLIC = {
     "Plan": "featwatch.prune.planned",
@@ -29,14 +30,4 @@ if TYPE_CHECKING:
     from featwatch.prune.surgery import resumed as resumed
     from featwatch.prune.surgery.unsupported import Unsupported as Unsupported
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(importlib.import_module(_PUBLIC[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'featwatch.prune' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = door(__name__, _PUBLIC)
