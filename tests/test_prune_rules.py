@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.rebuild import rebuilt
@@ -139,6 +140,9 @@ IMAGES = {
     "flipped": lambda x: ops.flip(x, axis=(1, 3)),
     "stacked": lambda x: ops.stack([x, layers.Conv2D(8, 1)(x)], axis=1),
     "a function of its own": lambda x: layers.Lambda(lambda v: v * v + 1)(x),
+    "a scaled sum": lambda x: CustomScaleLayer(0.3)([x, layers.Conv2D(8, 1)(x)]),
+    "a function of three": lambda x: layers.Lambda(lambda v: v[0] * ops.sigmoid(v[1]) + v[2])(
+        [x, layers.Conv2D(8, 1)(x), layers.Conv2D(8, 3, padding="same")(x)]),
     "a function that moves axes": lambda x: layers.Lambda(lambda v: ops.mean(v, axis=1))(x),
     "reshaped, rows": lambda x: layers.Dense(4)(layers.Reshape((-1, 8))(x)),
     "reshaped, open": lambda x: layers.Dense(4)(ops.reshape(x, (-1, 8, 64))),

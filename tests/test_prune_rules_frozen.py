@@ -36,6 +36,34 @@ class Other(layers.Dense):
         return super().call(x) + ops.mean(x)
 
 
+class Pair(layers.Layer):
+    """A user's own layer on two tensors, without weights: what a function makes of them."""
+
+    def __init__(self, function: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, inputs: Any) -> Any:
+        return self.function(*inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "function": self.function}
+
+
+class Wide(layers.Layer):
+    """A user's own layer that counts channels when it is built: in a smaller model it would divide by another number."""
+
+    def build(self, shape: Any) -> None:
+        self.width = shape[0][-1]
+
+    def call(self, inputs: Any) -> Any:
+        return (inputs[0] + inputs[1]) / self.width
+
+
+def _two(layer: Any) -> Any:
+    return lambda x: layer([x, layers.Conv2D(8, 1, name="beside")(x)])
+
+
 IMAGES = {
     "layer normalisation": (lambda x: layers.LayerNormalization()(x), "LayerNormalization"),
     "root mean square": (lambda x: layers.RMSNormalization()(x), "RMSNormalization"),
@@ -58,6 +86,13 @@ IMAGES = {
     "a function that counts": (lambda x: layers.Lambda(lambda v: v * ops.arange(1.0, v.shape[-1] + 1))(x), "is not known"),
     "a function that draws": (lambda x: layers.Lambda(lambda v: v + keras.random.normal(ops.shape(v)))(x), "is not known"),
     "noise of a fixed shape": (lambda x: layers.Dropout(0.2, noise_shape=(None, 1, 1, 8))(x), "so many channels"),
+    "two, one of which mixes": (_two(Pair(lambda a, b: a + 0.1 * ops.mean(b, axis=-1, keepdims=True))), "mixes channels"),
+    "two, one of which is permuted": (_two(Pair(lambda a, b: a + b[..., ::-1])), "mixes channels"),
+    "two, of other samples": (_two(Pair(lambda a, b: a + ops.flip(b, axis=0))), "mixes channels or samples"),
+    "two, by place": (_two(Pair(lambda a, b: a + b * ops.arange(1.0, b.shape[-1] + 1))), "mixes channels"),
+    "two, by as many": (_two(Pair(lambda a, b: (a + b) / b.shape[-1])), "mixes channels"),
+    "two, by as many as there were": (_two(Wide()), "(Wide) makes of it is not known"),
+    "samples made even": (lambda x: layers.Lambda(lambda v: v - ops.mean(v, axis=0))(x), "mixes channels or samples"),
     "its own weights": (lambda x: Weighted()(x), "weights or a state of its own"),
     "another dense": (lambda x: Other(8)(x), "weights or a state of its own"),
     "normalised elsewhere": (lambda x: layers.BatchNormalization(axis=1)(x), "another axis"),
@@ -87,6 +122,7 @@ def test_what_cannot_lose_units_keeps_them_and_says_why(net: Any, middle: Any, r
         model = net(middle)
     anatomy = Anatomy(model)
     assert reason in anatomy.frozen()["before"]
+    assert "beside" not in anatomy.made or reason in anatomy.frozen()["beside"]
     assert anatomy.frozen()["after"] == AN_OUTPUT
     groups = drawn(anatomy, 0.5)            # others may go
     if groups:

@@ -42,4 +42,4 @@ def couples(activation: Any, given: Labelled) -> str:
         return ""
     if own and name in COUPLING:
         return f"takes a {name} over it and the others" if given.last else ""
-    return "" if channelwise(activation, (given,), (given,), {}, given) else f"applies {name!r}, which mixes channels"
+    return "" if channelwise(activation, (given,), (given,), {}, given) else f"applies {name!r}, which mixes channels or samples"

@@ -1,6 +1,7 @@
 """What no rule is known for: an operation without weights is asked itself; else all that it touches stays.
 
-Asked means: on random inputs, f(x[…, k]) has to be f(x)[…, k] for several choices k of the channels.
+Asked means: on random inputs, f(x[…, k], y[…, k]) has to be f(x, y)[…, k] for several choices k of the channels, and likewise
+for some of the samples; and a layer made anew for fewer channels has to give what this one does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
+from featwatch.prune.copying import copied
 from featwatch.prune.labelled import Call, Labelled
+from featwatch.running import _counters_kept
 from featwatch.streams import untouched_random_state
 
 _OPEN = 6               # how long an axis is taken to be whose length is open
@@ -37,7 +40,7 @@ def unknown(anatomy: Any, call: Call) -> Labelled | list[Labelled]:
                 for read in call.reads[1:]:
                     anatomy.units.tie(call.read.ids, read.ids)
                 return given
-    return anatomy.keep(call, f"what {what} makes of it is not known, or mixes channels")
+    return anatomy.keep(call, f"what {what} makes of it is not known, or mixes channels or samples")
 
 
 def borrowed(operation: Any, args: Any, kwargs: Any) -> list[Any]:
@@ -54,7 +57,7 @@ def borrowed(operation: Any, args: Any, kwargs: Any) -> list[Any]:
 def channelwise(
     function: Callable[..., Any], reads: Sequence[Labelled], args: tuple[Any, ...], kwargs: dict[str, Any], given: Labelled
 ) -> bool:
-    """Whether a function makes each channel of what it gives of the same channel of what it reads, and always the same.
+    """Whether a function makes each channel of what it gives of the same channel of all that it reads, and always the same.
 
     Arguments:
         reads: the tensors among `args` and `kwargs`, all with as many channels.
@@ -74,27 +77,46 @@ def _agrees(
     function: Callable[..., Any], reads: Sequence[Labelled], args: Any, kwargs: Any, axis: int, values: dict[int, np.ndarray],
     count: int,
 ) -> bool:  # fmt: skip
-    def asked(channels: np.ndarray) -> np.ndarray:
+    def asked(channels: np.ndarray, samples: Any = slice(None), of: Any = function) -> np.ndarray:
         def filled(each: Any) -> Any:
             if not isinstance(each, Labelled):
                 return each
-            return keras.ops.convert_to_tensor(np.take(values[id(each)], channels, each.axis))
+            return keras.ops.convert_to_tensor(np.take(values[id(each)][samples], channels, each.axis))
 
         given = keras.tree.map_structure(filled, (args, kwargs))
-        return np.asarray(keras.ops.convert_to_numpy(function(*given[0], **given[1])))
+        return np.asarray(keras.ops.convert_to_numpy(of(*given[0], **given[1])))
 
     every = np.arange(count)
     whole = asked(every)
     if whole.shape[axis] != count or not np.array_equal(whole, asked(every), equal_nan=True):
         return False                    # random, or counting its calls
     rng = np.random.default_rng(count)
-    choices = [every[1:], every[:-1], every[:1], every[-1:], np.sort(rng.choice(every, max(1, count // 2), replace=False))]
-    for channels in choices:
-        expected = np.take(whole, channels, axis)
-        found = asked(channels)
-        if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
+    half = np.sort(rng.choice(every, max(1, count // 2), replace=False))
+    for channels in (every[1:], every[:-1], every[:1], every[-1:], half):
+        if not _alike(asked(channels), np.take(whole, channels, axis)):
             return False
-    return True
+    if len(whole) == _SAMPLES and not all(_alike(asked(every, some), whole[some]) for some in (slice(1), slice(1, None))):
+        return False
+    anew = _made_anew(function)
+    return anew is None or _alike(asked(half, of=anew), np.take(whole, half, axis))
+
+
+def _alike(found: np.ndarray, expected: np.ndarray) -> bool:
+    return found.shape == expected.shape and bool(np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True))
+
+
+def _made_anew(function: Any) -> Any:
+    """The layer as a smaller model would have it, built for what it will read: it may count channels then.
+
+    None where it is no layer, or cannot be made anew: then no smaller model of its own can be either, which says so.
+    """
+    if not isinstance(function, keras.Layer) or isinstance(function, keras.layers.Lambda):
+        return None
+    with _counters_kept():
+        try:
+            return copied(function, {})
+        except ValueError:
+            return None
 
 
 def _inputs(reads: Sequence[Labelled]) -> Iterator[dict[int, np.ndarray]]:
