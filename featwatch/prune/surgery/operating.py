@@ -114,7 +114,7 @@ def operate(
         keras_private.drop_all_functions(found.models)
         for check in checks:
             check.passed()
-        notes += backups.follow(changes, found.callbacks, removed)
+        notes += backups.follow(found.callbacks, keepings)
     except BaseException:
         changes.take_back()
         raise
