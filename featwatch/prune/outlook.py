@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from featwatch.predictions import loss_of, predictions
-from featwatch.prune.candidates import candidates
+from featwatch.prune.candidates import Candidates, candidates
 from featwatch.prune.choosing import ordered
+from featwatch.prune.criteria.random_order import random_order
 from featwatch.prune.masking import Masks
 from featwatch.prune.planning import MOST_PER_LAYER, anatomy_of, scored
 from featwatch.prune.savings import Sizes
@@ -20,6 +21,7 @@ from featwatch.records import PruningOutlook
 from featwatch.structures import mapped
 
 _SINGLE = 1e-6          # shares and turns are recorded in single precision
+_SEED = 0               # of the order at random
 
 
 class Outlook:
@@ -43,14 +45,28 @@ class Outlook:
         self._turns[order.places] = order.turns
         self._turns[self._turns > self.ratios[-1] + _SINGLE] = np.inf
         self._criterion = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", "own")
+        drawn = ordered(possible, random_order(len(possible), _SEED), max_ratio_per_layer=MOST_PER_LAYER)
+        self._drawn = drawn.places
+
+    @property
+    def random(self) -> bool:
+        """Whether the criterion is the baseline itself."""
+        return self._criterion == "random"
 
     def groups(self, at: int) -> set[int]:
         """The groups that go at the share of this index."""
         gone = self._turns[:-1] <= self.ratios[at] + _SINGLE if self.ratios[at] > 0 else np.zeros(len(self._possible), bool)
         return set(self._possible.groups[gone].tolist())
 
-    def record(self, epoch: int, measured: dict[int, Measured]) -> PruningOutlook:
-        """`measured`: by index of the share."""
+    def drawn(self, at: int) -> set[int] | None:
+        """As many groups as go at the share of this index, in an order drawn at random; None where not as many may go in it."""
+        count = len(self.groups(at))
+        return set(self._possible.groups[self._drawn[:count]].tolist()) if count <= len(self._drawn) else None
+
+    def record(
+        self, epoch: int, measured: Mapping[int, Measured], by_chance: Mapping[int, Measured] | None = None
+    ) -> PruningOutlook:
+        """`measured`: by index of the share; `by_chance`: with groups that are drawn at random."""
         anatomy, sizes = self.anatomy, Sizes(self.anatomy)
         counts = [sizes.of(self.groups(at)) for at in range(len(self.ratios))]
         made = anatomy.made
@@ -60,7 +76,12 @@ class Outlook:
         notes = [*self.notes, *(f"not exact: {each}" for each in anatomy.inexact)]
         if sizes.uncounted:
             notes.append(f"multiply-adds lack those of {', '.join(sizes.uncounted[:8])}")
-        none = Measured(math.nan, math.nan)
+
+        def column(found: Mapping[int, Measured], name: str) -> np.ndarray:
+            return np.array([getattr(found[at], name) if at in found else math.nan for at in range(len(counts))], np.float32)
+
+        names = ("accuracy", "change") if by_chance else ()
+        chance: dict[str, Any] = {f"random_{name}": column(by_chance or {}, name) for name in names}
         return PruningOutlook(
             epoch=epoch,
             criterion=self._criterion,
@@ -74,11 +95,42 @@ class Outlook:
             going=np.array(going, np.int32).reshape(len(self.ratios), len(made)),
             parameters=np.array([parameters for parameters, _ in counts], np.float64),
             multiply_adds=np.array([math.nan if known < 0 else known for _, known in counts], np.float64),
-            accuracy=np.array([measured.get(at, none).accuracy for at in range(len(counts))], np.float32),
-            change=np.array([measured.get(at, none).change for at in range(len(counts))], np.float32),
+            accuracy=column(measured, "accuracy"),
+            change=column(measured, "change"),
             turn=np.concatenate([np.zeros(0, np.float32), *turns]),
+            together=together(self._possible),
             note="; ".join(notes),
+            **chance,
         )
+
+
+def together(possible: Candidates) -> np.ndarray:
+    """(layers,) int32: the same number for layers that lose units together, that of the first of them in graph order.
+
+    A layer that passes units on has the number of those that make them; −1 = of several, or none of its units can go.
+    """
+    members = list(possible.members.values())
+    makes = [np.unique(each.places[each.places >= 0]) for each in members]
+    of = np.full(len(possible), -1, np.int64)           # candidate -> index of a layer that makes it
+    first = list(range(len(members)))                   # layer -> one that it goes with, itself at the end of each chain
+
+    def root(layer: int) -> int:
+        while first[layer] != layer:
+            layer = first[layer]
+        return layer
+
+    for index, (member, places) in enumerate(zip(members, makes, strict=True)):
+        if member.mixes:
+            for other in np.unique(of[places][of[places] >= 0]).tolist():
+                low, high = sorted((root(other), root(index)))
+                first[high] = low
+            of[places] = index
+    found = np.full(len(members), -1, np.int32)
+    for index, places in enumerate(makes):
+        makers = {root(layer) for layer in np.unique(of[places][of[places] >= 0]).tolist()}
+        if len(makers) == 1:
+            found[index] = makers.pop()
+    return found
 
 
 @dataclass(frozen=True)
@@ -103,7 +155,14 @@ class Measuring:
 
     def at(self, index: int) -> Measured:
         """At the share of this index; the first one asked for has to be that of 0."""
-        groups = self._outlook.groups(index)
+        return self._without(self._outlook.groups(index))
+
+    def by_chance(self, index: int) -> Measured:
+        """Without as many groups, drawn at random."""
+        groups = self._outlook.drawn(index)
+        return Measured(math.nan, math.nan) if groups is None else self._without(groups)
+
+    def _without(self, groups: set[int]) -> Measured:
         if self._whole and not groups:
             return self._measured(self._whole)
         parts = [self._masks.outputs(batch, self._outlook.anatomy, groups) for batch in self._batches()]
@@ -165,11 +224,11 @@ def spread(count: int) -> list[int]:
     return order
 
 
-def measured(measuring: Measuring, count: int, fits: Callable[[], bool]) -> dict[int, Measured]:
+def measured(at: Callable[[int], Measured], count: int, fits: Callable[[], bool]) -> dict[int, Measured]:
     """What is measured at the shares for which there is time; that of 0 always is.  `fits`: whether there is for one more."""
     found: dict[int, Measured] = {}
     for index in spread(count):
         if found and not fits():
             break
-        found[index] = measuring.at(index)
+        found[index] = at(index)
     return found

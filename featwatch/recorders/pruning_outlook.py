@@ -26,7 +26,8 @@ class PruningOutlook(ExplainingRecorder):
     """At several shares of units: which go, what is left of parameters and multiply-adds, and what it does to the outputs.
 
     Accuracy and change of the outputs are those on some samples of the probe, with the units masked and nothing trained since:
-    what a training makes up for afterwards, and what the compensation of a plan does, is not in them.
+    what a training makes up for afterwards, and what the compensation of a plan does, is not in them.  Where there is time
+    left, they are measured with as many units gone that were drawn at random, too, the baseline of every criterion.
 
     Arguments:
         criterion: which units go first, as of `featwatch.prune.plan`: "l2", "activity", "redundancy", "taylor", "random" or a
@@ -85,20 +86,23 @@ class PruningOutlook(ExplainingRecorder):
             yield NothingToSay(f"there is no outlook on pruning: {reason}")
         else:
             rows = stratified(look.probe.labels, self.samples)
-            found, said = self._measured(look, outlook, rows, allowance)
-            record: PruningOutlookRecord = outlook.record(look.epoch, found)
+            found, chance, said = self._measured(look, outlook, rows, allowance)
+            record: PruningOutlookRecord = outlook.record(look.epoch, found, chance)
             yield replace(record, note="; ".join(filter(None, [record.note, said])))
         finally:
             allowance.end()
 
-    def _measured(self, look: Look, outlook: Any, rows: np.ndarray, allowance: Allowance) -> tuple[dict[int, Any], str]:
-        """What is measured, by index of the share, and what there is to say of it."""
+    def _measured(
+        self, look: Look, outlook: Any, rows: np.ndarray, allowance: Allowance
+    ) -> tuple[dict[int, Any], dict[int, Any], str]:
+        """What is measured, by index of the share, the same with units drawn at random, and what there is to say of it."""
         from featwatch.prune.masking import Masks
         from featwatch.prune.outlook import Measuring, measured
 
         operations = len(outlook.anatomy.graph.operations)
         if self.seconds is not None and operations > _MOST_TRACED * self.seconds:
-            return {}, f"accuracy and change are not measured: tracing {operations} operations takes too long; seconds=None does"
+            why = f"tracing {operations} operations takes too long; seconds=None does"
+            return {}, {}, f"accuracy and change are not measured: {why}"
         ends, taken = [self._clock()], list[float]()
 
         def fits() -> bool:
@@ -107,12 +111,23 @@ class PruningOutlook(ExplainingRecorder):
             # The first one may have been traced: it says nothing of the others.
             return allowance.left > max(taken[1:], default=0.0)
 
+        count = len(self.ratios)
+        chance: dict[int, Any] = {}
         try:
             if "masks" not in look.state:
                 look.state["masks"] = Masks(outlook.anatomy)
-            found = measured(Measuring(look.state["masks"], outlook, look.probe, rows, look.output), len(self.ratios), fits)
+            measuring = Measuring(look.state["masks"], outlook, look.probe, rows, look.output)
+            found = measured(measuring.at, count, fits)
+            if not outlook.random and len(found) == count and fits():
+                chance = measured(measuring.by_chance, count, fits)
+                chance = chance if len(chance) > 1 else {}      # at 0 there is nothing to draw
         except Exception as error:                  # it cannot be traced, or there is no room
-            return {}, f"accuracy and change are not measured: {in_words(error)}"
-        said = f"accuracy and change: over {len(rows)} samples, units masked, nothing trained since"
-        missing = len(self.ratios) - len(found)
-        return found, said + (f"; no time to measure at {missing} of {len(self.ratios)} shares" if missing else "")
+            return {}, {}, f"accuracy and change are not measured: {in_words(error)}"
+        said = [f"accuracy and change: over {len(rows)} samples, units masked, nothing trained since"]
+        if len(found) < count:
+            said.append(f"no time to measure at {count - len(found)} of {count} shares")
+        if chance:
+            said.append("at random: in one order, drawn once")
+        if not outlook.random and len(chance) < count > 1:
+            said.append(f"no time to measure at random at {count - len(chance)} of {count}")
+        return found, chance, "; ".join(said)

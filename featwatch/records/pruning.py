@@ -70,7 +70,7 @@ class PruningOutlook(Record):
     """What would go, and what it would save and cost, at each share of units removed, were the model pruned now.
 
     `accuracy` and `change` are measured on the probe with the units masked, without any training afterwards: masked and
-    removed give the same outputs.
+    removed give the same outputs.  What goes at random is the baseline that a criterion has to beat.
     """
 
     kind: ClassVar[str] = "outlook"
@@ -91,4 +91,10 @@ class PruningOutlook(Record):
     change: np.ndarray = array("float32", "ratios")             # RMS change of the outputs over their RMS deviation; NaN likewise
     # The share at which each unit goes, layer after layer; infinity = not before the largest ratio, or never.
     turn: np.ndarray = array("float32", "all units")
+    # As `accuracy` and `change`, with as many units gone in one order that was drawn at random; NaN where there was no time.
+    random_accuracy: np.ndarray = array("float32", "ratios", optional=True)
+    random_change: np.ndarray = array("float32", "ratios", optional=True)
+    # Layers that lose units together, as those of a sum do, have the same number: the index of the first of them.  A layer that
+    # passes units on has that of whose units they are; −1 = those of several, or none of its units can go.
+    together: np.ndarray = array("int32", "layers", optional=True)
     note: str = ""
