@@ -84,6 +84,13 @@ def test_what_alerts_of_a_log_name(folder: Path, tmp_path: Path, capsys: Any) ->
         (["--ratio", "0.5", "-o", "OUT", "--ignore", "lost"], "did you mean 'last'"),
         (["--ratio", "0.5", "-o", "OUT", "--probe", "lost.npz"], "there is no file 'lost.npz'"),
         (["--plan", "MODEL", "-o", "OUT"], "cannot be read as a plan"),
+        (["--ratio", "0.5", "-o", "no/small.keras"], "there is no folder 'no'"),
+        (["--ratio", "0.5", "-o", "OUT", "--save-plan", "no/plan.json"], "there is no folder 'no'"),
+        (["--ratio", "0.5", "-o", "OUT", "--save-plan", "MODEL"], "is the model itself"),
+        (["--ratio", "0.5", "--dry-run", "--save-plan", "MODEL"], "is the model itself"),
+        (["--ratio", "0.5", "-o", "OUT", "--save-plan", "OUT"], "is the file of --save-plan"),
+        (["--ratio", "0.5", "-o", "OUT", "--save-plan", "PROBE", "--probe", "PROBE"], "is the file of samples"),
+        (["--ratio", "0.5", "--dry-run", "--save-plan", "tests"], "'tests' is a folder: give a file"),
     ],
 )
 def test_mistakes_are_one_line(folder: Path, capsys: Any, arguments: list[str], said: str) -> None:
@@ -99,6 +106,20 @@ def test_the_parser_refuses(folder: Path, arguments: list[str]) -> None:
     assert found.value.code == 2
 
 
-def test_a_model_that_is_none(tmp_path: Path, capsys: Any) -> None:
-    assert main(["prune", str(tmp_path / "no.keras"), "--ratio", "0.5", "--dry-run"]) == 1
-    assert "there is no file" in capsys.readouterr().err
+class Unknown(keras.layers.Layer):
+    """A user's own, which Keras does not know by name."""
+
+
+def test_a_model_that_is_none(folder: Path, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "text.keras").write_text("no model")
+    nets.sequential().save_weights(tmp_path / "only.weights.h5")
+    keras.Sequential([keras.Input((2,)), Unknown()]).save(tmp_path / "own.keras")
+    for name, said in (
+        ("no.keras", "there is no file"),
+        ("text.keras", "is no model that Keras can load: give what model.save('model.keras') writes"),
+        (str(folder / "plan.json"), "is no model that Keras can load"),
+        ("only.weights.h5", "holds weights and no model"),
+        ("own.keras", "Could not locate class 'Unknown'. Where it needs classes"),
+    ):
+        assert main(["prune", str(tmp_path / name), "--ratio", "0.5", "--dry-run"]) == 1
+        assert said in capsys.readouterr().err

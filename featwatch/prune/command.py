@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
+import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,6 +21,7 @@ from featwatch.prune.planning import plan
 from featwatch.prune.table import Figure, change, table
 
 SAVED_AS = (".keras", ".h5")
+LOADED = (*SAVED_AS, ".hdf5")
 
 
 def prune(options: argparse.Namespace, probe: Probe | None, alerts: Any) -> str:
@@ -32,7 +36,7 @@ def prune(options: argparse.Namespace, probe: Probe | None, alerts: Any) -> str:
         ValueError, TypeError: something does not fit; nothing is written.
     """
     _check_paths(options)
-    model = keras.models.load_model(options.model)
+    model = _loaded(options.model)
     made = _plan(options, model, probe, alerts)
     if options.save_plan:
         made.save(options.save_plan)
@@ -43,22 +47,56 @@ def prune(options: argparse.Namespace, probe: Probe | None, alerts: Any) -> str:
     small = made.apply(model, probe, compensating)
     small.save(options.output)
     measured = [_latency(model, small, probe), *([] if probe is None else _outputs(model, small, probe, compensating))]
-    size = os.path.getsize(options.model), os.path.getsize(options.output)
-    measured.append(("file", _bytes(size[0]), _bytes(size[1]), change(*size).replace("fewer", "smaller")))
+    measured.append(_files(os.path.getsize(options.model), os.path.getsize(options.output)))
     return "\n".join([table(made, measured), "", *said, f"The smaller model is in {options.output}."])
 
 
 def _check_paths(options: argparse.Namespace) -> None:
     if not os.path.exists(options.model):
         raise ValueError(f"there is no file {options.model!r}")
+    read = {"the model itself": options.model, "the file of samples": options.probe}
+    if options.save_plan:
+        _check_written("--save-plan", options.save_plan, read)
     if options.dry_run:
         return
     if not options.output:
         raise ValueError("say where the smaller model goes: -o small.keras, or --dry-run to look at the plan only")
     if not options.output.endswith(SAVED_AS):
         raise ValueError(f"-o {options.output!r}: give a file that ends in .keras")
-    if os.path.exists(options.output) and os.path.samefile(options.output, options.model):
-        raise ValueError(f"-o {options.output!r} is the model itself: give another file")
+    _check_written("-o", options.output, {**read, "the file of --save-plan": options.save_plan})
+
+
+def _check_written(option: str, path: str, others: Mapping[str, str | None]) -> None:
+    """Refuse a place where nothing can be written, or where a file is that is read or written otherwise."""
+    for what, other in others.items():
+        if other and os.path.realpath(path) == os.path.realpath(other):
+            raise ValueError(f"{option} {path!r} is {what}: give another file")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f"{option} {path!r}: there is no folder {folder!r}")
+    if os.path.isdir(path):
+        raise ValueError(f"{option} {path!r} is a folder: give a file")
+
+
+def _loaded(path: str) -> Any:
+    """The saved model.  Raises ValueError, with the cure, where Keras cannot load it."""
+    cure = "give what model.save('model.keras') writes"
+    if path.endswith(".weights.h5"):
+        raise ValueError(f"{path!r} holds weights and no model: {cure}")
+    if not path.endswith(LOADED) or (path.endswith(".keras") and not (os.path.isdir(path) or zipfile.is_zipfile(path))):
+        raise ValueError(f"{path!r} is no model that Keras can load: {cure}")
+    try:
+        with warnings.catch_warnings():
+            # Of a model that was compiled and never trained: the smaller one has a fresh optimiser anyway.
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer", UserWarning)
+            return keras.models.load_model(path)
+    except Exception as error:
+        # Keras says first that it could not, then all of the configuration, and why at the end.
+        why = str(error).rsplit("Exception encountered: ", 1)[-1] or type(error).__name__
+        raise ValueError(
+            f"{path!r} cannot be loaded: {why.splitlines()[0].split('. ')[0][:200]}. Where it needs classes or functions of your "
+            "own, or safe_mode=False, load it in Python and prune it there: featwatch.prune.plan(model, …).apply(model)"
+        ) from error
 
 
 def _plan(options: argparse.Namespace, model: Any, probe: Probe | None, alerts: Any) -> Plan:
@@ -91,6 +129,12 @@ def _faster(before: Latency, after: Latency) -> str:
     if before.milliseconds < after.milliseconds:
         return "slower: try --round-to 8"
     return change(before.milliseconds, after.milliseconds).replace("fewer", "faster")
+
+
+def _files(before: int, after: int) -> Figure:
+    """A file that got larger holds what the first one did not: the slots of the optimiser of a model that was never trained."""
+    said = change(before, after).replace("fewer", "smaller").replace("more", "larger")
+    return "file", _bytes(before), _bytes(after), said + ("; with the slots of a fresh optimiser" if after > before else "")
 
 
 def _milliseconds(latency: Latency) -> str:

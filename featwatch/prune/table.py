@@ -57,13 +57,15 @@ def saved(plan: Plan) -> list[Figure]:
 
 def change(before: float, after: float) -> str:
     """
-    >>> change(200, 50), change(0, 0), change(100, 100)
-    ('−75.0 %, 4.00× fewer', '', 'unchanged')
+    >>> change(200, 50), change(0, 0), change(100, 100), change(100, 150)
+    ('−75.0 %, 4.00× fewer', '', 'unchanged', '+50.0 %, 1.50× more')
     """
     if not before:
         return ""
     if before == after:
         return "unchanged"
+    if before < after:
+        return f"+{100 * (after / before - 1):.1f} %, {after / before:.2f}× more"
     return f"−{100 * (1 - after / before):.1f} %" + (f", {before / after:.2f}× fewer" if after else "")
 
 
