@@ -40,7 +40,8 @@ def main(folder: Path) -> int:
         if asked["ratio"] and epoch in asked["at"]:
             pruner.step()
             optimiser = torch.optim.Adam(model.parameters(), asked["learning_rate"])
-        _epoch(model, optimiser, images[0], classes[0], asked["batch_size"])
+        rates = _falling(asked["learning_rate"], epoch, asked["epochs"], -(-len(images[0]) // asked["batch_size"]))
+        _epoch(model, optimiser, rates, images[0], classes[0], asked["batch_size"])
     after = torch_pruning.utils.count_ops_and_params(model, example)
     filters = [module.weight.shape[0] for module in model if hasattr(module, "weight")][:-1]
     found = {
@@ -67,9 +68,16 @@ def _net(asked: dict[str, Any], size: int) -> Any:
     return torch.nn.Sequential(*stack, torch.nn.Linear(channels, asked["classes"]))
 
 
-def _epoch(model: Any, optimiser: Any, images: Any, classes: Any, size: int) -> None:
+def _falling(first: float, epoch: int, epochs: int, steps: int) -> Any:
+    """The learning rates of an epoch's steps: half a cosine over the whole training."""
+    return first * (1 + np.cos(np.pi * (epoch * steps + np.arange(steps)) / (epochs * steps))) / 2
+
+
+def _epoch(model: Any, optimiser: Any, rates: Any, images: Any, classes: Any, size: int) -> None:
     model.train()
-    for batch in torch.randperm(len(images)).split(size):
+    for rate, batch in zip(rates, torch.randperm(len(images)).split(size), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = float(rate)
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(model(images[batch]), classes[batch]).backward()
         optimiser.step()

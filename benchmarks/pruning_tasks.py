@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+JUDGED = 2000                                   # generated images to judge by
 Images = tuple[np.ndarray, np.ndarray]          # (n, height, width, 1) float32 from 0 to 1, (n,) int32
 
 
@@ -36,8 +37,8 @@ class Task:
     batch_size: int = 32
 
 
-def net(task: Task, size: int, learning_rate: float = 1e-3) -> Any:
-    """The task's net, compiled with Adam."""
+def net(task: Task, size: int, learning_rate: float, steps: int) -> Any:
+    """The task's net, compiled with Adam; the learning rate falls to 0 along half a cosine over so many steps."""
     import keras
 
     layers = keras.layers
@@ -48,7 +49,8 @@ def net(task: Task, size: int, learning_rate: float = 1e-3) -> Any:
     stack.append(layers.Flatten())
     stack += [layers.Dense(units, activation="relu", name=f"dense{number}") for number, units in enumerate(task.stack.dense)]
     model = keras.Sequential([*stack, layers.Dense(task.classes, activation="softmax", name="scores")], name=task.name)
-    model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    falling = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    model.compile(keras.optimizers.Adam(falling), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -59,13 +61,13 @@ def digits(seed: int) -> tuple[Images, Images, Images]:
     found = load_digits()
     pictures = np.kron(found.images / 16, np.ones((2, 2)))[..., None].astype("float32")
     order = np.random.default_rng(seed).permutation(len(pictures))
-    return _parted(pictures[order], found.target[order], 300, 400)
+    return _parted(pictures[order], found.target[order], 200, 597)
 
 
-def marker(seed: int, train: int = 2000) -> tuple[Images, Images, Images]:
+def marker(seed: int, train: int = 1600) -> tuple[Images, Images, Images]:
     """In which of 16 fields of a cluttered 32×32 image a small cross is; rings and bars are there to mislead."""
     rng = np.random.default_rng(seed)
-    count = train + 900
+    count = train + 300 + JUDGED
     y, x = np.mgrid[:32, :32]
     fields = rng.integers(0, 16, count)
     pictures = rng.normal(0.35, 0.12, (count, 32, 32))
@@ -79,16 +81,16 @@ def marker(seed: int, train: int = 2000) -> tuple[Images, Images, Images]:
             picture[(at, long) if rng.random() < 0.5 else (long, at)] += rng.uniform(0.2, 0.5)
         row, column = 8 * (field // 4) + rng.integers(2, 6), 8 * (field % 4) + rng.integers(2, 6)
         picture[row, column - 2 : column + 3] = picture[row - 2 : row + 3, column] = rng.uniform(0.75, 1.0)
-    return _parted(np.clip(pictures, 0, 1)[..., None].astype("float32"), fields, 300, 600)
+    return _parted(np.clip(pictures, 0, 1)[..., None].astype("float32"), fields, 300, JUDGED)
 
 
-def die(seed: int, train: int = 2000) -> tuple[Images, Images, Images]:
+def die(seed: int, train: int = 1600) -> tuple[Images, Images, Images]:
     """Renderings of a die, 32×32, turned a little at random; the class is the number on its face to the bottom right."""
     rng = np.random.default_rng(seed)
-    count = train + 900
+    count = train + 300 + JUDGED
     numbers = rng.integers(1, 7, count)
     pictures = np.stack([_rendered(number, rng) for number in numbers])
-    return _parted(pictures[..., None].astype("float32"), numbers - 1, 300, 600)
+    return _parted(pictures[..., None].astype("float32"), numbers - 1, 300, JUDGED)
 
 
 _SPOTS = {
@@ -136,8 +138,8 @@ def _parted(pictures: np.ndarray, classes: np.ndarray, watched: int, judged: int
 TASKS = {
     task.name: task
     for task in (
-        Task("digits", digits, 10, Stack((32, 64, 64), (0, 1, 2), (128,))),
-        Task("marker", marker, 16, Stack((32, 32, 64, 64), (0, 1, 2), (128,))),
-        Task("die", die, 6, Stack((32, 32, 64, 64), (0, 1, 2), (128,))),
+        Task("digits", digits, 10, Stack((64, 128, 128), (0, 1, 2), (256,))),
+        Task("marker", marker, 16, Stack((32, 64, 128, 128), (0, 1, 2), (256,))),
+        Task("die", die, 6, Stack((32, 64, 128, 128), (0, 1, 2), (256,))),
     )
 }

@@ -49,6 +49,8 @@ class AutoPrune(keras.callbacks.Callback):
         dry_run: only record what would go; the model stays as it is.
         criterion: which units go first, as of `featwatch.prune.plan`, or "alerts": those that the watch's open alerts name.
         schedule: at the end of which epochs steps are tried, as of `Watch`; None = whenever the cooldown is over.
+        per_layer: whether a step takes the same share of each layer, rather than what the criterion says is needed least in the
+            whole model: more multiply-adds go where early layers would hardly lose any.
         max_ratio_per_layer: the share of the units that a layer had before all pruning that it may lose.
         round_to: each layer keeps a multiple of so many units; a step then takes one such block at least.
         ignore: names or patterns of layers whose units stay.
@@ -78,6 +80,7 @@ class AutoPrune(keras.callbacks.Callback):
         *,
         criterion: Any = "redundancy",
         schedule: Schedule | Callable[[int], bool] | None = None,
+        per_layer: bool = False,
         max_ratio_per_layer: float = MOST_PER_LAYER,
         round_to: int = 1,
         ignore: str | Sequence[str] = (),
@@ -93,7 +96,8 @@ class AutoPrune(keras.callbacks.Callback):
         if not callable(criterion):
             one_of("criterion", criterion, (*CRITERIA, ALERTS), "a function (layer, weights) -> scores")
         for name, flag in (
-            ("dry_run", dry_run), ("compensate", compensate), ("recalibrate", recalibrate), ("latency", latency)
+            ("dry_run", dry_run), ("per_layer", per_layer), ("compensate", compensate), ("recalibrate", recalibrate),
+            ("latency", latency),
         ):  # fmt: skip
             if not isinstance(flag, bool):
                 raise RefusedType(f"{name}={flag!r}: expected True or False")
@@ -109,6 +113,7 @@ class AutoPrune(keras.callbacks.Callback):
             max_ratio_per_layer=real("max_ratio_per_layer", max_ratio_per_layer, 0.0, 1.0),
             round_to=whole("round_to", round_to, 1),
             ignore=tuple(ignored),
+            per_layer=per_layer,
         )
         self._ways = Ways(
             wish=wish, guard=checked_guard(guard), cooldown=wait, grace=whole("grace", grace, 0, wait - 1),

@@ -30,6 +30,7 @@ class Wish:
     max_ratio_per_layer: float          # of those that a layer had before all pruning
     round_to: int = 1
     ignore: Sequence[str] | str = ()
+    per_layer: bool = False             # the same share of each layer, rather than of the model as a whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +78,15 @@ def next_step(
         scores, notes = alerted(anatomy, possible, alerts())
     else:
         scores, notes = scored(anatomy, possible, wish.criterion, probe)
-    places = ordered(possible, scores).places
+    order = ordered(possible, scores, per_layer=wish.per_layer)
+    places = order.places
     chosen: np.ndarray
     if wish.round_to > 1:
-        places, first = in_blocks(places, possible, scores, wish.round_to)
+        by = scores
+        if wish.per_layer:
+            by = np.full(len(scores), np.inf)
+            by[order.places] = order.turns
+        places, first = in_blocks(places, possible, by, wish.round_to)
         left = room(replace(wish, ratio_per_step=1.0), ledger, possible.prunable)
         chosen = allowed(places, possible, ledger, min(max(most, first), left), wish.max_ratio_per_layer)
         chosen, odd = rounded(possible, scores, chosen, wish.round_to)
