@@ -1,19 +1,22 @@
 """Pruning in the middle of fit (B6): what goes, what it saves, and what it does to accuracy, beside random, none and a peer.
 
     python -m benchmarks.pruning --full --torch PYTHON
+    python -m benchmarks.pruning --latency [--torch PYTHON]         # measured anew for the nets of the last full run
 
 On three tasks (`benchmarks.pruning_tasks`), three seeds each: one `fit`, in which `AutoPrune` takes 20 % of the original
 units, the same share of each layer, after epochs 4, 7, 10 and 13, by the criterion named, and trains on; never pruned; and
 Torch-Pruning at the same epochs, the same share of each layer.  The learning rate falls along half a cosine in all of them.
-Accuracy is that of images which neither training nor pruning has seen.  Multiply-adds are counted from the final model,
-latency is measured on it.  PYTHON is an interpreter with torch and torch-pruning.  Without `--full`: one task, one seed.
-Writes benchmarks/results/pruning.json, or …-short.json.
+Accuracy is that of images which neither training nor pruning has seen.  Multiply-adds are counted from the final model.
+Latency is measured in the end, on nets of the final widths, one after the other.  PYTHON is an interpreter with torch and
+torch-pruning.  Without `--full`: one task, one seed.  Writes benchmarks/results/pruning.json, or …-short.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -26,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cost import RESULTS, _machine
-from benchmarks.pruning_tasks import TASKS, Task, net
+from benchmarks.pruning_tasks import TASKS, Task, narrowed, net, widths
 
 EPOCHS, AT, SHARE = 30, (4, 7, 10, 13), 0.2
 CRITERIA = ("redundancy", "l2", "random")
@@ -38,10 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Pruning in the middle of fit.")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--torch", default="", help="an interpreter in whose environment torch and torch-pruning are installed")
+    parser.add_argument("--latency", action="store_true", help="measure only that, of the nets in the result of --full")
     parser.add_argument("--child", nargs=3, metavar=("TASK", "SEED", "WAY"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
         print(json.dumps(_trained(TASKS[options.child[0]], int(options.child[1]), options.child[2])))
+        return 0
+    path = RESULTS / f"pruning{'' if options.full or options.latency else '-short'}.json"
+    if options.latency:
+        result = json.loads(path.read_text())
+        _time(result["runs"], options.torch)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(_table(result["runs"]))
         return 0
     ways = ["none", *CRITERIA] if options.full else ["none", "l2", "random"]
     found: list[dict[str, Any]] = []
@@ -50,12 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found += [_in_a_process(task.name, seed, way) for way in ways]
             for way, share in (("torch", 0.0), ("torch-pruning", SHARE * len(AT))) if options.torch else ():
                 found.append(_by_peer(options.torch, task, seed, way, share))
-            print(_table([one for one in found if one["task"] == task.name and one["seed"] == seed]), file=sys.stderr, flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"pruning{'' if options.full else '-short'}.json"
-    path.write_text(json.dumps({**_machine(), "epochs": EPOCHS, "at": AT, "share": SHARE, "runs": found}, indent=1) + "\n")
+            _write(path, found)                 # so that a run that is broken off leaves what it has
+            print(_table([one for one in found if one["task"] == task.name]), file=sys.stderr, flush=True)
+    _time(found, options.torch)
+    _write(path, found)
     print(_table(found))
     return 0
+
+
+def _write(path: Path, found: Sequence[dict[str, Any]]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**_machine(), "epochs": EPOCHS, "at": AT, "share": SHARE, "runs": found}, indent=1) + "\n")
 
 
 def _in_a_process(task: str, seed: int, way: str) -> dict[str, Any]:
@@ -72,7 +88,7 @@ def _trained(task: Task, seed: int, way: str) -> dict[str, Any]:
     keras.utils.set_random_seed(seed)
     (x, y), watched, judged = task.parts(seed)
     model = net(task, x.shape[1], LEARNING_RATE, EPOCHS * -(-len(x) // task.batch_size))
-    before, filters = _size(model), _filters(model)
+    before = _size(model)
     with tempfile.TemporaryDirectory() as folder:
         watch = fw.Watch(folder, fw.Probe(*watched), recorders=[fw.FilterHealth()], schedule=fw.every(epochs=3))
         callbacks = [watch]
@@ -91,8 +107,7 @@ def _trained(task: Task, seed: int, way: str) -> dict[str, Any]:
     accuracy = float(np.mean(model.predict(judged[0], verbose=0).argmax(1) == judged[1]))
     return {
         "task": task.name, "seed": seed, "way": way, "accuracy": accuracy, "multiply_adds": [before[1], after[1]],
-        "parameters": [before[0], after[0]], "filters": [filters, _filters(model)], "steps": steps,
-        "latency": _latency(model, judged[0]), "fit_seconds": seconds,
+        "parameters": [before[0], after[0]], "widths": _widths(model), "steps": steps, "fit_seconds": seconds,
     }  # fmt: skip
 
 
@@ -103,40 +118,50 @@ def _size(model: Any) -> tuple[int, int]:
     return model.count_params(), sum(one.multiply_adds for one in economies(model).values())
 
 
-def _filters(model: Any) -> int:
-    """Of all convolutions and dense layers but the last."""
-    return sum(layer.kernel.shape[-1] for layer in model.layers[:-1] if hasattr(layer, "kernel"))
+def _widths(model: Any) -> list[int]:
+    """Filters or units of each layer but the last."""
+    return [layer.kernel.shape[-1] for layer in model.layers[:-1] if hasattr(layer, "kernel")]
 
 
-def _latency(model: Any, images: np.ndarray, repeats: int = 30) -> float:
-    """Milliseconds for an image in a batch, the median."""
+def _time(found: Sequence[dict[str, Any]], torch: str) -> None:
+    """Put the latency of each run's final net into it: milliseconds for an image in a batch, the median."""
+    for run in found:
+        task = narrowed(TASKS[run["task"]], run["widths"])
+        images = task.parts(0)[2][0][:BATCH]
+        if not run["way"].startswith("torch"):
+            run["latency"] = _latency(net(task, images.shape[1], LEARNING_RATE, 1), images)
+        elif torch:
+            run["latency"] = _asked_of_peer(torch, task, {"latency": True}, {"x2": images})["latency"]
+
+
+def _latency(model: Any, images: np.ndarray, repeats: int = 60) -> float:
     import tensorflow as tf
 
     run = tf.function(lambda batch: model(batch, training=False))
-    batch, taken = tf.constant(images[:BATCH]), []
+    batch, taken = tf.constant(images), []
     for _ in range(repeats + 5):
         began = time.perf_counter()
         run(batch).numpy()
-        taken.append(1000 * (time.perf_counter() - began) / BATCH)
+        taken.append(1000 * (time.perf_counter() - began) / len(images))
     return statistics.median(taken[5:])
 
 
 def _by_peer(python: str, task: Task, seed: int, way: str, share: float) -> dict[str, Any]:
     """The same by Torch-Pruning, in an environment of its own."""
-    parts = task.parts(seed)
     asked = {
-        "seed": seed, "classes": task.classes, "epochs": EPOCHS, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE,
-        "ratio": share, "global": False, "at": AT, "convolutions": task.stack.convolutions, "pooled": task.stack.pooled,
-        "dense": task.stack.dense,
+        "seed": seed, "epochs": EPOCHS, "batch_size": task.batch_size, "learning_rate": LEARNING_RATE, "ratio": share, "at": AT,
     }  # fmt: skip
+    arrays = {f"{name}{at}": value for at, part in enumerate(task.parts(seed)) for name, value in zip("xy", part, strict=True)}
+    return {"task": task.name, "seed": seed, "way": way, **_asked_of_peer(python, task, asked, arrays), "steps": []}
+
+
+def _asked_of_peer(python: str, task: Task, asked: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    stack = {"classes": task.classes, **dataclasses.asdict(task.stack)}
     with tempfile.TemporaryDirectory() as folder:
-        arrays = {f"{name}{at}": value for at, part in enumerate(parts) for name, value in zip("xy", part, strict=True)}
-        np.savez(Path(folder) / "parts.npz", **arrays)
-        (Path(folder) / "asked.json").write_text(json.dumps(asked))
+        np.savez(Path(folder) / "parts.npz", **arrays)      # type: ignore[arg-type]
+        (Path(folder) / "asked.json").write_text(json.dumps({**stack, **asked}))
         subprocess.run([python, str(Path(__file__).with_name("pruning_peer.py")), folder], check=True)
-        found = json.loads((Path(folder) / "found.json").read_text())
-    of = sum(task.stack.convolutions) + sum(task.stack.dense)
-    return {"task": task.name, "seed": seed, "way": way, **found, "filters": [of, sum(found["filters"])], "steps": []}
+        return dict(json.loads((Path(folder) / "found.json").read_text()))
 
 
 def _table(found: Sequence[dict[str, Any]]) -> str:
@@ -146,8 +171,12 @@ def _table(found: Sequence[dict[str, Any]]) -> str:
         runs = [one for one in found if (one["task"], one["way"]) == (task, way)]
         accuracies = [100 * run["accuracy"] for run in runs]
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
-        gone = [statistics.mean(1 - run[name][1] / run[name][0] for run in runs) for name in ("filters", "multiply_adds")]
-        latency = statistics.mean(run["latency"] for run in runs)
+        filters = sum(widths(TASKS[task]))
+        gone = [
+            statistics.mean(1 - sum(run["widths"]) / filters for run in runs),
+            statistics.mean(1 - run["multiply_adds"][1] / run["multiply_adds"][0] for run in runs),
+        ]
+        latency = statistics.mean(run.get("latency", math.nan) for run in runs)
         shares = " | ".join(f"{share:.1%}" for share in gone)
         rows.append(f"| {task} | {way} | {statistics.mean(accuracies):.2f}{spread} | {shares} | {latency:.3f} ms |")
     return "\n".join(rows)

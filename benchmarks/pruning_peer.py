@@ -2,9 +2,10 @@
 
     python benchmarks/pruning_peer.py FOLDER
 
-FOLDER holds parts.npz (x0, y0, … x2, y2: to train on, to watch, to judge) and asked.json, and gets found.json.  The net is
-the one that featwatch prunes; it is pruned at the same epochs, the same share of its channels each time, by the library's
-group norm (DepGraph, Fang et al. 2023), and trained on with a new Adam, as the library's examples do.
+FOLDER holds parts.npz (x0, y0, … x2, y2: to train on, to watch, to judge) and asked.json, and gets found.json; asked for the
+latency alone, a net of these widths is made and its forward pass measured.  The net is the one that featwatch prunes; it is
+pruned at the same epochs, the same share of its channels each time, by the library's group norm (DepGraph, Fang et al. 2023),
+and trained on with a new Adam, as the library's examples do.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ FIRST = 1024                        # images to judge at a time
 
 def main(folder: Path) -> int:
     asked, parts = json.loads((folder / "asked.json").read_text()), np.load(folder / "parts.npz")
+    if asked.get("latency"):
+        images = torch.from_numpy(parts["x2"].transpose(0, 3, 1, 2).copy())
+        (folder / "found.json").write_text(json.dumps({"latency": _latency(_net(asked, images.shape[-1]), images)}))
+        return 0
     torch.manual_seed(asked["seed"])
     images = [torch.from_numpy(parts[f"x{part}"].transpose(0, 3, 1, 2).copy()) for part in range(3)]
     classes = [torch.from_numpy(parts[f"y{part}"].astype("int64")) for part in range(3)]
@@ -32,7 +37,7 @@ def main(folder: Path) -> int:
     before = torch_pruning.utils.count_ops_and_params(model, example)
     pruner = torch_pruning.pruner.GroupNormPruner(
         model, example, importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-        iterative_steps=len(asked["at"]), pruning_ratio=asked["ratio"], global_pruning=asked["global"],
+        iterative_steps=len(asked["at"]), pruning_ratio=asked["ratio"],
         ignored_layers=[model[-1]],
     )  # fmt: skip
     optimiser = torch.optim.Adam(model.parameters(), asked["learning_rate"])
@@ -43,10 +48,10 @@ def main(folder: Path) -> int:
         rates = _falling(asked["learning_rate"], epoch, asked["epochs"], -(-len(images[0]) // asked["batch_size"]))
         _epoch(model, optimiser, rates, images[0], classes[0], asked["batch_size"])
     after = torch_pruning.utils.count_ops_and_params(model, example)
-    filters = [module.weight.shape[0] for module in model if hasattr(module, "weight")][:-1]
+    widths = [module.weight.shape[0] for module in model if hasattr(module, "weight")][:-1]
     found = {
         "accuracy": _accuracy(model, images[2], classes[2]), "multiply_adds": [before[0], after[0]],
-        "parameters": [before[1], after[1]], "filters": filters, "latency": _latency(model, images[2]),
+        "parameters": [before[1], after[1]], "widths": widths,
     }  # fmt: skip
     (folder / "found.json").write_text(json.dumps(found))
     return 0
@@ -91,13 +96,14 @@ def _accuracy(model: Any, images: Any, classes: Any) -> float:
 
 
 @torch.no_grad()
-def _latency(model: Any, images: Any, size: int = 64, repeats: int = 30) -> float:
-    """Milliseconds for an image in a batch, the median."""
+def _latency(model: Any, images: Any, repeats: int = 60) -> float:
+    """Milliseconds for an image in a batch of all, the median."""
+    model.eval()
     taken = []
     for _ in range(repeats + 5):
         began = time.perf_counter()
-        model(images[:size])
-        taken.append(1000 * (time.perf_counter() - began) / size)
+        model(images)
+        taken.append(1000 * (time.perf_counter() - began) / len(images))
     return float(np.median(taken[5:]))
 
 

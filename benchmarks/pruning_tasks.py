@@ -7,8 +7,8 @@ library can build the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,17 @@ class Task:
     classes: int
     stack: Stack
     batch_size: int = 32
+
+
+def widths(task: Task) -> list[int]:
+    """Filters or units of each layer but the last."""
+    return [*task.stack.convolutions, *task.stack.dense]
+
+
+def narrowed(task: Task, to: Sequence[int]) -> Task:
+    """The task with a net of these widths."""
+    count = len(task.stack.convolutions)
+    return replace(task, stack=replace(task.stack, convolutions=tuple(to[:count]), dense=tuple(to[count:])))
 
 
 def net(task: Task, size: int, learning_rate: float, steps: int) -> Any:
