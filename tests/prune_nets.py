@@ -14,7 +14,8 @@ layers, ops = keras.layers, keras.ops
 def shuffled(model: Any, seed: int = 0) -> Any:
     """The model with random weights everywhere, biases and statistics of normalisations included."""
     rng = np.random.default_rng(seed)
-    model(inputs_of(model, 2))          # builds activations that are layers, too
+    if any(isinstance(getattr(layer, "activation", None), keras.Layer) for layer in model._flatten_layers()):
+        model(inputs_of(model, 2))      # builds these
     for variable in model.variables:
         if "float" not in str(variable.dtype):
             continue
