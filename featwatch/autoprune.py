@@ -15,13 +15,14 @@ from featwatch.metrics import numbers_of
 from featwatch.options import one_of, real, whole
 from featwatch.prune.auto.course import Course, Ways
 from featwatch.prune.auto.guard import checked_guard
+from featwatch.prune.auto.resuming import beside, lost, resume
 from featwatch.prune.auto.steps import ALERTS, Wish
 from featwatch.prune.candidates import candidates
 from featwatch.prune.criteria import CRITERIA
 from featwatch.prune.planning import MOST_PER_LAYER, anatomy_of
 from featwatch.reader import load
 from featwatch.records import Alert, Pruning, Record
-from featwatch.records.pruning import PRUNED, REFUSED, UNDONE
+from featwatch.records.pruning import PROPOSED, PRUNED, REFUSED, UNDONE
 from featwatch.schedule import Schedule, as_schedule
 from featwatch.watch import Watch
 
@@ -32,6 +33,9 @@ class AutoPrune(keras.callbacks.Callback):
     At the end of an epoch some units go for good, the same model object trains on with what is left, its optimiser's state
     carried over.  Where what the guard monitors then gets worse, the step is undone: shapes, weights and optimiser are what
     they were right before it, and what was trained since is lost.  List it after the watch.
+
+    A training that was interrupted goes on with `BackupAndRestore`: build the model as at the beginning and call `fit` with
+    the same callbacks, in whatever order; what had gone from the model of the backup goes again before Keras loads it.
 
     Example:
         >>> watch = fw.Watch("logs/run-1", probe)                                               # doctest: +SKIP
@@ -129,6 +133,7 @@ class AutoPrune(keras.callbacks.Callback):
         self._seen: float | None = None                 # when the fit before this one began
         self._begun = False                             # whether this fit has
         self._off = False                               # whether it is not pruned any more, for what went wrong
+        self._repeated = 0                              # steps that were made again so that the model fits its backup
 
     @property
     def ratio(self) -> float:
@@ -138,6 +143,12 @@ class AutoPrune(keras.callbacks.Callback):
     def set_model(self, model: Any) -> None:
         super().set_model(model)
         self._seen = getattr(self.watch, "_began", None)    # Keras tells all callbacks of the model before it begins any
+
+    def set_params(self, params: Any) -> None:
+        # The last that Keras tells all callbacks before it begins the first: BackupAndRestore may be that, and loads then.
+        super().set_params(params)
+        if params and self.model is not None and self.model.built:
+            self._repeated = resume(self.model, beside(self, params))
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begun = self._off = False
@@ -180,12 +191,26 @@ class AutoPrune(keras.callbacks.Callback):
 
     def _begin(self, now: int) -> None:
         if self._course is None or self._of() is not self.model or not self._course.serves(self.model):
-            self._course = Course(self.model, self.watch.probe, self._ways, self._alerts, self._earlier(now))
+            earlier = self._earlier(now)
+            self._course = Course(self.model, self.watch.probe, self._ways, self._alerts, earlier)
             self._of = weakref.ref(self.model)
             self._owed = False
+            self._continue(self._course, earlier, now)
         self._begun, self._asked = True, now
         self._course.begin(now)
         self._write(self._course.size(now))
+
+    def _continue(self, course: Course, earlier: Sequence[Pruning], now: int) -> None:
+        """Have the log say what became of the steps of an earlier process."""
+        said = course.continued
+        for record in (each for each in earlier if each.epoch == now):      # the session that begins here supersedes them
+            self._write(record if record in said or record.action in (PROPOSED, REFUSED) else lost(record))
+        if self._repeated:
+            many = "step" if self._repeated == 1 else "steps"
+            self._note(f"the model was made as small as its backup: {self._repeated} {many} of pruning repeated", now)
+        guard, last = self._ways.guard, said[-1] if said else None
+        if guard is not None and last is not None and last.action == PRUNED and now - last.epoch < self._ways.cooldown:
+            self._note(f"the step at epoch {last.epoch} cannot be undone any more: the training was resumed after it", now)
 
     def _tell(self, record: Pruning) -> None:
         self._write(record)
@@ -202,12 +227,19 @@ class AutoPrune(keras.callbacks.Callback):
         if recording is not None:
             recording.record(record)
 
+    def _note(self, text: str, epoch: int) -> None:
+        recording = self.watch._recording
+        if recording is not None:
+            recording.note("note", text, epoch=epoch)
+
     def _alerts(self) -> Sequence[Alert]:
         recording = self.watch._recording
         return recording.open_alerts if recording is not None else ()
 
     def _earlier(self, now: int) -> list[Pruning]:
         """The steps that the log holds, where the training was resumed."""
+        if self.watch._earlier.prunings:
+            return list(self.watch._earlier.prunings)
         if now:
             with contextlib.suppress(Exception):    # an unreadable log costs the numbers of units before all pruning
                 return [each for each in load(self.watch.log_dir).prunings if each.epoch <= now]

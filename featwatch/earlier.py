@@ -12,7 +12,7 @@ from featwatch.analysis.sample_events import SampleHistory
 from featwatch.probe import Probe
 from featwatch.reader import Run, load
 from featwatch.recorders.pipeline import Memories, Memory
-from featwatch.records import Alert, LayerInfo, Record
+from featwatch.records import Alert, LayerInfo, Pruning, Record
 from featwatch.wire import AXES, WireError
 
 
@@ -25,6 +25,7 @@ class Earlier:
     alerts: Sequence[Alert] = ()
     histories: Mapping[str, SampleHistory] = field(default_factory=dict)    # axis -> the predictions so far
     shapes: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)  # layer -> of what the memory is of, where known
+    prunings: Sequence[Pruning] = ()    # up to that epoch: what is recorded of it again supersedes them in the log
 
 
 def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
@@ -38,10 +39,10 @@ def earlier(log_dir: str, epoch: int, probe: Probe) -> Earlier:
         with contextlib.suppress(KeyError):
             metrics = run.metrics(epoch)
         alerts = [alert for alert in run.alerts if alert.open and alert.updated <= epoch]
-        shapes = _shapes(run, epoch)
+        shapes, prunings = _shapes(run, epoch), [each for each in run.prunings if each.epoch <= epoch]
         if _same(run, probe):
-            return Earlier(_memories(run, epoch), metrics, alerts, _histories(run, epoch, probe), shapes)
-        return Earlier(metrics=metrics, alerts=alerts, shapes=shapes)
+            return Earlier(_memories(run, epoch), metrics, alerts, _histories(run, epoch, probe), shapes, prunings)
+        return Earlier(metrics=metrics, alerts=alerts, shapes=shapes, prunings=prunings)
     return Earlier()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.auto.guard import Guard
-from featwatch.prune.auto.ledger import Ledger, replayed
+from featwatch.prune.auto.ledger import Ledger, in_effect, replayed
 from featwatch.prune.auto.pace import Pace
 from featwatch.prune.auto.recalibration import recalibrate
 from featwatch.prune.auto.sizes import size_of
@@ -64,9 +65,13 @@ class Course:
         self._batch = next(iter(probe.batches()))[0]
         anatomy = Anatomy(model)
         prunable = candidates(anatomy).prunable
-        found = replayed(earlier, units_of(anatomy))
+        steps = in_effect(earlier, prunable)
+        found = replayed(steps, units_of(anatomy))
+        self.continued = steps if found is not None else []     # steps of an earlier process that the model has seen
         self._ledger = found or Ledger.of(units_of(anatomy), prunable)
         self._pace = Pace(ways.cooldown, ways.tries)
+        self._pace.go_on(_decided(self.continued))
+        self._goes_on = bool(self.continued)
         self._pending: _Pending | None = None
         self._size = size_of(anatomy, self._batch, 0, measured=ways.latency)
         self._refused = False               # in this fit
@@ -85,7 +90,9 @@ class Course:
         """A fit begins, `epoch` epochs of training were before."""
         self.let_go()
         self._refused = False
-        self._pace.begin(epoch)
+        if not self._goes_on:               # as it would have gone on in the earlier process
+            self._pace.begin(epoch)
+        self._goes_on = False
 
     def let_go(self) -> None:
         """The fit is over: what is pending stays."""
@@ -243,3 +250,12 @@ class Course:
             "latency_after": after.latency,
             "latency_batch": before.latency_batch,
         }
+
+
+def _decided(steps: Sequence[Pruning]) -> list[tuple[int, bool]]:
+    """Of each step that was made the epoch at which it was, and True, or that at which it was undone, and False."""
+    after = itertools.zip_longest(steps, steps[1:])
+    return [
+        (each.epoch, True) if then is None or then.action != UNDONE else (then.epoch, False)
+        for each, then in after if each.action == PRUNED
+    ]  # fmt: skip

@@ -35,6 +35,10 @@ class Ledger:
         """How many units a layer has lost."""
         return self.original[layer] - len(self.left[layer])
 
+    def lost(self, layer: str) -> float:
+        """The share of its units that a layer has lost."""
+        return self.gone(layer) / self.original[layer] if self.original[layer] else 0.0
+
     def numbered(self, removed: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
         """Units of the model as it is now, numbered as before all pruning."""
         return {name: self.left[name][np.asarray(units, np.int64)].tolist() for name, units in removed.items()}
@@ -60,14 +64,28 @@ class Ledger:
         return {name: len(left) for name, left in self.left.items()} == dict(units)
 
 
-def replayed(records: Iterable[Pruning], units: Mapping[str, int]) -> Ledger | None:
-    """The account of a model that an earlier process pruned; None where the records are of another model.
+def in_effect(records: Iterable[Pruning], prunable: int) -> list[Pruning]:
+    """The steps that a model has seen: those of the log up to the last one that left as many units as can go from it now.
+
+    A training that is resumed has not seen those that were made after its backup, be it at the end of the same epoch.
 
     Arguments:
         records: of the log, oldest first.
-        units: by layer, that the model has now.
+        prunable: groups of units that can go from the model now.
     """
     steps = [each for each in records if each.action in (PRUNED, UNDONE)]
+    while steps and steps[-1].units_after != prunable:
+        steps.pop()
+    return steps
+
+
+def replayed(steps: Sequence[Pruning], units: Mapping[str, int]) -> Ledger | None:
+    """The account of a model that an earlier process pruned; None where the records are of another model.
+
+    Arguments:
+        steps: that the model has seen, oldest first.
+        units: by layer, that the model has now.
+    """
     if not steps or not set(units) >= {name for step in steps for name in step.origin}:
         return None
     lost = dict.fromkeys(units, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 LONGER, SMALLER = 2, 0.5        # times the wait and the share of a step, after each one that was undone
@@ -37,6 +38,15 @@ class Pace:
     def begin(self, epoch: int) -> None:
         """A training begins at an epoch: what is pruned has been trained for a while first."""
         self._from, self._wait = epoch, self.cooldown
+
+    def go_on(self, steps: Iterable[tuple[int, bool]]) -> None:
+        """Go on after steps that an earlier process made, oldest first: at which epoch each was decided, and whether it held."""
+        for epoch, held in steps:
+            if held:
+                self.held()
+                self.stepped(epoch)
+            else:
+                self.undone(epoch)
 
     @property
     def next(self) -> int:
