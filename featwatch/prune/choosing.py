@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.candidates import Candidates
 
+# Of layers that lose fewer units than they would.
+AS_MANY_AS_COLUMNS = "keep more, so as not to have as many filters as columns, along which Keras would add their biases"
 # Shares are products of decimals: 0.3 · 10 is 3, whatever float64 makes of it.
 ROUNDING = 1e-9
 
@@ -26,7 +30,12 @@ class Order:
 
 
 def ordered(
-    candidates: Candidates, scores: np.ndarray, *, per_layer: bool = False, max_ratio_per_layer: float = 1.0
+    candidates: Candidates,
+    scores: np.ndarray,
+    *,
+    per_layer: bool = False,
+    max_ratio_per_layer: float = 1.0,
+    lost: Mapping[str, float] | None = None,
 ) -> Order:
     """The order in which units go: the lowest score first, of equal ones the first in the graph.
 
@@ -35,6 +44,7 @@ def ordered(
         per_layer: whether each layer loses the same share, rather than the model as a whole; units that several layers
             have in common are counted once, as if they were a layer of their own.
         max_ratio_per_layer: of a layer's units no larger share goes, at whatever ratio.
+        lost: the share of its units that each layer has lost before, which `per_layer` counts; None = none has lost any.
 
     Of every tensor the unit with the highest score stays.
     """
@@ -51,12 +61,39 @@ def ordered(
         return Order(places, np.arange(1, len(places) + 1) / max(candidates.prunable, 1))
     families = candidates.families()
     sizes = np.bincount(families, minlength=1)
+    gone = _gone(candidates, families, sizes, lost or {})
     turns = np.empty(len(places))
     for family in range(len(sizes)):
         own = np.flatnonzero(families[places] == family)
-        turns[own] = np.arange(1, len(own) + 1) / sizes[family]
+        turns[own] = (gone[family] + np.arange(1, len(own) + 1)) / (gone[family] + sizes[family])
     sequence = np.argsort(turns, kind="stable")
     return Order(places[sequence], turns[sequence])
+
+
+def _gone(candidates: Candidates, families: np.ndarray, sizes: np.ndarray, lost: Mapping[str, float]) -> np.ndarray:
+    """(families,) float64: how many units of each went before, had it lost the same share as its layer with the fewest units."""
+    gone, fewest = np.zeros(len(sizes)), np.full(len(sizes), np.inf)
+    for name, member in candidates.members.items():
+        for family in np.unique(families[member.places[member.places >= 0]]) if member.mixes else ():
+            if len(member.places) < fewest[family]:
+                share, fewest[family] = lost.get(name, 0.0), len(member.places)
+                gone[family] = sizes[family] * share / (1 - share)
+    return gone
+
+
+def sound(
+    anatomy: Anatomy, candidates: Candidates, scores: np.ndarray, chosen: np.ndarray, round_to: int
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """As `rounded`, and so that no layer keeps as many units as it must not have; and the layers that lose fewer for that."""
+    spared: list[str] = []
+    while True:
+        chosen, odd = rounded(candidates, scores, chosen, round_to)
+        mistaken = anatomy.mistaken(candidates.groups[chosen].tolist())
+        if not mistaken:
+            return chosen, odd, spared
+        spared += [mistaken[0]] if mistaken[0] not in spared else []
+        own = np.intersect1d(chosen, candidates.members[mistaken[0]].places)
+        chosen = chosen[chosen != own[np.argmax(scores[own])]]
 
 
 def rounded(candidates: Candidates, scores: np.ndarray, chosen: np.ndarray, round_to: int) -> tuple[np.ndarray, list[str]]:

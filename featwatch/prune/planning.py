@@ -12,7 +12,7 @@ from featwatch.options import one_of, real, whole
 from featwatch.probe import Probe
 from featwatch.prune.anatomy import Anatomy, operations
 from featwatch.prune.candidates import Candidates, candidates
-from featwatch.prune.choosing import Order, ordered, rounded
+from featwatch.prune.choosing import AS_MANY_AS_COLUMNS, Order, ordered, sound
 from featwatch.prune.criteria import CRITERIA, NEED_PROBE
 from featwatch.prune.criteria.activity import activity
 from featwatch.prune.criteria.l2 import l2
@@ -143,13 +143,14 @@ def plan_at(
             f"{len(chosen)} of the {wanted} units asked for go: the others are ignored, the last of a tensor, "
             "beyond a layer's limit, or of layers that the criterion says nothing of"
         )
-    if round_to > 1:
-        before = len(chosen)
-        chosen, odd = rounded(possible, scores, chosen, round_to)
-        if len(chosen) < before:
-            notes.append(f"{before - len(chosen)} of {before} units stay so that layers keep multiples of {round_to}")
-        if odd:
-            notes.append(f"these layers keep no multiple of {round_to}: {several(odd)}")
+    before = len(chosen)
+    chosen, odd, spared = sound(anatomy, possible, scores, chosen, round_to)
+    if round_to > 1 and len(chosen) < before:
+        notes.append(f"{before - len(chosen)} of {before} units stay so that layers keep multiples of {round_to}")
+    if odd:
+        notes.append(f"these layers keep no multiple of {round_to}: {several(odd)}")
+    if spared:
+        notes.append(f"these layers {AS_MANY_AS_COLUMNS}: {several(spared)}")
     name = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", type(criterion).__name__)
     return plan_of(
         anatomy, set(possible.groups[chosen].tolist()), named=possible.leaders(chosen), criterion=name, notes=notes,
