@@ -17,7 +17,7 @@ def net(first: int = 5, second: int = 7, hidden: int = 6, dtype: str = "float64"
     """Convolution, batch normalisation, convolution, pooling, dense, dense; kernels of side 2 on images of 3 channels."""
     layers = keras.layers
     inputs = keras.Input((5, 5, 3), dtype=dtype.replace("mixed_float16", "float32"), name="images")
-    x = layers.Conv2D(first, 2, dtype=dtype, name="first")(inputs)
+    x = layers.Conv2D(first, 2, use_bias=False, dtype=dtype, name="first")(inputs)
     x = layers.BatchNormalization(dtype=dtype, name="normalised")(x)
     x = layers.ReLU(dtype=dtype, name="relu")(x)
     x = layers.Conv2D(second, 2, activation="tanh", dtype=dtype, name="second")(x)

@@ -1,4 +1,7 @@
-"""After surgery every optimiser goes on exactly as it would in a net that was built small."""
+"""After surgery every optimiser goes on exactly as it would in a net that was built small; undone, as if there had been none.
+
+Two steps before it and two after: what is averaged, accumulated or scaled only every so many steps is so at the third.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,14 @@ from tests.surgery_cases import REMOVED, by_hand, carried_by_hand, furthest, net
 kinds = keras.optimizers
 OPTIMISERS: dict[str, Callable[[], Any]] = {
     "sgd": lambda: kinds.SGD(0.1),
-    "momentum": lambda: kinds.SGD(0.1, momentum=0.9),
     "nesterov": lambda: kinds.SGD(0.1, momentum=0.9, nesterov=True, clipnorm=0.5),
-    "rmsprop": lambda: kinds.RMSprop(0.01),
     "rmsprop_centred": lambda: kinds.RMSprop(0.01, momentum=0.5, centered=True),
     "adagrad": lambda: kinds.Adagrad(0.1),
     "adadelta": lambda: kinds.Adadelta(1.0),
-    "adam": lambda: kinds.Adam(0.01),
     "amsgrad": lambda: kinds.Adam(0.01, amsgrad=True, global_clipnorm=1.0),
     "adam_cosine": lambda: kinds.Adam(kinds.schedules.CosineDecay(0.02, 10), clipvalue=0.1),
     "adam_averaged": lambda: kinds.Adam(0.01, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=3),
-    "adam_accumulated": lambda: kinds.Adam(0.01, gradient_accumulation_steps=2),
+    "adam_accumulated": lambda: kinds.Adam(0.01, gradient_accumulation_steps=3),
     "adamw": lambda: kinds.AdamW(0.01, weight_decay=0.1),
     "adamax": lambda: kinds.Adamax(0.01),
     "nadam": lambda: kinds.Nadam(0.01),
@@ -35,10 +35,10 @@ OPTIMISERS: dict[str, Callable[[], Any]] = {
     "lamb": lambda: kinds.Lamb(0.01),
     "adafactor": lambda: kinds.Adafactor(0.05),
     "muon": lambda: kinds.Muon(0.01, rms_rate=None),
-    "scaled": lambda: kinds.LossScaleOptimizer(kinds.Adam(0.01), initial_scale=8.0, dynamic_growth_steps=2),
+    "scaled": lambda: kinds.LossScaleOptimizer(kinds.Adam(0.01), initial_scale=8.0, dynamic_growth_steps=3),
 }
 if hasattr(kinds, "ScheduleFreeAdamW"):
-    OPTIMISERS["schedule_free"] = lambda: kinds.ScheduleFreeAdamW(0.01, warmup_steps=2)
+    OPTIMISERS["schedule_free"] = lambda: kinds.ScheduleFreeAdamW(0.01, warmup_steps=3)
 
 
 def prune(model: Any) -> Any:
@@ -60,38 +60,30 @@ def compiled(optimizer: Any) -> Any:
     return model
 
 
+def state(model: Any) -> list[Any]:
+    """All that training changes."""
+    apart = [model.optimizer._u_product] if hasattr(model.optimizer, "_u_product") else []      # Nadam does not count it
+    return [*model.variables, *model.optimizer.variables, *apart]
+
+
+def numbers(model: Any) -> list[Any]:
+    return [each.numpy() for each in state(model)]
+
+
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_it_goes_on_as_a_net_built_small(name: str) -> None:
-    model = trained(compiled(OPTIMISERS[name]()), 0, 3)
-    small = carried_by_hand(model, run_eagerly=True)
-    prune(model)
-    assert furthest(model.get_weights(), small.get_weights()) == 0.0
-    trained(model, 3, 4)
-    trained(small, 3, 4)
-    assert furthest(model.get_weights(), small.get_weights()) <= 1e-12
-    assert furthest(
-        [each.numpy() for each in model.optimizer.variables], [each.numpy() for each in small.optimizer.variables]
-    ) <= 1e-12  # fmt: skip
-
-
-@pytest.mark.parametrize("name", ["amsgrad", "adam_accumulated", "adam_averaged", "nadam", "adafactor", "scaled"])
-def test_undone_it_is_as_it_was(name: str) -> None:
+def test_it_goes_on_as_a_net_built_small_and_undone_as_if_nothing_had_been(name: str) -> None:
     model = trained(compiled(OPTIMISERS[name]()), 0, 2)
-    twin = net()
-    twin.compile(OPTIMISERS[name](), "sparse_categorical_crossentropy", run_eagerly=True)
-    twin.set_weights(model.get_weights())
-    twin.optimizer.build(twin.trainable_variables)
-    for old, new in zip(model.optimizer.variables, twin.optimizer.variables, strict=True):
-        new.assign(old.numpy())
-    if name == "nadam":
-        twin.optimizer._u_product.assign(model.optimizer._u_product.numpy())
+    small = carried_by_hand(model, run_eagerly=True)
+    before = numbers(model)
+    whole = numbers(trained(model, 2, 2))
+    for variable, value in zip(state(model), before, strict=True):
+        variable.assign(value)
     surgery = prune(model)
-    trained(model, 2, 2)
+    assert furthest(numbers(model), numbers(small)) == 0.0
+    assert furthest(numbers(trained(model, 2, 2)), numbers(trained(small, 2, 2))) <= 1e-12
     surgery.undo()
-    assert furthest(model.get_weights(), twin.get_weights()) == 0.0
-    trained(model, 2, 3)
-    trained(twin, 2, 3)
-    assert furthest(model.get_weights(), twin.get_weights()) == 0.0
+    assert furthest(numbers(model), before) == 0.0
+    assert furthest(numbers(trained(model, 2, 2)), whole) == 0.0
 
 
 @pytest.mark.parametrize("steps", [0, 2], ids=["before_the_first_step", "later"])
@@ -109,17 +101,18 @@ def test_what_is_excluded_from_weight_decay_stays_excluded(steps: int) -> None:
     small.optimizer._exclude_from_weight_decay = {small.optimizer._var_key(small.get_layer("first").kernel)}
     small.optimizer._exclude_from_weight_decay_pattern = model.optimizer._exclude_from_weight_decay_pattern
     prune(model)
-    trained(model, steps, 3)
-    trained(small, steps, 3)
+    trained(model, steps, 1)
+    trained(small, steps, 1)
     assert furthest(model.get_weights(), small.get_weights()) <= 1e-12
 
 
+@pytest.mark.skipif(not hasattr(kinds, "MultiOptimizer"), reason="Keras 3.15 is the first that has it")
 def test_several_optimisers_in_one() -> None:
     def of_their_own() -> Any:
         adam, sgd = kinds.Adam(0.01), kinds.SGD(0.1, momentum=0.9)
         return kinds.MultiOptimizer(lambda variable: adam if variable.ndim > 1 else sgd)
 
-    model = trained(compiled(of_their_own()), 0, 3)
+    model = trained(compiled(of_their_own()), 0, 2)
     small = net(3, 5, 4)
     small.set_weights([by_hand(value) for value in model.get_weights()])
     small.compile(of_their_own(), "sparse_categorical_crossentropy", run_eagerly=True)
@@ -127,8 +120,8 @@ def test_several_optimisers_in_one() -> None:
     for old, new in zip(model.optimizer.variables, small.optimizer.variables, strict=True):
         new.assign(by_hand(old.numpy()))
     prune(model)
-    trained(model, 3, 4)
-    trained(small, 3, 4)
+    trained(model, 2, 2)
+    trained(small, 2, 2)
     assert furthest(model.get_weights(), small.get_weights()) <= 1e-12
 
 
