@@ -137,3 +137,21 @@ def test_latency_tells_a_large_model_from_a_small_one() -> None:
     assert any_batch(keras.Sequential([keras.Input((None, 3)), layers.Dense(2)])) is None
     whole = any_batch(keras.Sequential([keras.Input((4,), dtype="int32"), layers.Embedding(3, 2)]))
     assert whole.dtype == np.int32 and whole.shape == (32, 4)
+
+
+def test_samples_tell_the_multiply_adds_of_a_model_that_leaves_sizes_open() -> None:
+    image, words = keras.Input((None, None, 3), name="image"), keras.Input((None, 5), name="words")
+    seen = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, padding="same", name="seen")(image))
+    heard = layers.GlobalAveragePooling1D()(layers.Conv1D(6, 3, name="heard")(words))
+    model = keras.Model([image, words], layers.Dense(2)(layers.Concatenate()([seen, heard])))
+    pictures, phrases = np.zeros((4, 8, 10, 3), np.float32), np.zeros((4, 7, 5), np.float32)
+    wanted = 80 * 4 * 27 + 5 * 6 * 15 + 10 * 2
+    for x in ((pictures, phrases), {"words": phrases, "image": pictures}):
+        plan = fw.prune.plan(model, units={"seen": [0], "heard": [1, 2]}, probe=fw.Probe(x))
+        assert plan.savings.multiply_adds_before == wanted
+        assert plan.savings.multiply_adds_after == 80 * 3 * 27 + 5 * 4 * 15 + 7 * 2
+        assert any("for samples of (8, 10, 3) and (7, 5)" in note for note in plan.notes)
+    other = fw.Probe((pictures, np.zeros((4, 7, 6), np.float32)))               # of another model
+    assert fw.prune.plan(model, units={"seen": [0]}, probe=other).savings.multiply_adds_before == -1
+    fixed = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="a"), layers.Dense(2)])
+    assert not fw.prune.plan(fixed, ratio=0.4, probe=fw.Probe(np.zeros((4, 4), np.float32))).notes

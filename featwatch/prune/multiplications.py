@@ -53,8 +53,34 @@ def terms(graph: Any, sizes: Sizes | None = None) -> tuple[list[Term], list[str]
     return found, list(unknown)
 
 
-def concrete(graph: Any, sample: Shape) -> Sizes:
-    """The shapes of a graph's tensors for samples of this shape, without the batch axis, by the tensors' identity."""
+def shapes_like(graph: Any, samples: Any) -> list[tuple[int, ...]]:
+    """Shapes of the inputs of a graph that leaves sizes open, as samples have them; none where nothing is open, or they differ.
+
+    Arguments:
+        samples: arrays (samples, …), as the model takes them: one, or a dict or tuple of several.
+    """
+    inputs = keras.tree.flatten(graph.inputs)
+    if not any(None in tuple(tensor.shape)[1:] for tensor in inputs):
+        return []
+    by_name = isinstance(samples, Mapping) and not isinstance(graph._inputs_struct, Mapping)
+    values = [samples.get(tensor.name) for tensor in inputs] if by_name else keras.tree.flatten(samples)
+    if len(values) != len(inputs) or any(value is None for value in values):
+        return []
+    shapes = [tuple(value.shape)[1:] for value in values]
+    wanted = [tuple(tensor.shape)[1:] for tensor in inputs]
+    return shapes if all(map(_filled, wanted, shapes)) else []
+
+
+def _filled(wanted: Shape, shape: Shape) -> bool:
+    return len(wanted) == len(shape) and all(size in (None, given) for size, given in zip(wanted, shape, strict=True))
+
+
+def concrete(graph: Any, samples: Sequence[Shape]) -> Sizes:
+    """The shapes of a graph's tensors, without the batch axis, by the tensors' identity.
+
+    Arguments:
+        samples: the shape of a sample at each of the graph's inputs.
+    """
     sizes: dict[int, Any] = {}
 
     def run(graph: Any, entering: Sequence[Any]) -> list[Any]:
@@ -72,7 +98,8 @@ def concrete(graph: Any, sample: Shape) -> Sizes:
             sizes.update((id(tensor), one) for tensor, one in zip(node.output_tensors, given, strict=True))
         return [sizes[id(tensor)] for tensor in keras.tree.flatten(graph.outputs)]
 
-    run(graph, [keras.KerasTensor((None, *sample), tensor.dtype) for tensor in keras.tree.flatten(graph.inputs)])
+    inputs = zip(keras.tree.flatten(graph.inputs), samples, strict=True)
+    run(graph, [keras.KerasTensor((None, *sample), tensor.dtype) for tensor, sample in inputs])
     return {key: tuple(tensor.shape)[1:] for key, tensor in sizes.items()}
 
 

@@ -53,7 +53,8 @@ def plan(
             of its layer do not say), "taylor" (estimated change of the loss), "random", or a function
             (layer, weights (units, weights per unit)) → (units,) of 0 or more, None to say nothing.  The lowest go first;
             scores are taken relative to their layer's mean, and averaged over the layers that a group is in.
-        probe: a `Probe`, for "activity", "redundancy" and "taylor"; the last needs its labels and a compiled model.
+        probe: a `Probe`, for "activity", "redundancy" and "taylor"; the last needs its labels and a compiled model.  Where
+            the model leaves sizes open its samples tell the multiply-adds, too.
         round_to: each layer keeps a multiple of so many units, or all of them: fewer go than `ratio` says.
         ignore: names or patterns of layers whose units stay.
         per_layer: whether each layer loses the same share.
@@ -81,12 +82,17 @@ def plan(
         raise RefusedValue(f"criterion={criterion!r} needs samples: give probe=featwatch.Probe(x, y)")
     anatomy = anatomy_of(model)
     if units is not None:
-        return plan_of(anatomy, groups_of(anatomy, units), named=units)
+        return plan_of(anatomy, groups_of(anatomy, units), named=units, like=samples_of(probe))
     assert ratio is not None
     possible = candidates(anatomy, ignore)
     scores, notes = scored(anatomy, possible, criterion, probe, seed)
     order = ordered(possible, scores, per_layer=per_layer, max_ratio_per_layer=max(most, ratio))
-    return plan_at(anatomy, possible, scores, order, ratio, criterion, round_to, notes)
+    return plan_at(anatomy, possible, scores, order, ratio, criterion, round_to, notes, like=samples_of(probe))
+
+
+def samples_of(probe: Any) -> Any:
+    """The samples of a probe, as the model takes them; None where there is none."""
+    return probe.x if isinstance(probe, Probe) else None
 
 
 def anatomy_of(model: Any) -> Anatomy:
@@ -131,8 +137,9 @@ def plan_at(
     notes: Sequence[str] = (),
     *,
     limit: bool = False,
+    like: Any = None,
 ) -> Plan:
-    """The plan at one share, of units that are in order already; `limit`: fewer are as good."""
+    """The plan at one share, of units that are in order already; `limit`: fewer are as good; `like`: as of `plan_of`."""
     chosen = order.at(ratio)
     notes = list(notes)
     wanted = int(ratio * possible.prunable + 1e-9)
@@ -154,7 +161,7 @@ def plan_at(
     name = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", type(criterion).__name__)
     return plan_of(
         anatomy, set(possible.groups[chosen].tolist()), named=possible.leaders(chosen), criterion=name, notes=notes,
-        ignored=possible.ignored,
+        ignored=possible.ignored, like=like,
     )  # fmt: skip
 
 
@@ -166,18 +173,19 @@ def plan_of(
     criterion: str = "",
     notes: Sequence[str] = (),
     ignored: Mapping[str, str] | None = None,
+    like: Any = None,
 ) -> Plan:
     """The plan by which these groups go.
 
     Arguments:
         named: of what goes, that which was named, or would do to name it.
+        like: samples as the model takes them, for multiply-adds where it leaves their size open.
     """
     removed = anatomy.going(groups)
     beside = along(anatomy, removed, named)
-    sizes = Sizes(anatomy)
+    sizes = Sizes(anatomy, like=like)
     said = [*notes, *(said_of(anatomy, beside) if not criterion else ())]
-    if sizes.uncounted:
-        said.append(f"multiply-adds lack those of {several(sizes.uncounted)}: what they compute is not known")
+    said += sizes.said
     said += [f"not exact: {each}" for each in anatomy.inexact]
     return Plan(
         removed=removed,

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from featwatch.prune.anatomy import Anatomy
-from featwatch.prune.multiplications import Term, concrete, terms
+from featwatch.prune.multiplications import Term, concrete, shapes_like, terms
+from featwatch.prune.words import several
 
 
 @dataclass(frozen=True)
@@ -29,27 +30,36 @@ class Sizes:
     Parameters are those that `model.count_params()` counts.  Multiply-adds are those of convolutions, dense and recurrent
     layers and attention, for one sample, padding included, as published counts have them; biases, normalisations and
     activations are not counted.  `uncounted`: layers whose multiply-adds are not known, so that the counts lack them.
+    `said`: what there is to say of the counts.
 
     Arguments:
         sample: shape of one sample, for a model of one input that leaves its size open.
+        like: samples as the model takes them, in the place of `sample`; not used where nothing is open.
 
     >>> Sizes(anatomy).of(()).parameters == model.count_params()    # doctest: +SKIP
     True
     """
 
-    def __init__(self, anatomy: Anatomy, sample: Sequence[int | None] | None = None) -> None:
+    def __init__(self, anatomy: Anatomy, sample: Sequence[int | None] | None = None, *, like: Any = None) -> None:
         self._axes: dict[int, tuple[np.ndarray, ...]] = {}      # identity of a variable -> the roots along each axis, or none
         self._lengths: dict[int, tuple[int, ...]] = {}
         self._roots: dict[int, np.ndarray] = {}                 # by the identity of the ids: many axes have the same ones
         self._anatomy = anatomy
         weights = list({id(weight): weight for weight in anatomy.model.weights}.values())
         self._weights = [self._known(weight) for weight in weights]
-        found, self.uncounted = terms(anatomy.graph, None if sample is None else concrete(anatomy.graph, sample))
+        samples = [sample] if sample is not None else ([] if like is None else shapes_like(anatomy.graph, like))
+        found, self.uncounted = terms(anatomy.graph, concrete(anatomy.graph, samples) if samples else None)
         self._terms: list[Term] = found
         for term in found:
             if term.variable is not None:
                 self._known(term.variable)
         self.multiply_adds_known = all(term.positions is not None for term in found)
+        self.said: list[str] = []
+        if self.uncounted:
+            self.said.append(f"multiply-adds lack those of {several(self.uncounted)}: what they compute is not known")
+        if like is not None and samples and self.multiply_adds_known:
+            of = " and ".join(str(tuple(each)) for each in samples)
+            self.said.append(f"multiply-adds are for samples of {of}, as the probe has them: the model leaves their size open")
 
     def of(self, groups: Iterable[int]) -> tuple[int, int]:
         """(parameters, multiply-adds) that are left without these groups; −1 where the size of a map is open."""

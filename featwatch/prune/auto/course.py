@@ -225,7 +225,7 @@ class Course:
         return f"{count}, those that {step.plan.criterion!r} says are needed least"
 
     def _after(self, step: Step, groups: set[int]) -> ModelSize:
-        parameters, multiply_adds = Sizes(step.anatomy).of(groups)
+        parameters, multiply_adds = Sizes(step.anatomy, like=self._batch).of(groups)
         units = step.before - len(groups)
         return replace(self._size, parameters=parameters, multiply_adds=multiply_adds, units=units, latency=math.nan)
 

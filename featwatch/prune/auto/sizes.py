@@ -22,12 +22,11 @@ def size_of(anatomy: Anatomy, batch: Any, epoch: int, *, measured: bool = True) 
     """The size of a model.
 
     Arguments:
-        batch: samples, as the model takes them, to measure its latency by.
+        batch: samples, as the model takes them, to measure its latency by, and for the sizes that it leaves open.
         measured: whether to.
     """
-    sizes = Sizes(anatomy)
+    sizes = Sizes(anatomy, like=batch)
     parameters, multiply_adds = sizes.of(())
-    said = [f"multiply-adds lack those of {', '.join(sizes.uncounted[:8])}"] if sizes.uncounted else []
     milliseconds, count, why = _latency(anatomy.model, batch) if measured else (math.nan, 0, "")
     return ModelSize(
         epoch=epoch,
@@ -36,7 +35,7 @@ def size_of(anatomy: Anatomy, batch: Any, epoch: int, *, measured: bool = True) 
         units=candidates(anatomy).prunable,
         latency=milliseconds,
         latency_batch=count,
-        note="; ".join([*said, *([why] if why else [])]),
+        note="; ".join([*sizes.said, *([why] if why else [])]),
     )
 
 

@@ -15,7 +15,7 @@ from featwatch.prune.candidates import Candidates, candidates
 from featwatch.prune.choosing import AS_MANY_AS_COLUMNS, Order, ordered, rounded
 from featwatch.prune.from_alerts import alerted
 from featwatch.prune.planned import Plan
-from featwatch.prune.planning import anatomy_of, plan_of, scored
+from featwatch.prune.planning import anatomy_of, plan_of, samples_of, scored
 
 ALERTS = "alerts"
 
@@ -87,7 +87,7 @@ def next_step(
     groups = set(possible.groups[chosen].tolist())
     plan = plan_of(
         anatomy, groups, named=possible.leaders(chosen), criterion=criterion, notes=notes,
-        ignored=possible.ignored,
+        ignored=possible.ignored, like=samples_of(probe),
     )  # fmt: skip
     return Step(anatomy, plan, groups, possible.prunable)
 
