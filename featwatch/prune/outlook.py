@@ -15,7 +15,7 @@ from featwatch.prune.candidates import Candidates, candidates
 from featwatch.prune.choosing import ordered
 from featwatch.prune.criteria.random_order import random_order
 from featwatch.prune.masking import Masks
-from featwatch.prune.planning import MOST_PER_LAYER, anatomy_of, scored
+from featwatch.prune.planning import MOST_PER_LAYER, anatomy_of, samples_of, scored
 from featwatch.prune.savings import Sizes
 from featwatch.records import PruningOutlook
 from featwatch.structures import mapped
@@ -47,6 +47,7 @@ class Outlook:
         self._criterion = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", "own")
         drawn = ordered(possible, random_order(len(possible), _SEED), max_ratio_per_layer=MOST_PER_LAYER)
         self._drawn = drawn.places
+        self._samples = samples_of(probe)
 
     @property
     def random(self) -> bool:
@@ -67,15 +68,14 @@ class Outlook:
         self, epoch: int, measured: Mapping[int, Measured], by_chance: Mapping[int, Measured] | None = None
     ) -> PruningOutlook:
         """`measured`: by index of the share; `by_chance`: with groups that are drawn at random."""
-        anatomy, sizes = self.anatomy, Sizes(self.anatomy)
+        anatomy, sizes = self.anatomy, Sizes(self.anatomy, like=self._samples)
         counts = [sizes.of(self.groups(at)) for at in range(len(self.ratios))]
         made = anatomy.made
         turns = [self._turns[member.places] for member in self._possible.members.values()]
         going = [[int(np.count_nonzero(own <= ratio + _SINGLE)) if ratio > 0 else 0 for own in turns] for ratio in self.ratios]
         frozen = {**anatomy.frozen(), **self._possible.ignored}
         notes = [*self.notes, *(f"not exact: {each}" for each in anatomy.inexact)]
-        if sizes.uncounted:
-            notes.append(f"multiply-adds lack those of {', '.join(sizes.uncounted[:8])}")
+        notes += sizes.said
 
         def column(found: Mapping[int, Measured], name: str) -> np.ndarray:
             return np.array([getattr(found[at], name) if at in found else math.nan for at in range(len(counts))], np.float32)
