@@ -12,9 +12,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from featwatch.errors import first_line
 from featwatch.graphs import nodes_of
+from featwatch.prune.labelled import Labelled
 from featwatch.prune.surgery import keras_private
 from featwatch.prune.surgery.resizing import Keeping
 from featwatch.prune.surgery.symbolic import inner_graph, shape_of
@@ -122,7 +124,8 @@ class _Running:
 
     def __init__(self, keeping: Keeping, masked: bool, found: list[Given]) -> None:
         self._keeping, self._masked, self._found = keeping, masked, found
-        self._drawn: dict[tuple[int, str], Any] = {}
+        self._drawn: dict[tuple[int, tf.DType], tf.Tensor] = {}
+        self._masks: dict[tuple[int, int, int], tf.Tensor] = {}
 
     def run(self, graph: Any, values: Sequence[Any]) -> list[Any]:
         known = {id(tensor): value for tensor, value in zip(keras.tree.flatten(graph.inputs), values, strict=True)}
@@ -149,35 +152,42 @@ class _Running:
         label = self._keeping.anatomy.labels.get(id(tensor))
         if label is None:
             return value
-        shape = list(value.shape)
         kept = self._keeping.kept(label.ids) if label.axis else None
         if self._masked and kept is not None and len(kept) < len(label.ids):
-            here = np.zeros(len(label.ids), bool)
-            here[kept] = True
-            form = [-1 if axis == label.axis else 1 for axis in range(len(shape))]
             # Not a product with 0: what is not finite there has to go, too.
-            less = keras.ops.where(here.reshape(form), value, keras.ops.zeros_like(value))
+            less = tf.where(self._here(label, kept, len(value.shape)), value, tf.zeros((), value.dtype))
             value = keras_private.masked_like(less, value)
         elif not self._masked:
-            told = shape_of(label, self._keeping)
+            told, shape = shape_of(label, self._keeping), tuple(value.shape)
             if len(told) != len(shape) or any(one not in (None, two) for one, two in zip(told[1:], shape[1:], strict=True)):
-                raise Mismatch(f"{name!r} gives the shape {tuple(shape)}, not {told}")
+                raise Mismatch(f"{name!r} gives the shape {shape}, not {told}")
         self._found.append(Given(name, keras.backend.standardize_dtype(value.dtype), self._numbers(value, label.axis, kept)))
         return value
 
+    def _here(self, label: Labelled, kept: np.ndarray, axes: int) -> tf.Tensor:
+        """Whether each channel stays, to be compared with tensors of so many axes."""
+        known = self._masks.get((id(label.ids), label.axis, axes))
+        if known is None:
+            here = np.zeros(len(label.ids), bool)
+            here[kept] = True
+            known = tf.constant(here.reshape([-1 if axis == label.axis else 1 for axis in range(axes)]))
+            self._masks[id(label.ids), label.axis, axes] = known
+        return known
+
     def _numbers(self, value: Any, axis: int, kept: np.ndarray | None) -> np.ndarray:
-        kind = "float64" if keras.backend.standardize_dtype(value.dtype) == "float64" else "float32"
-        shape = [int(size) for size in value.shape]
-        channels = shape[axis] if axis else 1
-        rows = keras.ops.cast(keras.ops.moveaxis(value, axis, -1) if 0 < axis < len(shape) - 1 else value, kind)
-        rows = keras.ops.reshape(rows, (-1, channels))
-        numbers = np.asarray(keras.ops.matmul(self._weights(int(rows.shape[0]), kind), rows), np.float64)
+        # With TensorFlow's own functions: there are many small tensors, and Keras' take several times as long for each.
+        kind = tf.float64 if value.dtype == tf.float64 else tf.float32
+        shape = value.shape
+        channels = int(shape[axis]) if axis else 1
+        rows = tf.experimental.numpy.moveaxis(value, axis, -1) if 0 < axis < len(shape) - 1 else value
+        rows = tf.reshape(rows if rows.dtype == kind else tf.cast(rows, kind), (-1, channels))
+        numbers = tf.matmul(self._weights(int(rows.shape[0]), kind), rows).numpy().astype(np.float64)
         return numbers[:, kept] if self._masked and kept is not None else numbers
 
-    def _weights(self, places: int, kind: str) -> Any:
+    def _weights(self, places: int, kind: tf.DType) -> tf.Tensor:
         if (places, kind) not in self._drawn:
             drawn = np.random.default_rng(places).uniform(-1, 1, (2, places)) / places**0.5
-            self._drawn[places, kind] = keras.ops.convert_to_tensor(drawn, kind)
+            self._drawn[places, kind] = tf.constant(drawn, kind)
         return self._drawn[places, kind]
 
 

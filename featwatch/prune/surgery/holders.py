@@ -56,14 +56,10 @@ def holders(variables: Iterable[Any], model: Any, models: Sequence[Any] = (), ca
 def _alive() -> tuple[list[Any], list[Any], list[Any]]:
     """All models, optimisers and callbacks of this kind in the process."""
     found: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
-    place: dict[type, int] = {}         # by the class itself: asking an object for its class can run its code
-    for each in gc.get_objects():
-        kind = type(each)
-        at = place.get(kind)
-        if at is None:
-            at = place[kind] = next((number for number, of in enumerate(_KINDS) if issubclass(kind, of)), -1)
-        if at >= 0:
-            found[at].append(each)
+    objects = gc.get_objects()          # a million and more: so by the class itself, which runs nobody's code
+    place = {kind: number for kind in set(map(type, objects)) for number, of in enumerate(_KINDS) if issubclass(kind, of)}
+    for each in [each for each in objects if type(each) in place]:
+        found[place[type(each)]].append(each)
     return found
 
 

@@ -16,6 +16,7 @@ from keras.src import backend
 from keras.src.models.functional import operation_fn
 from keras.src.ops.symbolic_arguments import SymbolicArguments
 from keras.src.saving import serialization_lib
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from featwatch.prune.surgery.unsupported import Unsupported
 
@@ -54,8 +55,25 @@ def put(variable: Any, value: Any) -> None:
     old = variable._value
     spread = isinstance(old, tf.distribute.DistributedValues)
     with old.distribute_strategy.scope() if spread else tf.device(old.device):
-        variable._initialize(value)
+        if type(old) is ResourceVariable:
+            variable._value = _one_like(old, value)
+        else:
+            variable._initialize(value)
     variable._shape, variable._ndim = tuple(value.shape), len(value.shape)
+
+
+def _one_like(old: Any, value: Any) -> Any:
+    """TensorFlow's own variable with this value, and else as another one is.
+
+    TensorFlow makes a kernel for each pair of a name and a shape that it sees, and keeps it until the process ends: that is
+    most of what a new variable takes.  So all are made under one name, and are given their own afterwards.
+    """
+    new = tf.Variable(
+        value, dtype=old.dtype, trainable=old.trainable, name="resized", aggregation=old.aggregation,
+        synchronization=old.synchronization,
+    )  # fmt: skip
+    new._handle_name = new.handle._name = old._handle_name
+    return new
 
 
 # -- optimisers -------------------------------------------------------------------------------------------------------

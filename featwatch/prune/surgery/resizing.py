@@ -60,6 +60,13 @@ def resize(
     """Give each variable the rows that stay, of its value or of the one that is given for it."""
     for variable, places in smaller:
         value = tf.convert_to_tensor(values[id(variable)][1] if id(variable) in values else variable.value, variable.dtype)
-        for axis, kept in sorted(places.items(), key=lambda each: len(each[1]) / value.shape[each[0]]):
-            value = tf.gather(value, kept, axis=axis)
-        changes.variable(variable, value)
+        changes.variable(variable, _shorter(value, dict(sorted(places.items()))))
+
+
+def _shorter(value: tf.Tensor, places: dict[int, np.ndarray]) -> Any:
+    """The same where it is, but for the processor: there NumPy picks columns several times faster than TensorFlow."""
+    if "CPU" in value.device:
+        return taken(value.numpy(), places)
+    for axis, kept in places.items():
+        value = tf.gather(value, kept, axis=axis)
+    return value
