@@ -79,7 +79,8 @@ def test_the_ratio_is_honoured_and_plans_are_nested(mixed: Any, criterion: str, 
         gone = sum(map(len, plan.chosen.values()))
         named = {(name, unit) for name, units in plan.removed.items() for unit in units}
         if ratio <= 0.75 and not per_layer:
-            assert gone == int(ratio * possible.prunable)
+            assert gone == int(ratio * possible.prunable) and not plan.notes
+        assert not per_layer or gone == int(ratio * possible.prunable) or "share is rounded down" in plan.notes[0]
         assert gone <= ratio * possible.prunable + 1e-9
         assert before <= named
         before = named
@@ -141,7 +142,7 @@ def test_ignored_layers_stay_and_what_is_tied_to_them(residual: Any) -> None:
     assert any("asked for" in note for note in plan.notes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(ratio=st.floats(0, 1), seed=st.integers(0, 50), per_layer=st.booleans(), round_to=st.integers(1, 5))
 def test_savings_are_what_the_smaller_model_has(mixed: Any, ratio: float, seed: int, per_layer: bool, round_to: int) -> None:
     plan = fw.prune.plan(mixed, ratio=ratio, criterion="random", seed=seed, per_layer=per_layer, round_to=round_to)
@@ -169,6 +170,7 @@ def test_savings_are_what_the_smaller_model_has(mixed: Any, ratio: float, seed: 
         ({"ratio": 0.5, "round_to": 2.5}, TypeError, "round_to=2.5"),
         ({"ratio": 0.5, "max_ratio_per_layer": 2}, ValueError, "max_ratio_per_layer=2"),
         ({"ratio": 0.5, "ignore": ["stem", "lost"]}, ValueError, "did you mean 'last'"),
+        ({"ratio": 0.5, "ignore": "block"}, ValueError, r"called 'block' .did you mean 'block/\*'"),
         ({"ratio": 0.5, "ignore": [3]}, TypeError, "3 is no name"),
         ({"ratio": 0.5, "criterion": lambda layer, weights: [1.0]}, ValueError, r"shape \(1,\); give \(4,\)"),
         ({"ratio": 0.5, "criterion": lambda layer, weights: "x"}, TypeError, "give a number for each"),

@@ -52,7 +52,7 @@ names = st.text(max_size=12)
 units = st.dictionaries(names, st.lists(st.integers(0, 2**20), min_size=1, max_size=6, unique=True).map(sorted), max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     chosen=units, along=units, frozen=st.dictionaries(names, names, max_size=3),
     counts=st.dictionaries(names, st.integers(1, 2**20), max_size=3), notes=st.lists(names, max_size=3), model=names,
@@ -169,6 +169,11 @@ def test_other_things_that_are_no_file(path: Path) -> None:
         file.truncate(65 * 2**20)
     with pytest.raises(ValueError, match="more than any has"):
         Plan.load(path)
+
+
+def test_there_is_no_folder_to_write_into(residual: Any, path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no folder .* to write 'plan.json' into"):
+        fw.prune.plan(residual, ratio=0.3).save(path.parent / "no" / "plan.json")
 
 
 def other_model() -> Any:

@@ -100,7 +100,9 @@ def _named(made: Mapping[str, Any], ignore: Sequence[str]) -> list[str]:
         if not isinstance(pattern, str):
             raise TypeError(f"ignore={ignore!r}: {pattern!r} is no name; give names or patterns of layers, such as 'conv*'")
         if not any(fnmatchcase(name, pattern) for name in made):
-            raise ValueError(f"ignore={ignore!r}: no layer with units is called {pattern!r}{closest(pattern, made)}")
+            within = f"{pattern}/*"     # it is a model within the model
+            hint = f" (did you mean {within!r}?)" if any(fnmatchcase(name, within) for name in made) else closest(pattern, made)
+            raise ValueError(f"ignore={ignore!r}: no layer with units is called {pattern!r}{hint}")
     return [name for name in made if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 

@@ -34,6 +34,9 @@ MOST_UNITS = 2**24
 
 def write(plan: Plan, path: str | os.PathLike[str]) -> None:
     """Write a plan; what was there is replaced at once, or not at all."""
+    folder = os.path.dirname(os.fspath(path)) or "."
+    if not os.path.isdir(folder):
+        raise RefusedValue(f"there is no folder {folder!r} to write {os.path.basename(os.fspath(path))!r} into")
     removed, along = _sorted(plan.chosen), _sorted(plan.along)
     entries: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "model": plan.model, "criterion": plan.criterion, "removed": removed,

@@ -126,7 +126,11 @@ class Plan:
         return anatomy, found.groups, found.values, found.notes
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan as JSON, which may be edited by hand: see `featwatch.prune.plan_file`."""
+        """Write the plan as JSON, which may be edited by hand: see `featwatch.prune.plan_file`.
+
+        Raises:
+            ValueError: there is no such folder.
+        """
         from featwatch.prune.plan_file import write
 
         write(self, path)

@@ -87,7 +87,8 @@ def plan(
     possible = candidates(anatomy, ignore)
     scores, notes = scored(anatomy, possible, criterion, probe, seed)
     order = ordered(possible, scores, per_layer=per_layer, max_ratio_per_layer=max(most, ratio))
-    return plan_at(anatomy, possible, scores, order, ratio, criterion, round_to, notes, like=samples_of(probe))
+    like = samples_of(probe)
+    return plan_at(anatomy, possible, scores, order, ratio, criterion, round_to, notes, like=like, per_layer=per_layer)
 
 
 def samples_of(probe: Any) -> Any:
@@ -138,8 +139,12 @@ def plan_at(
     *,
     limit: bool = False,
     like: Any = None,
+    per_layer: bool = False,
 ) -> Plan:
-    """The plan at one share, of units that are in order already; `limit`: fewer are as good; `like`: as of `plan_of`."""
+    """The plan at one share, of units that are in order already.
+
+    `limit`: fewer are as good; `like`: as of `plan_of`; `per_layer`: the share is that of each layer.
+    """
     chosen = order.at(ratio)
     notes = list(notes)
     wanted = int(ratio * possible.prunable + 1e-9)
@@ -147,8 +152,9 @@ def plan_at(
         notes.append("no unit of this model can go" + ("; see what is frozen, and why" if anatomy.frozen() else ""))
     elif len(chosen) < wanted and not limit:
         notes.append(
-            f"{len(chosen)} of the {wanted} units asked for go: the others are ignored, the last of a tensor, "
-            "beyond a layer's limit, or of layers that the criterion says nothing of"
+            f"{len(chosen)} of the {wanted} units asked for go: "
+            + ("each layer's share is rounded down, and others are ignored, " if per_layer else "the others are ignored, ")
+            + "the last of a tensor, beyond a layer's limit, or of layers that the criterion says nothing of"
         )
     before = len(chosen)
     chosen, odd, spared = sound(anatomy, possible, scores, chosen, round_to)
