@@ -28,7 +28,7 @@ demo: page
 # In one recipe, so that pytest's summary is what comes last whatever `make -j` says.
 test: page
 	$(MAKE) lint
-	browser="$$($(BIN)/python build_tools/browser.py)" && FEATWATCH_CHROMIUM="$$browser" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	browser="$$($(BIN)/python build_tools/browser.py)" && FEATWATCH_CHROMIUM="$$browser" $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
