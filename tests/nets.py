@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -41,6 +42,25 @@ def sequential(shape: tuple[int, ...] = (8, 8, 1), classes: int = 3) -> Any:
             name="small",
         )
     )
+
+
+def afresh(build: Any) -> Any:
+    """What `build` makes, as it was made: the same model each time, so that what Keras traces to train it is traced once.
+
+    For tests that do not mind what else was done with the model; its weights and the optimiser's state are as at first.
+    """
+    model, weights, steps = _kept(build)
+    for variable, value in zip((*model.weights, *model.optimizer.variables), (*weights, *steps), strict=True):
+        variable.assign(value)
+    model.stop_training = False
+    return model
+
+
+@functools.cache
+def _kept(build: Any) -> tuple[Any, list[np.ndarray], list[np.ndarray]]:
+    model = build()
+    model.optimizer.build(model.trainable_variables)
+    return model, [variable.numpy() for variable in model.weights], [variable.numpy() for variable in model.optimizer.variables]
 
 
 def functional(shape: tuple[int, ...] = (8, 8, 1), classes: int = 3) -> Any:

@@ -19,16 +19,16 @@ import featwatch as fw
 from featwatch.errors import FeatwatchWarning
 from featwatch.taps import TapPass
 from tests.fits import PROBE, Breaking, Interrupt, X, fit, ours, quick, there
-from tests.nets import keras_layout, sequential
+from tests.nets import afresh, keras_layout, sequential
 
 
 def test_two_watches_do_not_write_into_one_directory(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="another training is writing into"):
-        fit(sequential(), quick(tmp_path), quick(tmp_path))
+        fit(afresh(sequential), quick(tmp_path), quick(tmp_path))
 
 
 def test_after_an_interrupted_fit_a_new_watch_takes_over(tmp_path: Path) -> None:
-    model, first = sequential(), quick(tmp_path)
+    model, first = afresh(sequential), quick(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         fit(model, first, Interrupt())
     fit(model, quick(tmp_path), epochs=3, initial_epoch=1)
@@ -38,7 +38,7 @@ def test_after_an_interrupted_fit_a_new_watch_takes_over(tmp_path: Path) -> None
 
 def test_a_fit_that_was_interrupted_does_not_lock_its_directory(tmp_path: Path) -> None:
     """Not even where nobody holds its watch any more, as in a notebook's cell that is run again."""
-    model = sequential()
+    model = afresh(sequential)
     with pytest.raises(KeyboardInterrupt):
         fit(model, quick(tmp_path), Interrupt())
     gc.collect()
@@ -48,17 +48,17 @@ def test_a_fit_that_was_interrupted_does_not_lock_its_directory(tmp_path: Path) 
 
 def test_an_interrupted_fit_elsewhere_is_let_go_when_the_next_begins(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit(sequential(), fw.Watch(tmp_path / "first", PROBE), Interrupt())
+        fit(afresh(sequential), fw.Watch(tmp_path / "first", PROBE), Interrupt())
     gc.collect()
-    fit(sequential(), quick(tmp_path / "second"), epochs=1)
-    deadline = time.monotonic() + 30        # the worker may be starting, on a busy machine
+    fit(afresh(sequential), quick(tmp_path / "second"), epochs=1)
+    deadline = time.monotonic() + 120       # the worker may be starting, on a busy machine
     while time.monotonic() < deadline and any(thread.name.startswith("featwatch") for thread in threading.enumerate()):
         time.sleep(0.2)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("featwatch")]
 
 
 def test_a_watch_that_cannot_start_leaves_the_old_log_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit(sequential(), quick(tmp_path), epochs=1)
+    fit(afresh(sequential), quick(tmp_path), epochs=1)
     files = sorted((tmp_path / "featwatch").iterdir())
 
     def explode(*_: Any) -> None:
@@ -66,7 +66,7 @@ def test_a_watch_that_cannot_start_leaves_the_old_log_as_it_was(tmp_path: Path, 
 
     monkeypatch.setattr("featwatch.taps.TapPass.prepare", explode)
     with pytest.warns(FeatwatchWarning, match="could not be started.*no such kernel") as caught:
-        fit(sequential(), quick(tmp_path), epochs=1)
+        fit(afresh(sequential), quick(tmp_path), epochs=1)
     assert ours(caught) == 1 and sorted((tmp_path / "featwatch").iterdir()) == files
 
 
@@ -80,7 +80,7 @@ def test_epochs_are_counted_while_the_watch_is_switched_off(tmp_path: Path, monk
         return read(*arguments)
 
     monkeypatch.setattr(TapPass, "read", sometimes)
-    model, watch = sequential(), quick(tmp_path)
+    model, watch = afresh(sequential), quick(tmp_path)
     with pytest.warns(FeatwatchWarning, match="failed and is switched off"):
         fit(model, watch, epochs=4)
     fit(model, watch, epochs=2)
@@ -95,9 +95,9 @@ def test_a_user_who_does_not_want_to_wait_for_the_analysis_gets_out(tmp_path: Pa
 
     monkeypatch.setattr("featwatch.background.InlineAnalyst.finish", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(sequential(), quick(tmp_path), epochs=1)
+        fit(afresh(sequential), quick(tmp_path), epochs=1)
     monkeypatch.undo()
-    fit(sequential(), quick(tmp_path), epochs=3, initial_epoch=1)
+    fit(afresh(sequential), quick(tmp_path), epochs=3, initial_epoch=1)
     assert fw.load(tmp_path).epochs == [0, 1, 2, 3]
 
 
@@ -105,7 +105,7 @@ def test_a_failing_recorder_costs_one_warning_and_the_others_go_on(tmp_path: Pat
     watch = quick(tmp_path, recorders=[fw.FilterHealth(), Breaking()])
     said = r"breaking failed at layer 'conv', epoch 0 \(RuntimeError: out of luck\)"
     with pytest.warns(FeatwatchWarning, match=said) as caught:
-        fit(sequential(), watch)
+        fit(afresh(sequential), watch)
     assert ours(caught) == 1
     run = fw.load(tmp_path)
     assert run.health("dense", 3).dead.shape == (8,)
@@ -114,7 +114,7 @@ def test_a_failing_recorder_costs_one_warning_and_the_others_go_on(tmp_path: Pat
 
 def test_strict_raises_instead(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="breaking failed at layer 'conv'"):
-        fit(sequential(), quick(tmp_path, recorders=[Breaking()], strict=True))
+        fit(afresh(sequential), quick(tmp_path, recorders=[Breaking()], strict=True))
 
 
 def test_no_exception_gets_out_even_where_warnings_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +124,7 @@ def test_no_exception_gets_out_even_where_warnings_are_errors(tmp_path: Path, mo
     monkeypatch.setattr("featwatch.taps.TapPass.read", explode)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        history = fit(sequential(), quick(tmp_path), epochs=2)
+        history = fit(afresh(sequential), quick(tmp_path), epochs=2)
     assert len(history.history["loss"]) == 2
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_costs_one_warning(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("featwatch.writers.EventFileWriter._put_record", full)
     with pytest.warns(FeatwatchWarning, match="can no longer be written.*No space left") as caught:
-        fit(sequential(), quick(tmp_path), epochs=3)
+        fit(afresh(sequential), quick(tmp_path), epochs=3)
     assert ours(caught) == 1
 
 
@@ -151,7 +151,7 @@ def test_a_worker_killed_in_the_middle_costs_one_warning(tmp_path: Path) -> None
                     os.kill(pid, signal.SIGKILL)
 
     with pytest.warns(FeatwatchWarning, match="the analysis worker died and was started again") as caught:
-        fit(sequential(), watch, Kill(), epochs=4)
+        fit(afresh(sequential), watch, Kill(), epochs=4)
     assert ours(caught) == 1
     run = fw.load(tmp_path)
     assert [epoch for epoch in run.epochs if run.separation("conv", epoch)] == [0, 1, 2, 3, 4]
@@ -161,7 +161,7 @@ def test_a_worker_killed_in_the_middle_costs_one_warning(tmp_path: Path) -> None
 def test_a_layout_that_the_worker_cannot_load_costs_that_recorder_alone(tmp_path: Path) -> None:
     recorders = [fw.Embeddings(layout=keras_layout), fw.Clusters(), fw.Separation(layers=lambda layer: layer.name == "conv")]
     with pytest.warns(FeatwatchWarning, match="embeddings failed.*imports neither.*and with it clusters") as caught:
-        fit(sequential(), fw.Watch(tmp_path, PROBE, recorders=recorders), epochs=2)
+        fit(afresh(sequential), fw.Watch(tmp_path, PROBE, recorders=recorders), epochs=2)
     assert ours(caught) == 1
     run = fw.load(tmp_path)
     assert [epoch for epoch in range(3) if there(run.separation, "conv", epoch)] == [0, 1, 2]
@@ -175,7 +175,7 @@ def test_a_diverged_training_goes_on_and_says_so(tmp_path: Path) -> None:
                 kernel = self.model.get_layer("dense").kernel
                 kernel.assign(np.full(kernel.shape, np.nan))
 
-    fit(sequential(), quick(tmp_path), Diverge(), epochs=3)
+    fit(afresh(sequential), quick(tmp_path), Diverge(), epochs=3)
     run = fw.load(tmp_path)
     assert run.separation("conv", 1) and any("not finite" in entry["text"] for entry in run.journal)
     assert np.isnan(run.predictions(3).certainty).all()
@@ -228,4 +228,4 @@ def test_what_does_not_fit_the_model_is_refused_as_fit_starts(
     tmp_path: Path, model: Any, probe: fw.Probe, arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        fit(model(), quick(tmp_path, probe=probe, **arguments))
+        fit(afresh(model), quick(tmp_path, probe=probe, **arguments))
