@@ -173,7 +173,7 @@ def test_with_a_worker_they_are_of_an_earlier_epoch(tmp_path: Path, monkeypatch:
     passes = threading.Event()
 
     def held(self: Any, task: Any) -> None:
-        passes.wait(60)
+        passes.wait(300)
         analyst(self, task)
 
     def shown(self: Any, *args: Any, **options: Any) -> None:
@@ -221,7 +221,7 @@ def test_where_the_worker_is_done_only_at_the_end_they_are_made_then(
     passes = threading.Event()
 
     def held(self: Any, task: Any) -> None:
-        passes.wait(60)
+        passes.wait(300)
         analyst(self, task)
 
     def at_last(self: Any, *args: Any, **options: Any) -> None:

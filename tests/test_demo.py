@@ -18,7 +18,7 @@ from featwatch import cli
 def test_the_demo_reaches_97_percent_and_separation_rises(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "featwatch.cli", "demo", "--no-serve", "--log-dir", str(tmp_path / "demo")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=400)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(r"Watch it here:  http://localhost:\d+/#featwatch", done.stdout)
     accuracy = re.search(r"Validation accuracy ([\d.]+)%", done.stdout)

@@ -55,7 +55,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[
         fit = subprocess.Popen([sys.executable, "-c", FIT, str(logs / "digits")], stdout=log, stderr=log, env=environment)
     try:
         commands = {loader: [f"--logdir={logs}", f"--load_fast={loader}"] for loader in LOADERS}
-        with tensorboards(commands, notes) as boards:
+        with tensorboards(commands, notes, tensorflow=True) as boards:
             yield logs, {name: client.address for name, client in boards.items()}
         assert fit.poll() is None, (notes / "fit").read_text()[-3000:]
     finally:
@@ -108,8 +108,8 @@ def test_a_running_fit_is_seen_soon_and_the_playhead_stays(live, open_tab, loade
     assert first["run"].startswith("digits")
 
     seen: dict[int, float] = {}
-    deadline = time.monotonic() + 12
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + 240
+    while len(seen) < 4 and time.monotonic() < deadline:
         state = tab.state()
         if state["shown"] is not None:                          # as it is while the newest epoch is being analysed
             seen.setdefault(state["shown"], time.time())         # the epoch of the picture that was drawn last
@@ -119,7 +119,7 @@ def test_a_running_fit_is_seen_soon_and_the_playhead_stays(live, open_tab, loade
     lags = [seen[epoch] - written[epoch] for epoch in sorted(seen)[1:]]
     print("flush to pixels, seconds:", [round(lag, 2) for lag in lags])
     # Far above what it takes when the machine does nothing else (0.4 to 3 s): what is tested is that it is live.
-    assert len(lags) >= 2 and np.median(lags) <= 12.0, lags
+    assert len(lags) == 3 and np.median(lags) <= 30.0, lags
 
     tab.page.keyboard.press("Home")
     tab.until(lambda s: s["epoch"] == 0)

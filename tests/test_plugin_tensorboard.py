@@ -48,11 +48,11 @@ def boards(log_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     below = [f"--logdir={log_dir}", "--path_prefix=/some/prefix"]
     renamed = f"--logdir_spec=one:{log_dir / 'plain'},two:{log_dir / 'resumed'}"
     commands = {"fast": ["--load_fast=true", *below], "slow": ["--load_fast=false", *below], "spec": [renamed]}
-    with tensorboards(commands, tmp_path_factory.mktemp("boards")) as clients:
+    with tensorboards(commands, tmp_path_factory.mktemp("boards"), tensorflow=True) as clients:
         yield clients
 
 
-def _until(what: Callable[[], Any], seconds: float = 30.0) -> Any:
+def _until(what: Callable[[], Any], seconds: float = 180.0) -> Any:
     """The first true value of `what()`."""
     deadline = time.monotonic() + seconds
     while not (value := what()):

@@ -57,5 +57,5 @@ print(fw.load(sys.argv[1]).epochs)
 @pytest.mark.parametrize("background", [True, False])
 def test_the_same_weights_bit_for_bit(tmp_path: Path, background: bool) -> None:
     script = SCRIPT.replace("{background}", str(background))
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=900)
     assert done.stdout.splitlines()[-2:] == ["True", "[0, 1, 2, 3, 4, 5]"], done.stderr[-3000:]
