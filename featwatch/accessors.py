@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 from featwatch import gallery, wire
 from featwatch.logindex import LogIndex, NotThere
+from featwatch.numbering import Numbering, numbering
 from featwatch.phrases import closest, ranges
 from featwatch.records import (
     Attributions,
@@ -245,18 +246,16 @@ class RunRecords:
         """The records that can be read, by epoch or step; `problems` names the others."""
         return list(self._each(cls, layer, axis, self._axes[axis].positions(cls.kind, layer)))
 
+    def _numbering(self, layer: str, axis: str) -> Numbering:
+        """Which of a layer's filters are the same ones before and after it was pruned."""
+        sessions = [(wire.place_of(session)[1], session) for session in self._readable(Session, axis=axis)]
+        return numbering(layer, sessions, self.prunings)
+
     def _begins(self, layer: str, axis: str, position: int) -> int:
         """From where on a layer has had the filters that it has at a place: pruning numbers them anew."""
-        begins, known = 0, -1
-        for session in self._readable(Session, axis=axis):
-            place = wire.place_of(session)[1]
-            filters = next((info.filters for info in map(LayerInfo.of, session.layers) if info and info.name == layer), -1)
-            if place > position or filters < 0:
-                continue
-            if known not in (-1, filters):
-                begins = place
-            known = filters
-        return begins
+        known = self._numbering(layer, axis)
+        era = known.era(position)
+        return known.eras[era].begins if era > 0 else 0
 
     def _each(self, cls: type[_AnyRecord], layer: str, axis: str, positions: Iterable[int]) -> Iterator[_AnyRecord]:
         """The records at these places, those that can be read, one by one."""

@@ -65,22 +65,28 @@ class Development:
     def tables(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(table) for name, table in self._tables.items()}
 
-    def put(self, place: int, arrays: Mapping[str, np.ndarray]) -> None:
+    def put(self, place: int, arrays: Mapping[str, np.ndarray], found: np.ndarray | None = None) -> None:
         """Put what a record says at a place; each array is (all the layer's filters,).  Fields that it lacks stay unknown.
 
         Raises WireError where the records have too many different strings.
+
+        Arguments:
+            found: (filters,) the numbers that the filters have in this record, where they are others than usual; −1 = it does
+                not have that one.
         """
+        numbers = self._filters if found is None else found
+        there, numbers = numbers >= 0, numbers[numbers >= 0]
         for name, values in self.numbers.items():
             if name in arrays:
-                values[place] = arrays[name][self._filters]
+                values[place, there] = arrays[name][numbers]
         for name, codes in self.codes.items():
             if name in arrays:
-                texts, which = np.unique(arrays[name][self._filters], return_inverse=True)
+                texts, which = np.unique(arrays[name][numbers], return_inverse=True)
                 table = self._tables[name]
                 if len(table.keys() | set(texts.tolist())) > MAX_STRINGS:
                     raise wire.WireError(f"{name!r} has more different strings than can be told apart")
                 known = np.array([table.setdefault(text, len(table)) for text in texts.tolist()], np.uint16)
-                codes[place] = known[which]
+                codes[place, there] = known[which]
 
     def strings(self, name: str) -> np.ndarray:
         """(places, filters) the field's strings."""

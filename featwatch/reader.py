@@ -189,8 +189,11 @@ class Run(RunRecords):
 
         `field` is an array of one value per filter, e.g. "energy" of "health" or "group" of "similarity"; its values are
         float32, 0 and 1 for what is true or false, or strings.  With `axis` "steps" steps instead of epochs.  NaN or ""
-        where a record cannot be read (`problems` names it), lacks the field, is of another number of filters than the newest,
-        or was made before the layer was pruned last: the same numbers meant other filters then.
+        where a record cannot be read (`problems` names it) or lacks the field.
+
+        Filters are numbered as at the end, and each is followed through the steps of pruning that were recorded, whatever its
+        number was before; NaN or "" where it was not there, or where nothing tells which one it was.  Values that are
+        themselves numbers of filters ("nearest" of "similarity") are as they were then.
 
         >>> epochs, active = run.development("conv2", "active_fraction")        # doctest: +SKIP
         >>> plt.plot(epochs, active[:, 3])                                      # doctest: +SKIP
@@ -206,18 +209,17 @@ class Run(RunRecords):
         if not positions:
             raise self._not_recorded(KINDS[kind], layer, axis, None)
         rows: dict[int, dict[str, np.ndarray]] = {}
-        count, begins = -1, self._begins(layer, axis, positions[-1])
+        last = (positions[-1], -1)              # whose filters are told of, and how many those are
         for at, position in reversed([*enumerate(positions)]):
-            if position < begins:               # of other filters, by the same numbers
-                break
             with contextlib.suppress(wire.WireError):
                 header, arrays = index.read_some(kind, layer, position, {field})
-                count = development.filters_of(header) if count < 0 else count
-                if field in arrays and len(arrays[field]) == count:
+                last = (position, development.filters_of(header)) if last[1] < 0 else last
+                if field in arrays and len(arrays[field]) == development.filters_of(header):
                     rows[at] = arrays
-        found = development.Development(kind, [field], len(positions), range(max(count, 0)))
+        filters, numbers = np.arange(max(last[1], 0)), self._numbering(layer, axis)
+        found = development.Development(kind, [field], len(positions), filters)
         for at, arrays in rows.items():
-            found.put(at, arrays)
+            found.put(at, arrays, numbers.found(filters, of=last, at=(positions[at], len(arrays[field]))))
         return np.array(positions, np.int64), found.numbers[field] if field in found.numbers else found.strings(field)
 
     def to_frame(self, what: str, axis: str = "epochs") -> Any:

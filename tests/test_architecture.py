@@ -33,7 +33,7 @@ FLOORS = [  # the roof comes first
     {"prune"},
     {"explain"},
     {"running", "folds"},
-    {"analysis", "layers", "probe", "predictions", "development", "journal", "gallery", "frames"},
+    {"analysis", "layers", "probe", "predictions", "development", "numbering", "journal", "gallery", "frames"},
     {"wire"},
     {"happenings"},
     {"sources", "graphs"},
@@ -69,13 +69,14 @@ NARROWER = {
         "accessors", "analysis", "development", "eventfiles", "frames", "happenings", "journal", "logindex", "phrases",
         "records", "wire",
     },
-    "accessors": {"logindex", "wire", "records", "gallery", "phrases"},
+    "accessors": {"logindex", "wire", "records", "gallery", "numbering", "phrases"},
     "wire": {"records", "packing", "sealed"},
     "journal": {"records"},
     "gallery": {"records"},
     "happenings": {"records"},
     "frames": {"records", "happenings"},
     "development": {"wire", "records"},
+    "numbering": {"records"},
 }  # fmt: skip
 THIRD_PARTY = {
     "alerts": {"numpy"},
@@ -198,7 +199,7 @@ def test_the_plugin_sees_wire_and_records_alone(module: str) -> None:
         assert package != "werkzeug" or module in KNOWS_HTTP, f"{imported}; HTTP ends at {sorted(KNOWS_HTTP)}"
         if package == "featwatch":
             # "": the door, for its version.
-            assert target in {"wire", "records", "journal", "happenings", "development", "__version__", ""}, str(imported)
+            assert target in {"wire", "records", "journal", "happenings", "development", "numbering", "__version__", ""}, str(imported)
         if package == PLUGIN.name:
             assert floor_of(target, PLUGIN_FLOORS) > floor, f"{imported}, which is not below it"
 

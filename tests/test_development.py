@@ -96,7 +96,8 @@ def test_the_development_is_what_the_documentation_says(client: Client) -> None:
     assert (record["kind"], record["layer"], record["epoch"]) == ("development", LAYER, 4) and not damaged
     assert record["fields"] == {"of": "health", "recorded": 5}
     assert {name: (array["dtype"], array["shape"]) for name, array in record["arrays"].items()} == {
-        "epochs": ("<i4", [5]), "energy": ("<f4", [5, 4]), "dead": ("<f4", [5, 4]), "cause": ("<u2", [5, 4]),
+        "epochs": ("<i4", [5]), "sizes": ("<i4", [5]),
+        "energy": ("<f4", [5, 4]), "dead": ("<f4", [5, 4]), "cause": ("<u2", [5, 4]),
     }  # fmt: skip
     assert arrays["epochs"].tolist() == [0, 1, 2, 3, 4]
     for epoch in range(5):
@@ -126,11 +127,12 @@ def test_other_kinds_and_the_axis_of_steps(client: Client) -> None:
     assert arrays["epochs"].tolist() == [20, 40] and arrays["energy"].tolist() == [of(1).energy.tolist(), of(2).energy.tolist()]
 
 
-def test_records_of_another_number_of_filters_are_named(client: Client, provider: MemoryProvider) -> None:
+def test_records_of_another_number_of_filters_are_unknown_not_damaged(client: Client, provider: MemoryProvider) -> None:
+    """No session tells of it: nobody knows which of the six the four were."""
     provider.write(RUN, of(5, filters=6))
     _, arrays, damaged = answered(ask(client))
     assert arrays["energy"].shape == (6, 6) and np.isnan(arrays["energy"][:5]).all() and np.isfinite(arrays["energy"][5]).all()
-    assert damaged == [f"epoch {epoch}: it is of 4 filters, the newest of 6" for epoch in range(5)]
+    assert arrays["sizes"].tolist() == [4, 4, 4, 4, 4, 6] and not damaged
 
 
 def test_damaged_records_leave_gaps_and_are_named(client: Client, provider: MemoryProvider) -> None:
@@ -228,7 +230,8 @@ def test_a_small_log_costs_little(client: Client, provider: MemoryProvider) -> N
         provider.put(RUN, f"health/{LAYER}", epoch, [header("health", LAYER, epoch, blobs=[entry]), blob])
     provider.write(RUN, of(300))
     _, arrays, damaged = answered(ask(client))
-    assert arrays["energy"].shape == (301, 4) and f"it is of {count} filters" in damaged[0]
+    assert arrays["energy"].shape == (301, 4) and not damaged
+    assert arrays["sizes"][[4, 5, 299, 300]].tolist() == [4, count, count, 4]
     provider.put(RUN, f"health/{LAYER}", 301, [header("health", LAYER, 301, blobs=[entry]), blob])
     reply = ask(client)
     assert reply.status == 400 and b"fewer fields" in reply.body            # two epochs of them are too many
@@ -260,7 +263,8 @@ def test_whatever_a_header_says_the_answer_is_proper(data: st.DataObject) -> Non
     client = plugin_app(provider)
     reply = ask(client, field=["energy", "cause", "dead"])
     record, arrays, damaged = answered(reply)
-    assert len(arrays["epochs"]) == 3 and len({array.shape for name, array in arrays.items() if name != "epochs"}) == 1
+    assert len(arrays["epochs"]) == len(arrays["sizes"]) == 3
+    assert len({array.shape for name, array in arrays.items() if name not in ("epochs", "sizes")}) == 1
     assert arrays["energy"].dtype == np.float32 and len(damaged) <= 3
     assert ask(client, field="cause", filter=0).status in (200, 404)
 
@@ -349,7 +353,8 @@ def test_route_and_reader_answer_alike_on_a_torn_log(tmp_path: Path) -> None:
         with loader(tmp_path / "logs") as provider:
             _, arrays, damaged = answered(ask(plugin_app(provider)))
             np.testing.assert_array_equal(arrays["energy"], energy)
-            assert arrays["epochs"].tolist() == epochs.tolist() and len(damaged) == 2
+            assert arrays["epochs"].tolist() == epochs.tolist() and len(damaged) == 1
+            assert arrays["sizes"].tolist() == [4, 4, 3, 4, -1, 4]
 
 
 # The pieces

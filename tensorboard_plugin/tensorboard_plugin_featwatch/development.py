@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -34,32 +34,42 @@ def checked_header(series: Series, place: int, blobs: Fetched) -> wire.Header:
     return header
 
 
-def blobs_of(header_blob: bytes, fields: Sequence[str], filters: int) -> list[int]:
-    """Which of a record's blobs hold these fields, where the record is of so many filters.  Raises WireError."""
+def blobs_of(header_blob: bytes, fields: Sequence[str], sizes: Collection[int]) -> list[int]:
+    """Which of a record's blobs hold these fields, where it is of one of so many filters.  Raises WireError."""
     header = wire.read_header(header_blob)
-    return sorted({info.blob for info in header.blobs if info.name in fields and info.shape == (filters,)})
+    filters = filters_of(header)
+    return sorted({info.blob for info in header.blobs if info.name in fields and info.shape == (filters,) and filters in sizes})
 
 
-def put(found: Development, at: int, header: wire.Header, blobs: Sequence[bytes], fields: Sequence[str], filters: int) -> None:
-    """Put the fields of the record of the place `at`, counted from 0.  Raises WireError where there are no such ones."""
+def put(
+    found: Development, at: int, header: wire.Header, blobs: Sequence[bytes], fields: Sequence[str], numbers: np.ndarray
+) -> None:
+    """Put the fields of the record of the place `at`, counted from 0.  Raises WireError where there are none.
+
+    Arguments:
+        numbers: (filters,) those that the filters have in this record; −1 = it does not have that one.
+    """
     recorded = filters_of(header)
-    if recorded != filters:
-        raise wire.WireError(f"it is of {recorded} filters, the newest of {filters}" if recorded >= 0 else "it names no filters")
+    if recorded < 0:
+        raise wire.WireError("it names no filters")
+    if (numbers < 0).all():
+        return
     # One that is of another size is not unpacked.
-    fitting = {info.name for info in header.blobs if info.name in fields and info.shape == (filters,)}
-    found.put(at, wire.arrays_of(header, blobs, fitting))
+    fitting = {info.name for info in header.blobs if info.name in fields and info.shape == (recorded,)}
+    found.put(at, wire.arrays_of(header, blobs, fitting), numbers)
 
 
 def development_frame(
     series: Series, places: Sequence[int], fields: Sequence[str], filters: Sequence[int] | None, found: Development,
-    damaged: list[Damaged],
+    sizes: np.ndarray, damaged: list[Damaged],
 ) -> bytes:  # fmt: skip
     """The frame of one record of the kind "development".
 
     Arguments:
         filters: those that were named; None = all.
+        sizes: (places,) how many filters there were; −1 = not known.
     """
-    arrays = [array("epochs", np.array(places, np.int64), "<i4")]
+    arrays = [array("epochs", np.array(places, np.int64), "<i4"), array("sizes", sizes, "<i4")]
     if filters is not None:
         arrays.append(array("filters", np.array(filters, np.int64), "<i4"))
     for name in fields:

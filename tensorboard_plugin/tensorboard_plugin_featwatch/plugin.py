@@ -74,6 +74,7 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
             "/events": self._route(self._events),
             "/trails": self._route(self._trails),
             "/development": self._route(self._development),
+            "/numbering": self._route(self._numbering),
             "/sprite": self._route(self._sprite),
             "/static/*": self._route(self._static),
         }
@@ -153,9 +154,14 @@ class FeatwatchPlugin(base_plugin.TBPlugin):
         if not fields or not set(fields) <= set(known):
             raise errors.InvalidArgumentError(f"field= must be given, once for each of some of {', '.join(known)}")
         filters = _numbers(request, "filter", MAX_FILTERS) if "filter" in request.args else None
-        asked = self._source(request), run, generation, kind, layer, fields, filters, _axis(request)
+        at = _whole(request, "at") if "at" in request.args else None
+        asked = self._source(request), run, generation, kind, layer, fields, filters, _axis(request), at
         frame = self._queries.development(*asked)
         return _respond(request, frame.content, "application/octet-stream", final=frame.final)
+
+    def _numbering(self, request: Request) -> Response:
+        run, generation, layer = (_required(request, name) for name in ("run", "generation", "layer"))
+        return _json(request, self._queries.numbering(self._source(request), run, generation, layer, _axis(request)))
 
     def _sprite(self, request: Request) -> Response:
         run, generation = _required(request, "run"), _required(request, "generation")

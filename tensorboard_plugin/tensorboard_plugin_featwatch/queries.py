@@ -15,7 +15,8 @@ import numpy as np
 from featwatch import happenings, journal, wire
 from featwatch.development import Development, filters_of
 from featwatch.happenings import TOLD_BY
-from featwatch.records import Closing, Embedding, Journal, ProbeRecord, Record, Session
+from featwatch.numbering import Numbering, numbering
+from featwatch.records import Closing, Embedding, Journal, ProbeRecord, Pruning, Record, Session
 from tensorboard_plugin_featwatch import along, development, trails
 from tensorboard_plugin_featwatch.blobs import BlobStore, Choice, Fetched, Gone
 from tensorboard_plugin_featwatch.catalogue import Catalogue
@@ -168,40 +169,57 @@ class Queries:
 
     def development(
         self, source: Source, run: str, generation: str, kind: str, layer: str, fields: Sequence[str],
-        filters: Sequence[int] | None = None, axis: str = "epochs",
+        filters: Sequence[int] | None = None, axis: str = "epochs", at: int | None = None,
     ) -> Frame:  # fmt: skip
         """Some fields of a kind of record, which has them for each filter, of a layer at every epoch, or step.
 
+        Filters are followed through what was pruned.
+
         Arguments:
             filters: the numbers of those that are wanted; None = all.
+            at: the epoch, or step, that filters are numbered as at; None = the newest.
         """
         entry = self._entry(source, run, generation)
         series = entry.of_kind(kind, axis).get(layer)
         places = [epoch for epoch in series.epochs.tolist() if epoch < along.MAX_POSITION] if series else []
         if series is None or not places:
             raise NotRecorded(f"no {kind} of {clipped(layer)} is recorded by {axis.removesuffix('s')}")
-        count = self._filters(source, entry, series, places)
+        numbers = self._numbering(source, entry, layer, axis)
+        of = self._filters(source, entry, series, places)
+        if at is not None and numbers.era(at) >= 0:
+            of = at, len(numbers.eras[numbers.era(at)].filters)
+        count = of[1]
         wanted = range(count) if filters is None else list(dict.fromkeys(filters))
         if filters is not None and max(filters) >= count:
             raise NotRecorded(f"no filter {max(filters)}: {clipped(layer)} has {count}")
-        fitting = development.places_that_fit(count, len(wanted), len(fields))
+        columns = np.array(wanted, np.int64)
+        # Before it was pruned a layer had more filters, and all of those are read.
+        known = {count, *(len(era.filters) for era in numbers.eras)}
+        fitting = development.places_that_fit(max(known), len(wanted), len(fields))
         if fitting < 2:
             raise TooMuch("more than an answer holds; ask for fewer fields or filters")
         places = along.some_of(places, fitting)
-        found = Development(kind, fields, len(places), wanted)
+        found, sizes = Development(kind, fields, len(places), wanted), np.full(len(places), -1, np.int64)
         damaged: list[Damaged] = []
-        choose = partial(development.blobs_of, fields=fields, filters=count)
+        choose = partial(development.blobs_of, fields=fields, sizes=known)
         for start in range(0, len(places), PORTION):
             portion = places[start : start + PORTION]
             fetched = self._fetch(source, entry, [(series, epoch) for epoch in portion], choose)
-            for at, (epoch, blobs) in enumerate(zip(portion, fetched, strict=True), start):
+            for row, (epoch, blobs) in enumerate(zip(portion, fetched, strict=True), start):
                 try:
                     header = development.checked_header(series, epoch, blobs)
-                    development.put(found, at, header, cast("Sequence[bytes]", blobs), fields, count)
+                    there = numbers.found(columns, of=of, at=(epoch, filters_of(header)))
+                    development.put(found, row, header, cast("Sequence[bytes]", blobs), fields, there)
+                    sizes[row] = filters_of(header)
                 except wire.WireError as error:
                     damaged.append(Damaged(layer, f"{axis.removesuffix('s')} {epoch}: {error}"))
         named = None if filters is None else wanted
-        return Frame(development.development_frame(series, places, fields, named, found, damaged), False)
+        return Frame(development.development_frame(series, places, fields, named, found, sizes, damaged), False)
+
+    def numbering(self, source: Source, run: str, generation: str, layer: str, axis: str = "epochs") -> Mapping[str, Any]:
+        """From when on a layer has had which filters."""
+        found = self._numbering(source, self._entry(source, run, generation), layer, axis)
+        return {"eras": [{"begins": era.begins, "filters": era.filters.tolist()} for era in found.eras]}
 
     def sprite(self, source: Source, run: str, generation: str) -> bytes:
         """The probe's thumbnails as a PNG file."""
@@ -260,15 +278,24 @@ class Queries:
             raise NotRecorded(f"no sample {samples.max()}: there are {most}")
         return np.concatenate(points), damaged
 
-    def _filters(self, source: Source, entry: RunEntry, series: Series, places: Sequence[int]) -> int:
-        """How many filters a layer has, as the newest of these records has it that says so; 0 where none does."""
+    def _filters(self, source: Source, entry: RunEntry, series: Series, places: Sequence[int]) -> tuple[int, int]:
+        """The newest of these records' place that says how many filters the layer has, and how many; 0 where none does."""
         for epoch in reversed(places[-development.TRIES :]):
             (blobs,) = self._fetch(source, entry, [(series, epoch)], lambda header: ())
             with contextlib.suppress(wire.WireError):
                 count = filters_of(development.checked_header(series, epoch, blobs))
                 if count >= 0:
-                    return count
-        return 0
+                    return epoch, count
+        return places[-1], 0
+
+    def _numbering(self, source: Source, entry: RunEntry, layer: str, axis: str) -> Numbering:
+        """Which of a layer's filters are the same before and after it was pruned: one session alone says that all are."""
+        series, steps = entry.series[axis].get((Session.kind, "")), entry.one(Pruning.kind)
+        if series is None or len(series.epochs) < 2:
+            return Numbering()
+        sessions = cast("list[Session]", self._decoded(source, entry, series, series.epochs.tolist(), []))
+        prunings = self._decoded(source, entry, steps, steps.epochs.tolist(), []) if steps else []
+        return numbering(layer, [(wire.place_of(one)[1], one) for one in sessions], cast("list[Pruning]", prunings))
 
     def _newest(self, source: Source, entry: RunEntry, cls: type[AnyRecord], problems: list[str]) -> AnyRecord | None:
         """The newest record of a kind that belongs to no layer; None, and a problem, where it cannot be read."""
