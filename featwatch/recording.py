@@ -67,6 +67,7 @@ class Recording:
         self._desk = AlertDesk((), ())
         self.histories = {axis: SampleHistory(probe.labels) for axis in AXES}   # what the next `fit`'s events continue from
         self._setting = Setting(epoch=0)
+        self._first_epoch = 0                           # that can be recorded
         self._shapes: dict[str, tuple[int | None, ...]] = {}        # of what layers give for a sample
         self._generations: dict[str, int] = {}          # layer -> how often it has got other filters; none = never
         self._off: set[str] = set()                     # names of recorders that failed
@@ -79,7 +80,7 @@ class Recording:
 
     def open(self, setting: Setting) -> None:
         """Open the worker, and write what is known before the first snapshot."""
-        self._setting = setting
+        self._setting, self._first_epoch = setting, setting.epoch
         if self._background:
             self._analyst = BackgroundAnalyst(self._deliver, self._trouble)
         here = {recorder.produces.kind for recorder in self._plan.recorders if not recorder.in_worker}
@@ -314,7 +315,8 @@ class Recording:
         dropped = getattr(self._writer, "dropped", 0)
         if dropped:
             self.note("dropped", f"{dropped} records were not written: the disk was too slow, or refused them")
-        self._write_journal(Closing, max(epoch, self._setting.epoch))
+        # Not at the epoch of a session that began because the model was resized last: the next `fit` supersedes that.
+        self._write_journal(Closing, max(epoch, self._first_epoch))
 
     @property
     def memory(self) -> Memories:

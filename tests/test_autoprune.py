@@ -100,6 +100,29 @@ def test_what_does_no_good_is_undone_exactly_and_tried_later_and_smaller(tmp_pat
     assert run.problems == []
 
 
+def test_a_step_undone_at_the_very_last_epoch_stays_in_the_log_of_a_second_fit(tmp_path: Path) -> None:
+    model, watch = net(), watched(tmp_path)
+    model.run_eagerly = True
+    model.optimizer.learning_rate.assign(0.01)
+    fit(model, epochs=6)
+    prune = fw.AutoPrune(
+        watch, 0.5, cooldown=1, guard=("val_loss", 0.0), criterion=important_first, compensate=False, latency=False
+    )
+    fit(model, watch, prune, epochs=2)
+    first = fw.load(tmp_path)
+    assert [(each.epoch, each.action) for each in first.prunings] == [(1, "pruned"), (2, "undone")]
+    assert "at epoch 4 at the earliest" in first.prunings[1].note
+    told = [each["text"] for each in first.journal]
+    assert any("came back" in each for each in told) and any("weights were changed after the last epoch" in each for each in told)
+    fit(model, watch, prune, epochs=2)
+    run = fw.load(tmp_path)
+    assert [(each.epoch, each.action) for each in run.prunings] == [(1, "pruned"), (2, "undone")]
+    assert [each["text"] for each in run.journal][: len(told)] == told
+    assert [run.size(epoch).units for epoch in range(4)] == [14, 7, 14, 14]
+    assert [len(run.health("conv", epoch).dead) for epoch in range(4)] == [8, 8, model_width(run.prunings[0]), 8]
+    assert run.problems == []
+
+
 def model_width(step: fw.records.Pruning) -> int:
     return 8 - len(step.removed["conv"])
 

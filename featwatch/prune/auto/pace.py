@@ -36,8 +36,8 @@ class Pace:
     _undone: int = 0                    # in a row
 
     def begin(self, epoch: int) -> None:
-        """A training begins at an epoch: what is pruned has been trained for a while first."""
-        self._from, self._wait = epoch, self.cooldown
+        """A training begins at an epoch: what is pruned has been trained for a while first, and no wait gets shorter."""
+        self._from, self._wait = epoch, max(self.cooldown, self.next - epoch)
 
     def go_on(self, steps: Iterable[tuple[int, bool]]) -> None:
         """Go on after steps that an earlier process made, oldest first: at which epoch each was decided, and whether it held."""
