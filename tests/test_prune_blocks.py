@@ -51,6 +51,31 @@ def test_which_blocks_there_are() -> None:
     assert found[2].layers == ("f_1",) and found[2].skip == 0
 
 
+def test_sums_that_end_no_block() -> None:
+    inputs = keras.Input((8, 8, 6))
+    three = L.Add(name="three")([inputs, L.Conv2D(6, 1)(inputs), L.Conv2D(6, 1)(inputs)])
+    spread = L.Add(name="spread")([three, L.Conv2D(6, 1)(L.GlobalAveragePooling2D(keepdims=True)(three))])
+    twice = L.Add(name="twice")
+    x = twice([spread, L.Conv2D(6, 1)(spread)])
+    x = twice([x, L.Conv2D(6, 1)(x)])
+    x = L.Add(name="wider", dtype="float64")([x, L.Conv2D(6, 1, dtype="float64")(x)])
+    y = L.Add(name="constant")([x, keras.ops.ones_like(x)])
+    beside = L.Conv2D(6, 1)(y)
+    z = L.Add(name="shown")([y, beside])
+    z = L.Add(name="two")([z, L.Multiply()([L.Conv2D(6, 1)(z), L.Conv2D(6, 1)(inputs)])])
+    model = keras.Model(inputs, [z, beside])
+    assert [each.name for each in removable_blocks(model)] == ["constant"]
+
+
+def test_a_block_of_a_model_that_is_called_twice_is_named_once() -> None:
+    inner_in = keras.Input((8, 8, 3))
+    inner = keras.Model(inner_in, block(inner_in, "one"), name="inner")
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, inner(inner(inputs)))
+    assert [each.name for each in removable_blocks(model)] == ["inner/one"]
+    np.testing.assert_array_equal(without_blocks(model, "inner/one")(pictures(2)), pictures(2))
+
+
 def test_without_a_block_that_gives_nothing_outputs_are_equal() -> None:
     model = residual()
     last = model.get_layer("b_2")

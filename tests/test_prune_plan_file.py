@@ -215,8 +215,8 @@ def test_applied_in_place_and_anew_it_gives_the_same(residual: Any) -> None:
         plan = fw.prune.plan(model, ratio=0.4)
         small = plan.apply(model, **arguments)
         surgery = plan.apply_inplace(model, **arguments)
-        np.testing.assert_allclose(small.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+        np.testing.assert_allclose(small(x), model(x), atol=1e-6)
         surgery.undo()
-        np.testing.assert_array_equal(model.predict(x, verbose=0), residual.predict(x, verbose=0))
+        np.testing.assert_array_equal(model(x), residual(x))
     with pytest.raises(TypeError, match="probe is a ndarray; make one with"):
         plan.apply(residual, probe=x)
