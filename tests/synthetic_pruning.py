@@ -32,6 +32,7 @@ class Part:
     units: int
     reads: str = ""
     follows: str = ""
+    joins: str = ""                 # the first of those that a sum ties it to
     side: int = 1                   # of its maps
     kernel: int = 1
     frozen: str = ""
@@ -52,6 +53,7 @@ class Prunings:
     ratios: tuple[float, ...] = tuple(i / 20 for i in range(19))
     labelled: bool = True                       # whether there is an accuracy of the probe
     measured: bool = True                       # whether anything was measured on the probe at all
+    drawn: bool = True                          # whether it was with units drawn at random, too
     frozen: str = ""                            # the reason why nothing can go; "" = most can
     recorded: tuple[str, ...] = ("pruning", "size", "outlook")
     note: str = ""
@@ -137,8 +139,16 @@ class Prunings:
         unknown = np.full(len(ratios), np.nan)
         units = np.array([len(now[part.name]) for part in parts], np.int32)
         stays = np.array([[len(one[part.name]) for part in parts] for one in left], np.int32)
+        names, sums = [part.name for part in parts], {part.name: part.joins or part.name for part in parts}
+        together = np.array([-1 if part.frozen else names.index(sums[part.follows or part.name]) for part in parts], np.int32)
+        sooner = 1 / (1 + np.exp(-(ratios - 0.08 - 0.3 * progress) * 9))
+        drawn = {
+            "random_accuracy": 0.1 + 0.86 * progress**0.8 * (1 - np.maximum(0, sooner - sooner[0])) if self.labelled else unknown,
+            "random_change": 1.15 * np.maximum(0, sooner - sooner[0]) ** 0.7,
+        }  # fmt: skip
+        drawn = {name: np.asarray(values, np.float32) for name, values in drawn.items()} if self.measured and self.drawn else {}
         return PruningOutlook(
-            epoch=epoch, criterion="redundancy", layers=np.array([part.name for part in parts]),
+            epoch=epoch, criterion="redundancy", together=together, **drawn, layers=np.array([part.name for part in parts]),
             types=np.array([part.type for part in parts]), mixes=np.array([not part.follows for part in parts]),
             frozen=np.array([part.frozen for part in parts]), units=units,
             fixed=np.minimum(units, [part.units if part.frozen else part.fixed for part in parts]).astype(np.int32),
@@ -243,7 +253,8 @@ def residual(blocks: int) -> tuple[Part, ...]:
         for at, (units, kernel) in enumerate(((width, 1), (width, 3), (4 * width, 1)), 1):
             name = f"block{block + 1}_{at}_conv"
             reason = COUPLED if at == 3 and stage == 3 else ""
-            parts.append(Part(name, "Conv2D", units, before, side=side, kernel=kernel, frozen=reason))
+            joins = f"block{-(-stage * blocks // 4) + 1}_3_conv" if at == 3 else ""     # of its stage's stream
+            parts.append(Part(name, "Conv2D", units, before, joins=joins, side=side, kernel=kernel, frozen=reason))
             parts.append(Part(f"block{block + 1}_{at}_bn", "BatchNormalization", units, follows=name, frozen=reason))
             before = name
     return (*parts, Part("predictions", "Dense", 1000, parts[-2].name, frozen=OUTPUT))

@@ -68,7 +68,7 @@ describe("the development of filters", () => {
 describe("what is fetched of it", () => {
   afterEach(() => vi.unstubAllGlobals());
   const answer = (status: number): Response => new Response(status === 200 ? new ArrayBuffer(4) : "no such layer", { status });
-  const page = (epochs: number) => ({ run: { run: "r", generation: "1", axis: "epochs" }, layer: "conv1", recorded: () => Array(epochs).fill(0) }) as unknown as Page;
+  const page = (epochs: number) => ({ run: { run: "r", generation: "1", axis: "epochs" }, layer: "conv1", numbered: { era: -1, eras: [] }, recorded: () => Array(epochs).fill(0) }) as unknown as Page;
 
   it("is asked for once, and again where there is an epoch more; what fails is said", async () => {
     const asked: string[] = [];

@@ -8,7 +8,7 @@ import { clipped, skyline } from "../src/model/skyline";
 const step = (epoch: number, action: string, fields: Record<string, unknown> = {}): FrameRecord => ({
   kind: "pruning", layer: "", epoch, fields: { action, removed: { conv: [0, 1], bn: [0, 1] }, ...fields }, arrays: {},
 });
-const layer = (name: string, units: number, mixes = true): OutlookLayer => ({ name, type: "", units, mixes, frozen: "", fixed: 0 });
+const layer = (name: string, units: number, mixes = true): OutlookLayer => ({ name, type: "", units, mixes, frozen: "", fixed: 0, together: -1 });
 
 describe("steps of pruning", () => {
   it("are in order, and a step that the guard took back says when", () => {

@@ -2,6 +2,7 @@
 
 import { decodeFrame } from "./frame";
 import { normaliseIndex, normaliseNumbers, normaliseRun } from "./normalise";
+import { erasOf, type Era } from "../model/numbering";
 import type { Axis, Frame, IndexAnswer, NumbersAnswer, RunInfo } from "./types";
 
 export class HttpError extends Error {
@@ -64,12 +65,21 @@ export async function fetchTrails(at: Address, layer: string, samples: readonly 
   return decodeFrame(await response.arrayBuffer());
 }
 
-/** What a kind of record says of a layer's filters over all epochs: one record of the kind "development".  No filters = all. */
+/**
+ * What a kind of record says of a layer's filters over all epochs: one record of the kind "development".  No filters = all;
+ * `numbered`: the epoch that they are numbered as at, null = the newest.
+ */
 export async function fetchDevelopment(
-  at: Address, kind: string, layer: string, fields: readonly string[], filters: readonly number[], signal?: AbortSignal,
+  at: Address, kind: string, layer: string, fields: readonly string[], filters: readonly number[], numbered: number | null = null, signal?: AbortSignal,
 ): Promise<Frame> {
-  const wanted = { ...session(at), ...onAxis(at), kind, layer, field: [...fields], filter: filters.map(String) };
+  const when: Record<string, number> = numbered === null ? {} : { at: numbered };
+  const wanted = { ...session(at), ...onAxis(at), ...when, kind, layer, field: [...fields], filter: filters.map(String) };
   return decodeFrame(await (await get(url("development", wanted), signal)).arrayBuffer());
+}
+
+/** From when on a layer has had which filters. */
+export async function fetchNumbering(at: Address, layer: string, signal?: AbortSignal): Promise<Era[]> {
+  return erasOf(await (await get(url("numbering", { ...session(at), ...onAxis(at), layer }), signal)).json());
 }
 
 /** The probe's thumbnails as one decoded picture. */

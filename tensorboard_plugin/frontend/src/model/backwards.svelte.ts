@@ -2,6 +2,7 @@
 
 import type { FrameRecord } from "../api/types";
 import type { Look } from "./look.svelte";
+import { standing } from "./newest.svelte";
 import type { Page } from "./page.svelte";
 
 /** Records looked through. */
@@ -24,7 +25,7 @@ export class Backwards<T> {
     this.read = read;
   }
 
-  private past: number[] = $derived(this.page.recorded(this.kind).filter((epoch) => epoch <= (this.page.epoch ?? -1)).slice(-MOST).reverse());
+  private past: number[] = $derived(standing(this.page, this.kind).filter((epoch) => epoch <= (this.page.epoch ?? -1)).slice(-MOST).reverse());
   private walk = $derived.by((): { found: T | null; missing: number | null; damaged: boolean } => {
     const { page } = this;
     let damaged = false;

@@ -3,6 +3,7 @@
 import { columnsFor, thin, wantOver } from "./history";
 import { histogramsOf, layerRow, rowOf, type Column } from "./histograms";
 import type { Look } from "./look.svelte";
+import { renumbered } from "./numbering";
 import type { Page } from "./page.svelte";
 
 /** What a record takes beside its counts, roughly: maxima of a few dozen inputs. */
@@ -27,7 +28,9 @@ export class Development {
       const status = this.look.status("histograms", this.page.layer, epoch);
       if (status.state !== "ready") return { epoch, row: null, problem: status.state === "damaged" ? status.reason : "" };
       const histograms = histogramsOf(status.record);
-      const row = histograms && (this.filter === null ? layerRow(histograms) : rowOf(histograms, this.filter));
+      const filter = this.filter === null ? null : renumbered(this.page.numbered.eras, this.filter, this.page.epoch ?? epoch, epoch);
+      if (this.filter !== null && filter === null) return { epoch, row: null, problem: "pruned" };
+      const row = histograms && (filter === null ? layerRow(histograms) : rowOf(histograms, filter));
       return { epoch, row, problem: row ? "" : "the arrays of the record do not fit each other" };
     }),
   );

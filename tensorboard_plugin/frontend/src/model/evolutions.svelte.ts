@@ -10,6 +10,8 @@ interface Wanted {
   layer: string;
   which: Developed;
   filters: readonly number[];
+  /** The epoch that filters are numbered as at; null = they have had the same numbers all along. */
+  numbered: number | null;
   /** Epochs of which there are records: with a new one there is more to fetch. */
   epochs: number;
 }
@@ -46,7 +48,8 @@ export class Evolutions {
     const { run, layer } = this.page;
     const epochs = this.page.recorded("health").length;
     if (!run || !epochs) return null;
-    return { at: { run: run.run, generation: run.generation, axis: run.axis }, layer, which, filters, epochs };
+    const { era, eras } = this.page.numbered;
+    return { at: { run: run.run, generation: run.generation, axis: run.axis }, layer, which, filters, numbered: era < 0 ? null : eras[era]!.begins, epochs };
   }
 
   private async work(): Promise<void> {
@@ -55,7 +58,7 @@ export class Evolutions {
       this.asking = identity(wanted);
       const [field] = NUMBERS[wanted.which];
       try {
-        const evolution = evolutionOf(await fetchDevelopment(wanted.at, "health", wanted.layer, [field, "dead"], wanted.filters), field);
+        const evolution = evolutionOf(await fetchDevelopment(wanted.at, "health", wanted.layer, [field, "dead"], wanted.filters, wanted.numbered), field);
         if (!evolution) throw new Error("the plugin's answer holds no development");
         this.found = { key: keyOf(wanted), epochs: wanted.epochs, evolution };
         this.reason = this.failed = "";
@@ -70,6 +73,6 @@ export class Evolutions {
   }
 }
 
-const keyOf = ({ at, layer, which, filters }: Omit<Wanted, "epochs">): string =>
-  [at.run, at.generation, at.axis ?? "epochs", layer, which, filters.join()].join("\n");
+const keyOf = ({ at, layer, which, filters, numbered }: Omit<Wanted, "epochs">): string =>
+  [at.run, at.generation, at.axis ?? "epochs", layer, which, filters.join(), numbered].join("\n");
 const identity = (wanted: Wanted): string => `${keyOf(wanted)}\n${wanted.epochs}`;

@@ -4,7 +4,7 @@ import { arrangementOf, placed, refreshedSince, type Arrangement } from "./arran
 import { exemplarTable, shownInput, type Exemplar, type ExemplarTable } from "./exemplars";
 import { arrange, channelChoices, type Channels, type Tile } from "./gallery";
 import type { Look, Status } from "./look.svelte";
-import { Newest, newestUpTo } from "./newest.svelte";
+import { Newest, newestUpTo, standing } from "./newest.svelte";
 import type { Page } from "./page.svelte";
 import type { Order } from "./settings";
 import { Sheets } from "./sheets.svelte";
@@ -50,7 +50,7 @@ export class LayerGallery {
   unit: "Filter" | "Unit" = $derived(/conv/i.test(this.page.layerInfo?.type ?? "conv") ? "Filter" : "Unit");
 
   /** Exemplars: the newest up to the playhead. */
-  made: number | null = $derived(newestUpTo(this.page.recorded("exemplars"), this.page.epoch));
+  made: number | null = $derived(newestUpTo(standing(this.page, "exemplars"), this.page.epoch));
   found: Status = $derived(this.look.status("exemplars", this.page.layer, this.made));
   table: ExemplarTable | null = $derived(this.found.state === "ready" ? exemplarTable(this.found.record, this.page.info?.probe?.count ?? 0) : null);
   input: { width: number; height: number } | null = $derived(this.table ? shownInput(this.table, this.page.info?.probe?.thumbnails ?? null) : null);

@@ -20,7 +20,7 @@ export class Newest {
   }
 
   /** Where on the axis it was recorded; null where nothing was up to the playhead. */
-  epoch: number | null = $derived.by(() => newestUpTo(this.page.recorded(this.kind), this.page.epoch));
+  epoch: number | null = $derived.by(() => newestUpTo(standing(this.page, this.kind), this.page.epoch));
   status: Status = $derived.by((): Status => {
     const { page } = this;
     if (this.epoch === null) return { state: "absent", nearest: page.epoch === null ? null : nearest(page.recorded(this.kind), page.epoch) };
@@ -42,6 +42,15 @@ export class Newest {
     const next = page.recorded(kind).find((epoch) => epoch > this.epoch!);
     if (next !== undefined) look.ask(`${kind} 1`, kind, [page.layer], next);
   }
+}
+
+/** Kinds that stand by filter: before the layer was pruned their numbers are those of other filters. */
+const BY_FILTER = new Set(["arrangement", "exemplars", "exemplar_maps", "maps", "specificity", "kernels", "factors", "attributions", "maximising"]);
+
+/** Epochs at which the chosen layer has a record of a kind that speaks of the filters of the playhead. */
+export function standing(page: Page, kind: string): number[] {
+  const recorded = page.recorded(kind), { begins } = page.numbered;
+  return BY_FILTER.has(kind) && begins > -Infinity ? recorded.filter((epoch) => epoch >= begins) : recorded;
 }
 
 /** The last of rising epochs that is not beyond the playhead. */

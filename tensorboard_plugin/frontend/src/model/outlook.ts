@@ -13,6 +13,8 @@ export interface OutlookLayer {
   frozen: string;
   /** Units that cannot go, of all. */
   fixed: number;
+  /** Layers that lose units together have the same number; −1 = it goes with none, or that is not known. */
+  together: number;
 }
 
 export interface Outlook {
@@ -31,6 +33,9 @@ export interface Outlook {
   accuracy: number[];
   /** Root mean square change of the outputs, over their root mean square deviation. */
   change: number[];
+  /** Both with as many units gone that were drawn at random. */
+  randomAccuracy: number[];
+  randomChange: number[];
   /** Of each layer the share at which each unit goes; null where that does not fit the counts. */
   turns: Float32Array[] | null;
 }
@@ -43,12 +48,13 @@ export function outlookOf(record: FrameRecord): Outlook | string {
   const given = numbers(arrays.ratios);
   const order = given.map((_, i) => i).filter((i) => given[i]! >= 0 && given[i]! <= 1).sort((a, b) => given[a]! - given[b]!);
   if (!order.length) return "it holds no shares between 0 and 1";
-  const types = words(arrays.types), frozen = words(arrays.frozen), mixes = numbers(arrays.mixes), fixed = numbers(arrays.fixed);
+  const types = words(arrays.types), frozen = words(arrays.frozen), mixes = numbers(arrays.mixes), fixed = numbers(arrays.fixed), together = numbers(arrays.together);
   const units = numbers(arrays.units).map((n) => Math.max(0, n));
   if (units.length !== names.length) return "the numbers of units do not fit the layers";
   const layers = names.map((name, i): OutlookLayer => ({
     name, type: types[i] ?? "", units: units[i]!, mixes: (mixes[i] ?? 1) !== 0, frozen: frozen[i] ?? "",
     fixed: frozen[i] ? units[i]! : Math.min(units[i]!, Math.max(0, fixed[i] ?? 0)),
+    together: together.length === names.length ? together[i]! : -1,
   }));
   const counts = numbers(arrays.going);
   const going = order.map((at) => layers.map((layer, i) => Math.min(layer.units - layer.fixed, Math.max(0, counts[at * layers.length + i] ?? 0))));
@@ -61,6 +67,7 @@ export function outlookOf(record: FrameRecord): Outlook | string {
   return {
     epoch: record.epoch, criterion: text("criterion"), note: text("note"), layers, shares, going,
     parameters: by("parameters").map(count), multiplyAdds: by("multiply_adds").map(count), accuracy: by("accuracy"), change: by("change"),
+    randomAccuracy: by("random_accuracy"), randomChange: by("random_change"),
     turns: turnsOf(arrays.turn, layers, shares, going),
   };
 }
@@ -145,6 +152,24 @@ export function harmless(outlook: Outlook): Safe | null {
   const until = measured.findIndex((at, i) => i > 0 && costs(at));
   return { at: measured.at(until < 0 ? -1 : until - 1)!, costly: until < 0 ? null : measured[until]! };
 }
+
+/** What `priced` tells, with as many units gone at random. */
+export const atRandom = (outlook: Outlook, by: "accuracy" | "change"): number[] => (by === "accuracy" ? outlook.randomAccuracy : outlook.randomChange);
+
+/** Whether at a share units that were drawn at random cost no more than those that the criterion chose; null where that is not known. */
+export function noBetter(outlook: Outlook, at: number): boolean | null {
+  const by = priced(outlook);
+  if (!by || outlook.shares[at] === 0) return null;
+  const [chosen, drawn] = [outlook[by][at]!, atRandom(outlook, by)[at]!];
+  if (!Number.isFinite(chosen) || !Number.isFinite(drawn)) return null;
+  return by === "accuracy" ? drawn >= chosen : drawn <= chosen;
+}
+
+/** The layers that make units and lose them together with those of a layer, without itself. */
+export const tied = (outlook: Outlook, layer: number): number[] => {
+  const { together, mixes } = outlook.layers[layer]!;
+  return together < 0 || !mixes ? [] : outlook.layers.flatMap((one, i) => (i !== layer && one.mixes && one.together === together ? [i] : []));
+};
 
 /** Whether there is a number in a column. */
 export const known = (column: number[]): boolean => column.filter(Number.isFinite).length > 0;

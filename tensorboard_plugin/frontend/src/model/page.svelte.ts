@@ -4,6 +4,8 @@ import type { Alert, Axis, LayerInfo, RunEntry, RunInfo, RunView } from "../api/
 import { axesOf, chosenAxis, onAxis } from "./axis";
 import { epochsOf, has, isEmbedding, nearest, pendingEpochs, settledEpochs, snapshotEpochs, step } from "./epochs";
 import { Frames } from "./frames.svelte";
+import { Numbered } from "./numbered.svelte";
+import { moved } from "./numbering";
 import { NumberTable } from "./numbers";
 import { loadSettings, saveSettings, TABS, type Settings, type Tab } from "./settings";
 
@@ -23,6 +25,8 @@ const OF_LAYERS = new Set([
 
 export class Page {
   readonly frames = new Frames();
+  /** Which filters of the chosen layer are the same before and after it was pruned. */
+  readonly numbered = new Numbered(this);
   settings: Settings = $state(loadSettings());
   dark = $state(false);
 
@@ -52,7 +56,8 @@ export class Page {
   isolated: ReadonlySet<number> = $state.raw(new Set<number>());
   samples: readonly number[] = $state.raw([]);
   hoveredSample: number | null = $state(null);
-  filters: readonly number[] = $state.raw([]);
+  /** Filters by the numbers of the place where they were selected; null = wherever the playhead was. */
+  private picked: { filters: readonly number[]; at: number | null } = $state.raw({ filters: [], at: null });
   hoveredFilter: number | null = $state(null);
 
   /** Where the playhead was left on the axis that is not shown. */
@@ -88,7 +93,12 @@ export class Page {
   layer: string = $derived(
     this.layerNames.includes(this.settings.layer ?? "") ? this.settings.layer! : (this.layerNames.at(-1) ?? ""),
   );
-  layerInfo: LayerInfo | null = $derived(this.layers.find((entry) => entry.name === this.layer) ?? null);
+  /** As the playhead shows it: a layer that was pruned since had more filters. */
+  layerInfo: LayerInfo | null = $derived.by(() => {
+    const found = this.layers.find((entry) => entry.name === this.layer) ?? null;
+    const { eras, era } = this.numbered;
+    return found && era >= 0 ? sized(found, eras[era]!.filters.length) : found;
+  });
 
   alerts: Alert[] = $derived(this.info?.alerts ?? []);
 
@@ -123,6 +133,7 @@ export class Page {
   epoch: number | null = $derived(
     this.settings.epoch === null ? this.newest : nearest(this.epochs, this.settings.epoch),
   );
+  private readonly selected: readonly number[] = $derived.by(() => moved(this.numbered.eras, this.picked.filters, this.picked.at, this.epoch));
   newer: number = $derived(
     this.following ? 0 : this.epochs.filter((epoch) => epoch > this.seen && epoch <= (this.newest ?? -1)).length,
   );
@@ -137,6 +148,15 @@ export class Page {
     if (this.run && name !== "run") this.settings.run = this.run.run;
     this.settings[name] = value;
     saveSettings($state.snapshot(this.settings));
+  }
+
+  /** The selected filters by the numbers that they have at the playhead; those that are not there come back with their epochs. */
+  get filters(): readonly number[] {
+    return this.selected;
+  }
+
+  set filters(filters: readonly number[]) {
+    this.picked = { filters, at: this.epoch };
   }
 
   goTo(epoch: number | null): void {
@@ -167,7 +187,7 @@ export class Page {
 
   /** The filter whose page is open: the one that was selected last, by whatever view; null = none. */
   opened: number | null = $derived.by(() => {
-    if (this.settings.opened === null) return null;
+    if (this.settings.opened === null || (this.picked.filters.length && !this.filters.length)) return null;
     const filter = this.filters.at(-1) ?? this.settings.opened;
     const filters = this.layerInfo?.filters ?? 0;
     return filters > 0 && filter >= filters ? null : filter;
@@ -274,6 +294,13 @@ function toggled(chosen: readonly number[], item: number, add: boolean): number[
 
 function newestRun(runs: RunEntry[]): RunEntry | null {
   return runs.reduce<RunEntry | null>((best, entry) => (!best || entry.updated > best.updated ? entry : best), null);
+}
+
+/** A layer as it was when it had so many filters: what else changes with them is not known any more. */
+function sized(layer: LayerInfo, filters: number): LayerInfo {
+  if (filters === layer.filters) return layer;
+  const shape = layer.shape.at(-1) === layer.filters ? layer.shape.with(-1, filters) : layer.shape;
+  return { ...layer, filters, shape, parameters: 0, features: 0, sketch: 0, multiply_adds: -1, filter_parameters: -1, filter_multiply_adds: -1, saving_note: "" };
 }
 
 function unlisted(name: string): LayerInfo {

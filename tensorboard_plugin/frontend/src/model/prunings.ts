@@ -85,6 +85,10 @@ export function originals(layers: readonly OutlookLayer[], epoch: number, steps:
   });
 }
 
+/** The epoch of the first step from an epoch on after which a layer's filters have other numbers; null = they have the same ones. */
+export const renumberedAt = (steps: readonly Step[], layer: string, epoch: number): number | null =>
+  steps.find((step) => step.epoch >= epoch && (step.action === "pruned" || step.action === "undone") && step.counts.has(layer))?.epoch ?? null;
+
 /** What became of the number that the guard watches, by step: as recorded where it was undone, else as Keras logged it since. */
 export function watched(steps: readonly Step[], numbers: NumberTable): (Watched | null)[] {
   const acts = steps.filter(({ action }) => action === "pruned" || action === "undone");

@@ -2,7 +2,7 @@
 
 import type { FrameRecord } from "../api/types";
 import type { Look, Status } from "./look.svelte";
-import { Newest } from "./newest.svelte";
+import { Newest, standing } from "./newest.svelte";
 import type { Page } from "./page.svelte";
 
 const MOST = 8; // records
@@ -25,7 +25,7 @@ export class Recent<T extends { epoch: number }> {
   }
 
   /** Where on the axis to look, the newest first. */
-  private epochs: number[] = $derived.by(() => this.page.recorded(this.kind).filter((epoch) => epoch <= (this.page.epoch ?? -1)).slice(-MOST).reverse());
+  private epochs: number[] = $derived.by(() => standing(this.page, this.kind).filter((epoch) => epoch <= (this.page.epoch ?? -1)).slice(-MOST).reverse());
 
   /** What there is of them, the newest first; what is on its way or cannot be drawn is left out. */
   sheets: T[] = $derived.by(() => {

@@ -4,6 +4,7 @@ import type { FrameRecord } from "../api/types";
 import { assembleFiltered, type Filtered } from "./featureExtras";
 import { assemble, imageSheet, MOST_RECORDS, type ImageSheet, type Tile } from "./gallery";
 import type { Look } from "./look.svelte";
+import { eraAt, renumbered, type Era } from "./numbering";
 import type { Page } from "./page.svelte";
 
 const SLOTS = 4; // requests at a time
@@ -43,10 +44,10 @@ export class Sheets {
     let reason = "";
     for (const epoch of this.past) {
       const entry = page.run ? page.frames.get(page.run, "feature_images", epoch, page.layer) : undefined;
-      const sheet = entry?.state === "ready" ? this.sheet(entry.record) : null;
+      const sheet = entry?.state === "ready" ? this.numbered(this.sheet(entry.record)) : null;
       if (!entry) missing.push(epoch);
       else if (!sheet) reason ||= entry.state === "damaged" ? entry.reason : "the images are not described as they should be";
-      else if (sheets[0] && sheet.inAll !== sheets[0].inAll) break; // pruned since: the numbers are those of other filters
+      else if (sheets[0] && sheet.inAll !== sheets[0].inAll) break; // pruned since, and nothing tells which filters these are
       else {
         sheets.push(sheet);
         for (const filter of sheet.filters) found.add(filter);
@@ -88,7 +89,7 @@ export class Sheets {
     const { page } = this;
     return this.window.flatMap((epoch) => {
       const entry = page.run ? page.frames.get(page.run, "feature_images", epoch, page.layer) : undefined;
-      const sheet = entry?.state === "ready" ? this.sheet(entry.record) : null;
+      const sheet = entry?.state === "ready" ? this.numbered(this.sheet(entry.record)) : null;
       const row = sheet && sheet.inAll === this.inAll ? sheet.filters.indexOf(filter) : -1;
       return sheet && row >= 0 ? assemble([sheet]).filter((tile) => tile.filter === filter) : [];
     });
@@ -100,6 +101,20 @@ export class Sheets {
     return same ? this.before : (this.before = sheets);
   }
   private before: ImageSheet[] = [];
+
+  /** With filters by the numbers that they have at the playhead; as it is where nothing tells which they are. */
+  private numbered(sheet: ImageSheet | null): ImageSheet | null {
+    const { eras, era } = this.page.numbered;
+    const its = sheet ? eraAt(eras, sheet.epoch) : era;
+    if (!sheet || its === era || Math.min(its, era) < 0 || sheet.inAll !== eras[its]!.filters.length) return sheet;
+    const known = this.others.get(sheet);
+    if (known?.era === era && known.eras === eras) return known.sheet;
+    const filters = Int32Array.from(sheet.filters, (filter) => renumbered(eras, filter, sheet.epoch, eras[era]!.begins) ?? -1);
+    const made = { ...sheet, filters, inAll: eras[era]!.filters.length, filtering: null };
+    this.others.set(sheet, { era, eras, sheet: made });
+    return made;
+  }
+  private readonly others = new WeakMap<ImageSheet, { era: number; eras: readonly Era[]; sheet: ImageSheet }>();
 
   private sheet(record: FrameRecord): ImageSheet | null {
     let sheet = this.known.get(record);

@@ -42,7 +42,8 @@ export function skyline(layers: readonly OutlookLayer[], originals: readonly num
   const groups: number[][] = [];
   layers.slice(0, MOST_LAYERS).forEach((layer, i) => {
     if (layer.mixes || !groups.length) groups.push([i]);
-    else groups.at(-1)!.push(i);
+    // Of branches side by side the layers follow each other in turn: what passes units on stands beside whose they are.
+    else (layer.together < 0 ? groups.at(-1)! : (groups.findLast(([main]) => layers[main!]!.together === layer.together) ?? groups.at(-1)!)).push(i);
   });
   const slot = Math.min(WIDEST, Math.max(NARROWEST, room / Math.max(1, groups.length)));
   const slots = groups.map(([main, ...followers], at): Slot => {
