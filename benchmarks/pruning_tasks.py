@@ -66,16 +66,16 @@ def net(task: Task, size: int, learning_rate: float, steps: int) -> Any:
 
 
 def digits(seed: int) -> tuple[Images, Images, Images]:
-    """scikit-learn's 1,797 digits, enlarged to 16×16."""
+    """scikit-learn's 1,797 digits, 8×8."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    pictures = np.kron(found.images / 16, np.ones((2, 2)))[..., None].astype("float32")
+    pictures = (found.images / 16)[..., None].astype("float32")
     order = np.random.default_rng(seed).permutation(len(pictures))
     return _parted(pictures[order], found.target[order], 200, 597)
 
 
-def marker(seed: int, train: int = 1600) -> tuple[Images, Images, Images]:
+def marker(seed: int, train: int = 1200) -> tuple[Images, Images, Images]:
     """In which of 16 fields of a cluttered 32×32 image a small cross is; rings and bars are there to mislead."""
     rng = np.random.default_rng(seed)
     count = train + 300 + JUDGED
@@ -95,7 +95,7 @@ def marker(seed: int, train: int = 1600) -> tuple[Images, Images, Images]:
     return _parted(np.clip(pictures, 0, 1)[..., None].astype("float32"), fields, 300, JUDGED)
 
 
-def die(seed: int, train: int = 1600) -> tuple[Images, Images, Images]:
+def die(seed: int, train: int = 1200) -> tuple[Images, Images, Images]:
     """Renderings of a die, 32×32, turned a little at random; the class is the number on its face to the bottom right."""
     rng = np.random.default_rng(seed)
     count = train + 300 + JUDGED
@@ -149,7 +149,7 @@ def _parted(pictures: np.ndarray, classes: np.ndarray, watched: int, judged: int
 TASKS = {
     task.name: task
     for task in (
-        Task("digits", digits, 10, Stack((64, 128, 128), (0, 1, 2), (256,))),
+        Task("digits", digits, 10, Stack((128, 256, 256), (0, 1), (512,))),
         Task("marker", marker, 16, Stack((32, 64, 128, 128), (0, 1, 2), (256,))),
         Task("die", die, 6, Stack((32, 64, 128, 128), (0, 1, 2), (256,))),
     )
