@@ -15,6 +15,8 @@ _PUBLIC = {
     "plan_from": "featwatch.prune.from_alerts",
     "Unsupported": "featwatch.prune.surgery.unsupported",
     "resumed": "featwatch.prune.surgery",
+    "revive": "featwatch.prune.reviving",
+    "Revived": "featwatch.prune.reviving",
     "removable_blocks": "featwatch.prune.blocks",
     "without_blocks": "featwatch.prune.blocks",
 }
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from featwatch.prune.from_alerts import plan_from as plan_from
     from featwatch.prune.planned import Plan as Plan
     from featwatch.prune.planning import plan as plan
+    from featwatch.prune.reviving import Revived as Revived
+    from featwatch.prune.reviving import revive as revive
     from featwatch.prune.surgery import resumed as resumed
     from featwatch.prune.surgery.unsupported import Unsupported as Unsupported
 

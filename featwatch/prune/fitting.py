@@ -26,9 +26,7 @@ def groups_of(anatomy: Anatomy, removed: Mapping[str, Sequence[int]], argument: 
         TypeError: it is no mapping from names to whole numbers.
         ValueError: a layer or unit that the model has not, units that have to stay, or a layer that would lose all of its own.
     """
-    if not isinstance(removed, Mapping):
-        raise RefusedType(f"{argument}={removed!r} is no mapping; give units by layer, such as {{'conv1': [0, 3]}}")
-    checked = {name: _numbers(anatomy, name, numbers, argument) for name, numbers in removed.items()}
+    checked = named_units(anatomy, removed, argument)
     for name, numbers in checked.items():
         ids = anatomy.made[name].ids[numbers]
         frozen = numbers[anatomy.units.frozen(ids)] if len(numbers) else numbers
@@ -54,6 +52,18 @@ def groups_of(anatomy: Anatomy, removed: Mapping[str, Sequence[int]], argument: 
             "leave one more"
         )
     return groups
+
+
+def named_units(anatomy: Anatomy, units: Mapping[str, Sequence[int]], argument: str = "units") -> dict[str, np.ndarray]:
+    """layer -> (n,) int64 numbers of units that the model has.
+
+    Raises:
+        TypeError: it is no mapping from names to whole numbers.
+        ValueError: a layer or unit that the model has not.
+    """
+    if not isinstance(units, Mapping):
+        raise RefusedType(f"{argument}={units!r} is no mapping; give units by layer, such as {{'conv1': [0, 3]}}")
+    return {name: _numbers(anatomy, name, numbers, argument) for name, numbers in units.items()}
 
 
 def check_model(anatomy: Anatomy, units: Mapping[str, int], name: str) -> None:
