@@ -125,15 +125,17 @@ def operate(
 
 def _all(keeping: Keeping, callbacks: Sequence[Any], models: Sequence[Any]) -> tuple[Holders, list[Keeping]]:
     """Who holds something that gets smaller, and what stays of each model."""
-    for last in (False, True):
-        found = holders(keeping.variables(), keeping.anatomy.model, models, callbacks)
-        try:
-            others = along(keeping, found.models, models)
-            break
-        except Unsupported:
-            if last:
-                raise
-            gc.collect()                # it may be a model that nobody has any more
+    try:
+        return _found(keeping, callbacks, models)
+    except Unsupported:
+        pass
+    gc.collect()            # it may be a model that nobody has any more, but for the error while that is at hand
+    return _found(keeping, callbacks, models)
+
+
+def _found(keeping: Keeping, callbacks: Sequence[Any], models: Sequence[Any]) -> tuple[Holders, list[Keeping]]:
+    found = holders(keeping.variables(), keeping.anatomy.model, models, callbacks)
+    others = along(keeping, found.models, models)
     own = [variable for other in others for variable in other.variables()]
     return (holders(own, keeping.anatomy.model, found.models[1:], found.callbacks) if own else found), [keeping, *others]
 
