@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -33,16 +34,16 @@ def told(model: Any) -> list[Any]:
     for layer in model._flatten_layers():
         specs = [(each.axes, each.shape, each.ndim) for each in keras.tree.flatten(layer.input_spec) if each is not None]
         built = getattr(layer, "_build_shapes_dict", None) or {}
-        shapes = {name: _plain(shape) for name, shape in built.items()}
+        shapes = [{name: _plain(shape) for name, shape in each.items()} for each in (built, layer.get_build_config() or {})]
         found.append((type(layer).__name__, specs, shapes, [tuple(each.shape) for each in layer.variables]))
     return found
 
 
 def _made_of(model: Any) -> Any:
-    """A model made of what this one says of itself."""
+    """A model made of what this one says of itself, written down."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")         # that functions of one's own are unsafe to write down
-        return type(model).from_config(model.get_config())
+        return type(model).from_config(json.loads(json.dumps(model.get_config())))
 
 
 def _plain(shape: Any) -> Any:

@@ -59,7 +59,7 @@ def test_undone_the_best_weights_are_what_they_were() -> None:
         ]
     )  # fmt: skip
     assert furthest(model.get_weights(), best) == 0.0
-    assert stopping.best_epoch == 0
+    assert (stopping.best_epoch, stopping.best) == (0, model.history.history["loss"][0])
 
 
 def test_best_weights_of_another_model_are_forgotten() -> None:
