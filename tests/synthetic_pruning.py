@@ -240,7 +240,8 @@ def chain(story: Training) -> tuple[Part, ...]:
         ))  # fmt: skip
         reads = info.name
         if spatial:
-            parts.append(Part(f"{info.name}_bn", "BatchNormalization", info.filters, follows=info.name))
+            held = {"frozen": parts[-1].frozen, "fixed": parts[-1].fixed}
+            parts.append(Part(f"{info.name}_bn", "BatchNormalization", info.filters, follows=info.name, **held))
     return tuple(parts)
 
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DecodedArray, FrameRecord } from "../src/api/types";
-import { anyGoing, harmless, leftAt, outlookOf, priced, removedAt, shownAt, type Outlook } from "../src/model/outlook";
+import { anyGoing, atRandom, harmless, leftAt, noBetter, outlookOf, priced, removedAt, shownAt, tied, type Outlook } from "../src/model/outlook";
 import { planText, pythonText } from "../src/model/prunePlan";
 
 const numbers = (values: number[], ...shape: number[]): DecodedArray => ({ shape: shape.length ? shape : [values.length], values: Float32Array.from(values), table: null });
@@ -45,6 +45,21 @@ describe("an outlook", () => {
     const odd = parsed({ ratios: numbers([NaN, 0.5, 7]), going: numbers([0, 0, 0, 0, 99, -3, 9, 9, 0, 0, 0, 0], 3, 4) });
     expect([odd.shares, odd.going]).toEqual([[0.5], [[4, 0, 2, 0]]]);
     expect(leftAt(odd, 0).ofParameters).toBeNaN();          // of what there is now nothing is known
+  });
+  it("knows what as many units cost that were drawn at random, where that was measured", () => {
+    const drawn = parsed({ random_accuracy: numbers([0.9, 0.9, NaN]), random_change: numbers([0, 0.5, NaN]) });
+    expect(atRandom(drawn, "accuracy")[1]).toBeCloseTo(0.9);
+    expect([noBetter(drawn, 0), noBetter(drawn, 1), noBetter(drawn, 2)]).toEqual([null, true, null]);
+    const unlabelled = parsed({ accuracy: numbers([NaN, NaN, NaN]), random_accuracy: numbers([NaN, NaN, NaN]), random_change: numbers([0, 0.5, 0.9]) });
+    expect([noBetter(unlabelled, 1), noBetter(unlabelled, 2)]).toEqual([false, true]);
+    expect(atRandom(parsed(), "accuracy")).toEqual([NaN, NaN, NaN]);
+    expect(noBetter(parsed(), 1)).toBeNull();
+  });
+  it("says which layers lose units together, those that make them alone", () => {
+    const sum = parsed({ together: numbers([0, 0, 0, -1]) });
+    expect([tied(sum, 0), tied(sum, 1), tied(sum, 2), tied(sum, 3)]).toEqual([[2], [], [0], []]);
+    expect(tied(parsed(), 0)).toEqual([]);
+    expect(tied(parsed({ together: numbers([0, 0]) }), 0)).toEqual([]);         // not one for each layer
   });
   it("is refused with a reason where nothing can be made of it", () => {
     expect(outlookOf(record({ layers: words([]) }))).toMatch(/no layers/);

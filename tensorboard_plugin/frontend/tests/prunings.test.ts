@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { FrameRecord } from "../src/api/types";
 import { NumberTable } from "../src/model/numbers";
 import type { OutlookLayer } from "../src/model/outlook";
-import { changed, histories, originals, sentence, signed, stepsOf, watched } from "../src/model/prunings";
+import { changed, histories, originals, renumberedAt, sentence, signed, stepsOf, watched } from "../src/model/prunings";
 import { clipped, skyline } from "../src/model/skyline";
 
 const step = (epoch: number, action: string, fields: Record<string, unknown> = {}): FrameRecord => ({
@@ -34,6 +34,15 @@ describe("steps of pruning", () => {
   });
   it("say in percent what they changed", () => {
     expect([changed([200, 150]), changed([100, 104.2]), changed([3, 3]), changed([0, 3]), changed([NaN, 3]), signed(-0.9999)]).toEqual(["−25 %", "+4.2 %", "±0 %", "", "", "−100 %"]);
+  });
+});
+
+describe("numbers of filters", () => {
+  it("are others after a step that touched the layer, from its own epoch on", () => {
+    const other = { removed: { other: [1] } };
+    const steps = stepsOf([step(2, "proposed"), step(4, "pruned"), step(5, "undone"), step(7, "pruned", other)]);
+    expect([0, 4, 5, 6].map((epoch) => renumberedAt(steps, "conv", epoch))).toEqual([4, 4, 5, null]);
+    expect(renumberedAt(steps, "other", 0)).toBe(7);
   });
 });
 
@@ -86,6 +95,12 @@ describe("what the guard watches", () => {
 });
 
 describe("the skyline", () => {
+  it("puts what passes units on beside whose they are, where that is known", () => {
+    const branches = [layer("a", 4), layer("b", 4), layer("a_bn", 4, false), layer("b_bn", 4, false), layer("last", 4, false)];
+    const slots = (layers: OutlookLayer[]) => skyline(layers, layers.map(() => 4), 600).slots.map(({ main, followers }) => [main.layer, ...followers.map((one) => one.layer)]);
+    expect(slots(branches)).toEqual([[0], [1, 2, 3, 4]]);
+    expect(slots(branches.map((one, i) => ({ ...one, together: [0, 1, 0, 1, -1][i]! })))).toEqual([[0, 2], [1, 3, 4]]);
+  });
   it("gives each layer that makes its units a place, with its followers", () => {
     const line = skyline([layer("conv", 8), layer("bn", 8, false), layer("act", 8, false), layer("dense", 4)], [8, 8, 8, 4], 400);
     expect(line.slots.map(({ main, followers }) => [main.layer, followers.map((bar) => bar.layer)])).toEqual([[0, [1, 2]], [3, []]]);

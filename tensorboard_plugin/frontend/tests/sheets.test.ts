@@ -52,6 +52,26 @@ describe("the records behind a gallery", () => {
     }
   }
 
+  it("are those of the same filters, by their numbers at the playhead, from before the layer was pruned too", async () => {
+    const eras = [{ begins: 0, filters: [0, 1, 2, 3, 4] }, { begins: 50, filters: [0, 2, 3, 4] }];
+    vi.stubGlobal("fetch", async (address: string) => {
+      if (address.startsWith("./numbering")) return new Response(JSON.stringify({ eras }));
+      const epoch = Number(new URLSearchParams(address.split("?")[1]).get("epoch"));
+      asked.push(epoch);
+      return frame(epoch, epoch < 50 ? 5 : 4);
+    });
+    page.runs = [{ ...page.runs![0]!, epochs: [page.runs![0]!.epochs[0]!, [0, 50]], series: { feature_images: { conv: 0 }, session: { "": 1 } } }];
+    page.numbered.want();
+    await vi.waitFor(() => expect(page.numbered.eras).toHaveLength(2));
+    page.goTo(51);
+    await settle();
+    expect(sheets.tiles.map((tile) => [tile.filter, tile.epoch])).toEqual([[0, 45], [1, 47], [2, 50], [3, 51]]);
+    expect(sheets.inAll).toBe(4);
+    page.goTo(49);
+    await settle();
+    expect(sheets.tiles.map((tile) => [tile.filter, tile.epoch])).toEqual([[0, 45], [1, 46], [2, 47], [3, 48], [4, 49]]);
+  });
+
   it("are asked for backwards from the playhead until every filter has an image, each once", async () => {
     page.goTo(50);
     await settle();
