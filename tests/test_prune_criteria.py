@@ -70,6 +70,23 @@ def test_l2_is_the_norm_of_all_that_makes_scales_and_reads_a_unit() -> None:
     np.testing.assert_allclose(l2(anatomy, candidates(anatomy)), expected, rtol=1e-5)
 
 
+def test_l2_of_units_that_are_read_several_times() -> None:
+    """What reads a unit counts as a whole, however many rows it has."""
+    inputs = keras.Input((3,))
+    x = layers.Dense(4, name="hidden")(inputs)
+    model = keras.Model(inputs, layers.Dense(2, name="scores")(layers.Concatenate()([x, x[:, :2]])))
+    making, reading = (np.square(model.get_layer(name).get_weights()[0]) for name in ("hidden", "scores"))
+    rows = reading.sum(1)
+    read = rows[:4] + [rows[4], rows[5], 0, 0]
+    expected = np.sqrt((making.sum(0) / making.sum(0).mean() + read / read.mean()) / 2)
+    np.testing.assert_allclose(scores_of(model, "l2"), expected, rtol=1e-5)
+
+
+def test_few_samples_for_so_many_units_are_said() -> None:
+    plan = fw.prune.plan(nets.sequential(), ratio=0.3, criterion="redundancy", probe=fw.Probe(*nets.images(6)))
+    assert any("of dense there are few samples for so many units" in note for note in plan.notes)
+
+
 def test_activity_is_the_mean_over_samples_and_positions(residual: Any, probe: fw.Probe) -> None:
     maps = fw.explain.activations(residual, ["stem", "block/inner", "last"], probe)
     sizes = {name: np.abs(values).mean((0, 1, 2)) for name, values in maps.items()}

@@ -87,6 +87,16 @@ def test_a_unit_that_is_taken_out_by_hand_stays_everywhere(residual: Any, path: 
     assert plan.apply(residual).get_layer("norm").gamma.shape == (3,)
 
 
+def test_what_a_file_says_once_it_says_once(residual: Any, path: Path) -> None:
+    plan = fw.prune.plan(residual, units={"stem": [0, 2], "last": [1]})
+    plan.save(path)
+    removed = json.loads(path.read_text())["removed"]
+    turned = Plan.load(edited(path, removed=dict(reversed(removed.items()))))       # layers in another order are no edit
+    assert turned.along == plan.along and EDITED not in turned.notes and turned.savings == plan.savings
+    assert Plan.load(edited(path, removed={"stem": [2]}, notes=[EDITED])).notes == (EDITED,)
+    assert Plan.load(edited(path, along=None, along_of=None, notes=[UNPROVEN])).notes == (UNPROVEN,)
+
+
 def test_the_least_that_a_plan_needs(residual: Any, path: Path) -> None:
     path.write_text('{"format": "featwatch pruning plan", "version": 1, "removed": {"last": [5]}}')
     assert Plan.load(path).apply(residual).get_layer("last").filters == 5

@@ -86,7 +86,7 @@ def rich() -> Any:
         if variable.dtype.startswith("float"):
             low, high = (0.5, 1.5) if variable.name == "moving_variance" else (-0.4, 0.5)
             variable.assign(rng.uniform(low, high, variable.shape))
-    model.get_layer("shared").trainable = False
+    model.get_layer("shared").trainable = model.get_layer("inner").trainable = False
     model.get_layer("norm").trainable = False
     model.get_layer("hidden").bias.trainable = False
     return model
@@ -257,6 +257,43 @@ def test_a_layer_that_cannot_be_made_anew_is_named() -> None:
     anatomy = Anatomy(keras.Model(inputs, L.Dense(2)(x)))
     with pytest.raises(ValueError, match=r"the layer 'closed' \(Closed\) cannot be made anew .* get_config"):
         rebuilt(anatomy, drawn(anatomy, 0.5))
+
+
+class Late(L.Dense):
+    """Of the user's own: has a weight more when it is first made."""
+
+    more = True
+
+    def build(self, shape: Any) -> None:
+        super().build(shape)
+        if Late.more:
+            self.add_weight(shape=(), name="extra")
+
+
+def test_a_layer_that_has_other_weights_when_it_is_made_anew_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    anatomy = Anatomy(keras.Sequential([keras.Input((4,)), Late(6, name="late"), L.Dense(2)]))
+    monkeypatch.setattr(Late, "more", False)
+    with pytest.raises(ValueError, match=r"'late' \(Late\), made anew, has 2 variables instead of 3: make all of them in build"):
+        rebuilt(anatomy, drawn(anatomy, 0.5))
+
+
+class Secretive(keras.optimizers.SGD):
+    """Of the user's own: does not say how it was made."""
+
+    def __init__(self, secret: float) -> None:
+        super().__init__(secret)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        raise NotImplementedError("how?")
+
+
+def test_an_optimizer_that_cannot_be_made_anew_leaves_the_model_uncompiled() -> None:
+    model = keras.Sequential([keras.Input((4,)), L.Dense(6), L.Dense(2)])
+    model.compile(Secretive(0.1), "mse")
+    with pytest.warns(UserWarning, match=r"the smaller model is not compiled: NotImplementedError: how\?; call its compile"):
+        small, *_ = pruned(model)
+    assert not small.compiled and model.compiled and small.count_params() < model.count_params()
 
 
 def test_values_are_taken_over_before_anything_is_cut() -> None:

@@ -156,6 +156,7 @@ VECTORS = {
     "to an image": lambda x: layers.Conv2D(3, 3)(layers.Reshape((4, 4, 2))(layers.Dense(32)(x))),
     "product": lambda x: layers.Dot(axes=-1)([x, layers.Dense(8)(x)]),
     "cosine": lambda x: layers.Dot(axes=1, normalize=True)([x, layers.Dense(8)(x)]),
+    "a function with an argument": lambda x: layers.Lambda(lambda v, by: by * v, arguments={"by": 3.0})(x),
     "where from": lambda x: ops.where(layers.Dense(8)(x) > 0, x, 0.0),
 }
 SERIES = {

@@ -93,6 +93,16 @@ IMAGES = {
     "two, by as many": (_two(Pair(lambda a, b: (a + b) / b.shape[-1])), "mixes channels"),
     "two, by as many as there were": (_two(Wide()), "(Wide) makes of it is not known"),
     "samples made even": (lambda x: layers.Lambda(lambda v: v - ops.mean(v, axis=0))(x), "mixes channels or samples"),
+    "samples among channels": (
+        lambda x: ops.transpose(ops.transpose(x, (3, 1, 2, 0)), (3, 1, 2, 0)), "moves the axis of the samples"),
+    "samples one axis on": (lambda x: ops.squeeze(ops.expand_dims(x, 0), 0), "moves the axis of the samples"),
+    "samples tiled": (lambda x: ops.tile(x, (2, 1, 1, 1)), "repeats samples"),
+    "samples split": (lambda x: layers.Add()(ops.split(x, 2, axis=0)), "takes samples apart"),
+    "samples repeated": (lambda x: ops.repeat(x, 2, axis=0), "repeats samples"),
+    "samples turned round": (lambda x: ops.flip(x, axis=0), "turns samples round"),
+    "samples averaged": (lambda x: x - ops.mean(x, axis=0), "over samples"),
+    "channels padded with others": (
+        lambda x: ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 1)), mode="reflect"), "pads channels with others"),
     "its own weights": (lambda x: Weighted()(x), "weights or a state of its own"),
     "another dense": (lambda x: Other(8)(x), "weights or a state of its own"),
     "normalised elsewhere": (lambda x: layers.BatchNormalization(axis=1)(x), "another axis"),

@@ -158,7 +158,9 @@ def test_precisions(policy: str) -> None:
         keras.config.set_dtype_policy(before)
     anatomy, inputs = Anatomy(model), inputs_of(model)
     groups = drawn(anatomy, 0.4)
-    given = rebuilt(anatomy, groups)(inputs)
+    small = rebuilt(anatomy, groups)
+    assert small.dtype_policy.name == model.dtype_policy.name == policy
+    given = small(inputs)
     expected = masked(model, anatomy, groups, inputs)
     assert given.dtype == ("float64" if policy == "float64" else "bfloat16")
     assert apart([ops.cast(given, "float64")], [np.asarray(expected[0], np.float64)]) < (1e-12 if policy == "float64" else 0.05)

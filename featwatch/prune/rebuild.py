@@ -112,7 +112,9 @@ class _Rebuilding:
         if label.axis and shape[label.axis] is not None:
             shape[label.axis] = len(self._kept(label.ids))
         layer = tensor._keras_history.operation
-        return type(layer).from_config({**layer.get_config(), "batch_shape": tuple(shape)}).output
+        new = type(layer).from_config({**layer.get_config(), "batch_shape": tuple(shape)})
+        new._trainable = layer._trainable       # not in its configuration
+        return new.output
 
     def _of(self, operation: Any) -> Any:
         """What stands for an operation, made when it is first asked for."""
