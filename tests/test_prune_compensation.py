@@ -14,6 +14,7 @@ import featwatch as fw
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.compensation import Compensation, compensated
 from featwatch.prune.compensation.consumers import consumers
+from featwatch.prune.compensation.regression import of_products
 from featwatch.prune.compensation.solving import combination
 from featwatch.prune.compensation.statistics import Moments
 from featwatch.prune.rebuild import rebuilt
@@ -171,7 +172,7 @@ def test_combination_is_least_squares() -> None:
     weights = rng.normal(size=(3, 6, 2))
     importance = np.einsum("tro,tso->rs", weights[:, removed], weights[:, removed])
     for constant in (True, False):
-        found = combination(gram, gram, kept, removed, weights, constant)
+        found = combination(of_products(gram), whole.astype(np.float32), kept, removed, weights, constant)
         features = whole[:, [*kept, 6]] if constant else x[:, kept]
         least = x[:, removed] - features @ np.linalg.lstsq(features, x[:, removed], rcond=None)[0]
         left = x[:, removed] - x[:, kept] @ found.of_kept - found.constant
@@ -179,7 +180,7 @@ def test_combination_is_least_squares() -> None:
         assert energies[1] * (1 - 1e-9) <= energies[0] < 1.03 * energies[1]     # a firmer ridge is taken if it does as well
         assert found.constant.any() == constant
     weights[:, removed] = 0
-    assert not combination(gram, gram, kept, removed, weights, True).of_kept.any()
+    assert not combination(of_products(gram), whole, kept, removed, weights, True).of_kept.any()
 
 
 def test_the_error_that_is_said_is_the_error_that_comes() -> None:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from featwatch.prune.anatomy import Anatomy
+from featwatch.prune.compensation.bounds import MOST, batch_within, layers_within, samples_within
 from featwatch.prune.compensation.consumers import Consumer, consumers
 from featwatch.prune.compensation.measuring import Leaving, of_outputs
 from featwatch.prune.compensation.solving import Combination, combination
-from featwatch.prune.compensation.statistics import Moments, each_read, parts, taken
+from featwatch.prune.compensation.statistics import Moments, Rows, each_read, parts, taken
 
 FEWEST = 8                          # samples of a probe, of which it takes something to hold out
 _HELD_OUT = 4                       # of so many samples one
 _POSITIONS = 8192                   # of what a layer reads, at most; more where it reads many channels
 _PER_CHANNEL = 4
-_BYTES = 256 << 20                  # of sums of products at a time: a wide model is run several times
+_JUDGED = 4096                      # of them, that combinations are judged on
+_BYTES = 512 << 20                  # of sums of products, and of rows, at a time: a wide model is run several times
 _WIDEST = 4096                      # channels of a layer that is compensated
 
 
@@ -41,8 +43,9 @@ class Compensation:
 
 
 def compensated(
-    model: Any, groups: Iterable[int], probe: Any, *, samples: int = 256, merge_constants: bool = True
-) -> Compensation:
+    model: Any, groups: Iterable[int], probe: Any, *, samples: int = 256, merge_constants: bool = True,
+    multiply_adds: float = MOST,
+) -> Compensation:  # fmt: skip
     """What makes up for removed units in the layers that read them, and the error that is to be expected of it.
 
     In each convolution or dense layer that reads removed channels these are regressed on those that stay, and on a constant;
@@ -60,6 +63,8 @@ def compensated(
         samples: of the probe to take at most, evenly spread.
         merge_constants: where a layer reads zeros around its input, a constant unit cannot become part of a bias, which counts
             at the borders, too.  One such unit then stays and carries all others.  False = none stays, and borders are wrong.
+        multiply_adds: about how many it may take.  Where all would take more, the widest layers are not compensated, and
+            fewer samples are taken, eight at least; the notes say so.
 
     Raises:
         ValueError: the probe has too few samples.
@@ -68,30 +73,45 @@ def compensated(
     Source: least squares on channels as in ThiNet (Luo et al. 2017) and channel pruning (He et al. 2017, equation 1).
     """
     anatomy = model if isinstance(model, Anatomy) else Anatomy(model)
-    rows = taken(probe, samples)
-    if len(rows) < FEWEST:
-        raise ValueError(f"probe: {len(rows)} samples; compensation holds every fourth out: give {FEWEST} or more")
-    held = np.arange(len(rows)) % _HELD_OUT == _HELD_OUT - 1
-    return _Compensating(anatomy, set(groups), probe, rows[~held], rows[held]).compensated(merge_constants)
+    found = _Compensating(anatomy, set(groups), probe, taken(probe, samples), multiply_adds)
+    return found.compensated(merge_constants)
 
 
 class _Compensating:
-    def __init__(self, anatomy: Anatomy, groups: set[int], probe: Any, fitting: np.ndarray, judging: np.ndarray) -> None:
+    def __init__(self, anatomy: Anatomy, groups: set[int], probe: Any, rows: np.ndarray, most: float) -> None:
+        if len(rows) < FEWEST:
+            raise ValueError(f"probe: {len(rows)} samples; compensation holds every fourth out: give {FEWEST} or more")
         self._anatomy, self._groups, self._probe = anatomy, groups, probe
-        self._fitting, self._judging = fitting, judging
         self._notes: list[str] = []
         self._solved: dict[str, list[Combination]] = {}
+        self._known: dict[str, tuple[Moments, Rows]] = {}       # of what each layer reads, that compensates
         self._thinned = False
+        self._batch = batch_within(anatomy, probe.batch_size)
+        found = [each for each in consumers(anatomy, groups).known if len(each.ids) <= _WIDEST]
+        places, taking = layers_within(
+            found, [len(self._split(each)[1]) for each in found], [self._rows(each, len(rows)) for each in found], most
+        )
+        self._costly = {each.name for each in found} - {found[place].name for place in places}
+        if self._costly:
+            costly = _named(sorted(self._costly))
+            self._notes.append(f"{costly} not compensated: all together would take more than {most:,.0f} multiply-adds")
+        count = max(samples_within(anatomy, probe, len(rows), most, taking), FEWEST)
+        if count < len(rows):
+            self._notes.append(f"{len(rows)} samples would take more than {most:,.0f} multiply-adds")
+            rows = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
+        held = np.arange(len(rows)) % _HELD_OUT == _HELD_OUT - 1
+        self._fitting, self._judging = rows[~held], rows[held]
 
     def compensated(self, merge_constants: bool) -> Compensation:
         every = self._solve(merge_constants)
-        leaving = self._leaving(every)
+        leaving, whole = self._leaving(every)
         helping = [each for each in every if leaving[each.name].error < leaving[each.name].without]
         left = [each.name for each in every if each not in helping and leaving[each.name].without > 0]
         if left:
             self._notes.append(f"{_named(left)} as before: nothing was gained on samples held out")
         values = [pair for each in helping for pair in self._values(each)]
-        without, error = of_outputs(self._anatomy, self._groups, values, parts(self._probe.x, self._judging, self._batch))
+        judged = parts(self._probe.x, self._judging, self._batch)
+        without, error = of_outputs(self._anatomy, self._groups, values, judged, whole)
         if values and error > without:
             self._notes.append(f"nothing is compensated: the outputs would differ by {error:.2g} rather than {without:.2g}")
             values, helping, error = [], [], without
@@ -107,10 +127,6 @@ class _Compensating:
 
     # -- finding combinations -------------------------------------------------------------------------------------------
 
-    @property
-    def _batch(self) -> int:
-        return min(self._probe.batch_size, 32)
-
     def _solve(self, merge_constants: bool) -> list[Consumer]:
         """The layers that can make up for channels; `_solved` has how.  Begins anew when a unit has to stay."""
         while True:
@@ -118,18 +134,23 @@ class _Compensating:
             self._solved.clear()
             staying: dict[int, str] = {}
             wide = [each.name for each in found.known if len(each.ids) > _WIDEST]
-            every = [each for each in found.known if len(each.ids) <= _WIDEST]
-            for some in _shares(every):
-                fitted, judged = self._moments(some, self._fitting), self._moments(some, self._judging)
-                for each in some:
-                    root = self._carrier(each, fitted[each.name], set(staying)) if merge_constants else None
-                    if root is not None:
-                        staying[root] = each.name
-                    self._solved[each.name] = self._combinations(each, fitted[each.name], judged[each.name])
+            every = [each for each in found.known if each.name not in {*wide, *self._costly}]
+            shares = self._shares(every)
+            for some in shares:
+                if any(each.name not in self._known for each in some):
+                    self._known = self._measured(some)
+                if merge_constants:
+                    for each in some:
+                        root = self._carrier(each, self._known[each.name][0], set(staying))
+                        if root is not None:
+                            staying[root] = each.name
+                if not staying:
+                    self._solved |= {each.name: self._combinations(each) for each in some}
             if not staying:
                 break
             self._groups -= set(staying)
             self._notes += [self._stays(root, name) for root, name in staying.items()]
+        self._known.clear()
         if found.unknown:
             self._notes.append(f"{_named(found.unknown)} not compensated: not a convolution or dense layer")
         if wide:
@@ -139,27 +160,50 @@ class _Compensating:
             self._notes.append(f"{_named(plain)}: no bias that could take over a constant")
         return every
 
-    def _moments(self, some: Sequence[Consumer], rows: np.ndarray) -> dict[str, Moments]:
-        batches = -(-len(rows) // self._batch)
-        moments = {}
-        wanted = {}
-        rng = np.random.default_rng(0)
-        for each in some:
-            limit = max(_POSITIONS, _PER_CHANNEL * len(each.ids)) // batches + 1
-            moments[each.name] = found = Moments(each, limit)
-            wanted[id(each.layer)] = lambda x, each=each, found=found: found.add(each.read(x), rng)
-        for _ in each_read(self._anatomy.model, parts(self._probe.x, rows, self._batch), wanted):
-            pass
-        self._thinned |= any(each.used < each.positions for each in moments.values())
-        return moments
+    def _rows(self, each: Consumer, samples: int) -> int:
+        """Of how many positions of what a layer reads its combination is found, about."""
+        most = max(_POSITIONS, _PER_CHANNEL * len(each.ids))
+        return most if each.positions is None else min(most, each.positions * samples)
 
-    def _combinations(self, each: Consumer, fitted: Moments, judged: Moments) -> list[Combination]:
+    def _measured(self, some: Sequence[Consumer]) -> dict[str, tuple[Moments, Rows]]:
+        fitted, judged = {}, {}
+        for each in some:
+            most, batches = self._rows(each, len(self._fitting)), -(-len(self._fitting) // self._batch)
+            fitted[each.name] = Moments(each, most // batches + 1, fewer=most <= len(each.ids))
+            judged[each.name] = Rows(each, _JUDGED // -(-len(self._judging) // self._batch) + 1)
+        for rows, known in ((self._fitting, fitted), (self._judging, judged)):
+            rng = np.random.default_rng(0)
+            wanted = {
+                id(each.layer): lambda x, each=each, own=known[each.name]: own.add(each.read(x), rng)     # noqa: B023
+                for each in some
+            }
+            for _ in each_read(self._anatomy.model, parts(self._probe.x, rows, self._batch), wanted):
+                pass
+            self._thinned |= any(each.used < each.positions for each in known.values())
+        return {name: (fitted[name], judged[name]) for name in fitted}
+
+    def _combinations(self, each: Consumer) -> list[Combination]:
         kept, removed = self._split(each)
-        weights = each.weights()
+        (fitted, judged), weights = self._known[each.name], each.weights()
         return [
-            combination(fitted.products[group], judged.products[group], kept, removed, weights[group], each.constant)
+            combination(fitted.known(group), judged.of(group), kept, removed, weights[group], each.constant)
             for group in range(each.groups)
         ]
+
+    def _shares(self, every: Sequence[Consumer]) -> list[list[Consumer]]:
+        """The layers in parts of which what has to be known fits into memory together."""
+        found: list[list[Consumer]] = []
+        room = 0
+        for each in every:
+            size, rows = len(each.ids) + 1, self._rows(each, len(self._fitting))
+            judged = min(_JUDGED, self._rows(each, len(self._judging)))
+            needed = each.groups * size * (4 * judged + min(4 * rows, 8 * size))
+            if not found or needed > room:
+                found.append([])
+                room = _BYTES
+            found[-1].append(each)
+            room -= needed
+        return found
 
     def _split(self, each: Consumer) -> tuple[np.ndarray, np.ndarray]:
         removed = np.isin(self._anatomy.units.roots(each.ids), list(self._groups))
@@ -185,13 +229,12 @@ class _Compensating:
 
     # -- judging, and what comes of it ------------------------------------------------------------------------------------
 
-    def _leaving(self, every: Sequence[Consumer]) -> dict[str, Leaving]:
-        """What is left of each layer's error on the samples held out."""
+    def _leaving(self, every: Sequence[Consumer]) -> tuple[dict[str, Leaving], list[np.ndarray]]:
+        """What is left of each layer's error on the samples held out, and what the model gives for these."""
         found = {each.name: Leaving(each, self._solved[each.name]) for each in every}
         wanted = {id(each.layer): found[each.name].add for each in every}
-        for _ in each_read(self._anatomy.model, parts(self._probe.x, self._judging, self._batch), wanted):
-            pass
-        return found
+        given = list(each_read(self._anatomy.model, parts(self._probe.x, self._judging, self._batch), wanted))
+        return found, [np.concatenate(each) for each in zip(*given, strict=True)]
 
     def _values(self, each: Consumer) -> list[tuple[Any, np.ndarray]]:
         weights = each.weights()
@@ -204,20 +247,6 @@ class _Compensating:
             before = variable.numpy()
             values.append((variable, (before.astype(np.float64) + sign * added).astype(before.dtype)))
         return values
-
-
-def _shares(every: Sequence[Consumer]) -> list[list[Consumer]]:
-    """The layers in parts whose sums of products fit into memory together."""
-    found: list[list[Consumer]] = []
-    room = 0
-    for each in every:
-        needed = 2 * 8 * each.groups * (len(each.ids) + 1) ** 2
-        if not found or needed > room:
-            found.append([])
-            room = _BYTES
-        found[-1].append(each)
-        room -= needed
-    return found
 
 
 def _named(names: Sequence[str]) -> str:

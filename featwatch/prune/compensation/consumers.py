@@ -33,6 +33,7 @@ class Consumer:
     groups: int = 1
     places: int = 1                     # at which each channel is read by weights of its own, after `Flatten`
     places_first: bool = True           # in the kernel the places, then the channels
+    positions: int | None = None        # of a sample at which channels are read; None = not known beforehand
     bias: Any = None                    # where a constant can be added to each output
     shift: Any = None                   # without a bias: moving mean of the normalisation that follows, and nothing else does
     border: bool = False                # whether it reads zeros around its input, which are no values of the channels
@@ -49,14 +50,23 @@ class Consumer:
 
     def kernel_of(self, weights: np.ndarray) -> np.ndarray:
         """A kernel of its own shape with these weights."""
-        channels, groups = len(self.ids), self.groups
         if isinstance(self.layer, layers.Dense):
             value = weights[0] if self.places_first else weights[0].swapaxes(0, 1)
         else:
-            value = np.moveaxis(weights, 0, -2).reshape(-1, channels, groups * weights.shape[-1])
-            if isinstance(self.layer, _TRANSPOSED):
-                value = value.swapaxes(1, 2)
+            value = self._mixing(weights)
         return value.reshape(self.kernel.shape).astype(self.kernel.numpy().dtype)
+
+    def kernel_for(self, weights: np.ndarray) -> np.ndarray:
+        """What `linear` takes, float32, of (groups, taps, channels, outputs): all of its weights, or those of some channels."""
+        if isinstance(self.layer, layers.Dense):
+            return weights[0].reshape(-1, weights.shape[-1]).astype(np.float32)
+        value = self._mixing(weights)
+        return value.reshape(*self.kernel.shape[:-2], *value.shape[1:]).astype(np.float32)
+
+    def _mixing(self, weights: np.ndarray) -> np.ndarray:
+        """(taps, channels, outputs), or the other way round where the layer has it so."""
+        value = np.moveaxis(weights, 0, -2).reshape(weights.shape[1], weights.shape[2], -1)
+        return value.swapaxes(1, 2) if isinstance(self.layer, _TRANSPOSED) else value
 
     def _split(self, value: np.ndarray) -> np.ndarray:
         channels, groups = len(self.ids), self.groups
@@ -91,25 +101,30 @@ class Consumer:
             value = np.pad(value, ((0, 0), (left, 0), (0, 0)))
         return value
 
-    def linear(self, value: np.ndarray) -> np.ndarray:
-        """(batch, …, outputs) float32: what it gives of `read`, without its bias and activation."""
+    def linear(self, value: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """(batch, …, outputs) float32: what it gives of `read`, without its bias and activation.
+
+        Arguments:
+            kernel: as `kernel_for` gives it, for as many channels as `value` has.
+        """
         layer = self.layer
         if isinstance(layer, layers.Dense):
-            flat = value.reshape(len(value), -1) if self.places > 1 else value
-            return np.asarray(flat @ self.weights()[0].reshape(flat.shape[-1], -1).astype(np.float32))
-        kernel, given = (keras.ops.convert_to_tensor(np.asarray(each, np.float32)) for each in (self.kernel.numpy(), value))
+            rows = value.reshape(-1, len(kernel))
+            form = value.shape[:1] if self.places > 1 else value.shape[:-1]
+            return np.asarray(keras.ops.matmul(rows, kernel)).reshape(*form, kernel.shape[-1])
+        given, own = (keras.ops.convert_to_tensor(each) for each in (value, kernel))
         if isinstance(layer, _TRANSPOSED):
             return np.asarray(
                 keras.ops.conv_transpose(
-                    given, kernel, strides=list(layer.strides), padding=layer.padding, output_padding=layer.output_padding,
+                    given, own, strides=list(layer.strides), padding=layer.padding, output_padding=layer.output_padding,
                     data_format="channels_last", dilation_rate=layer.dilation_rate,
                 )
             )  # fmt: skip
         if isinstance(layer, _SEPARABLE):
-            return np.asarray(keras.ops.conv(given, kernel, strides=1, padding="valid", data_format="channels_last"))
+            return np.asarray(keras.ops.conv(given, own, strides=1, padding="valid", data_format="channels_last"))
         return np.asarray(
             keras.ops.conv(
-                given, kernel, strides=list(layer.strides), padding="same" if layer.padding == "same" else "valid",
+                given, own, strides=list(layer.strides), padding="same" if layer.padding == "same" else "valid",
                 dilation_rate=layer.dilation_rate, data_format="channels_last",
             )
         )  # fmt: skip
@@ -171,8 +186,14 @@ def consumers(anatomy: Anatomy, groups: set[int]) -> Consumers:
             continue
         if consumer.uniform and consumer.bias is None and sum(other.operation is layer for other in calls) == 1:
             consumer.shift = _mean_after(node, readers)
+        consumer.positions = _positions(consumer, tuple(node.input_tensors[0].shape)[1:])
         found.known.append(consumer)
     return found
+
+
+def _positions(consumer: Consumer, shape: Sequence[int | None]) -> int | None:
+    size = math.prod(-1 if each is None else each for each in shape)
+    return None if None in shape else size // (consumer.groups * len(consumer.ids))
 
 
 def _loses(anatomy: Anatomy, layer: Any, groups: set[int]) -> bool:

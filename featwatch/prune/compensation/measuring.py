@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.compensation.consumers import Consumer
 from featwatch.prune.compensation.solving import Combination
 from featwatch.prune.compensation.statistics import each_read
-from featwatch.prune.rebuild import _Rebuilding
-from featwatch.running import _counters_kept
-from featwatch.streams import untouched_random_state
+from featwatch.prune.units import gone
 
 
 class Leaving:
@@ -26,6 +25,9 @@ class Leaving:
         self.constant = np.concatenate(
             [np.einsum("r,tro->o", each.constant, weights[group][:, each.removed]) for group, each in enumerate(combinations)]
         )
+        self._all = consumer.kernel_for(weights)
+        some = [own[:, each.removed] for own, each in zip(weights, combinations, strict=True)]
+        self._removed = consumer.kernel_for(np.stack(some))
         self._whole, self._squares = _Spread(), np.zeros(2)
 
     @property
@@ -40,15 +42,14 @@ class Leaving:
 
     def add(self, x: Any) -> None:
         """Count what enters the layer in a batch of samples."""
-        value = self._consumer.read(x)
-        self._whole.add(self._consumer.linear(value))
-        rest, gone, size = np.zeros_like(value), np.zeros_like(value), len(self._consumer.ids)
-        for group, each in enumerate(self._combinations):
-            own = slice(group * size, (group + 1) * size)
-            rest[..., own] = each.left(value[..., own])
-            gone[..., own][..., each.removed] = value[..., own][..., each.removed]
-        after = self._consumer.linear(rest) - self.constant.astype(np.float32)
-        self._squares += [np.square(each, dtype=np.float64).sum() for each in (after, self._consumer.linear(gone))]
+        value, size = self._consumer.read(x), len(self._consumer.ids)
+        self._whole.add(self._consumer.linear(value, self._all))
+        own = [(each, value[..., group * size : (group + 1) * size]) for group, each in enumerate(self._combinations)]
+        rest = np.concatenate([each.left(part) for each, part in own], axis=-1)
+        gone = np.concatenate([np.take(part, each.removed, -1) for each, part in own], axis=-1)
+        given = self._consumer.linear(np.concatenate([rest, gone]), self._removed)
+        after = given[: len(value)] - self.constant.astype(np.float32)
+        self._squares += [np.square(each, dtype=np.float64).sum() for each in (after, given[len(value) :])]
 
 
 class _Spread:
@@ -72,24 +73,41 @@ class _Spread:
 
 
 def of_outputs(
-    anatomy: Anatomy, groups: set[int], values: Sequence[tuple[Any, np.ndarray]], batches: Iterable[Any]
-) -> tuple[float, float]:
-    """The relative errors of the pruned model's outputs, without these values and with them."""
-    every = list(batches)
-    whole = _outputs(anatomy.model, every)
-    rebuilding = _Rebuilding(anatomy, groups, {})
-    with untouched_random_state(), _counters_kept():
-        pruned = rebuilding.model(anatomy.model)
-        errors = []
-        for changed in ({}, {id(variable): value for variable, value in values}):
-            rebuilding.carry(changed)
-            errors.append(apart(_outputs(pruned, every), whole))
+    anatomy: Anatomy, groups: set[int], values: Sequence[tuple[Any, np.ndarray]], batches: Iterable[Any],
+    whole: Sequence[np.ndarray],
+) -> tuple[float, float]:  # fmt: skip
+    """The relative errors of the outputs without these groups, as the weights are and with these values.
+
+    The model is run with the units masked, which gives what the smaller one will.
+
+    Arguments:
+        whole: what it gives for these batches with all of its units.
+    """
+    every, removed = list(batches), np.fromiter(groups, np.int64)
+    errors = []
+    for told in ({}, {id(variable): value for variable, value in values}):
+        state = [(variable, _masked(anatomy, variable, told.get(id(variable)), removed)) for variable in _held(anatomy, values)]
+        errors.append(apart(_joined(each_read(anatomy.model, every, {}, state=state)), whole))
     return errors[0], errors[1]
 
 
-def _outputs(model: Any, batches: Sequence[Any]) -> list[np.ndarray]:
-    found = list(each_read(model, batches, {}))
-    return [np.concatenate(each) for each in zip(*found, strict=True)]
+def _held(anatomy: Anatomy, values: Sequence[tuple[Any, np.ndarray]]) -> list[Any]:
+    """The variables that have numbers for units, or another value."""
+    every = [*(sliced.variable for sliced in anatomy.sliced.values()), *(variable for variable, _ in values)]
+    return list({id(variable): variable for variable in every}.values())
+
+
+def _masked(anatomy: Anatomy, variable: Any, value: np.ndarray | None, removed: np.ndarray) -> Any:
+    """A variable's value with 0 for all that goes."""
+    value = np.array(variable.numpy() if value is None else value)
+    sliced = anatomy.sliced.get(id(variable))
+    for axis, ids in (sliced.axes if sliced is not None else {}).items():
+        value[(slice(None),) * axis + (gone(anatomy.units.roots(ids), removed),)] = 0
+    return keras.ops.convert_to_tensor(value, variable.dtype)
+
+
+def _joined(outputs: Iterable[list[np.ndarray]]) -> list[np.ndarray]:
+    return [np.concatenate(each) for each in zip(*outputs, strict=True)]
 
 
 def apart(found: Sequence[np.ndarray], whole: Sequence[np.ndarray]) -> float:

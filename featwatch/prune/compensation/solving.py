@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from featwatch.prune.compensation.regression import Known, times
 
 RIDGES = (1e-1, 1e-2, 1e-4, 1e-6, 1e-9)         # of the channels' mean squares
 _AS_GOOD = 1.02                                 # a larger ridge is taken if it leaves no more than so many times the least
@@ -22,10 +23,12 @@ class Combination:
     constant: np.ndarray                # (removed,)
 
     def left(self, value: np.ndarray) -> np.ndarray:
-        """(…, channels): of what is read, what the combination does not give, the constant left out; 0 for what is kept."""
-        rest = np.zeros_like(value)
-        rest[..., self.removed] = value[..., self.removed] - value[..., self.kept] @ self.of_kept.astype(value.dtype)
-        return rest
+        """(…, removed): of the removed among (…, channels), what the combination does not give, the constant left out."""
+        rest = np.take(value, self.removed, -1)
+        if not self.of_kept.any():
+            return rest
+        rows = np.take(value, self.kept, -1).reshape(-1, len(self.kept))
+        return rest - times(rows, self.of_kept.astype(value.dtype)).reshape(rest.shape)
 
 
 def none(kept: np.ndarray, removed: np.ndarray) -> Combination:
@@ -34,49 +37,43 @@ def none(kept: np.ndarray, removed: np.ndarray) -> Combination:
 
 
 def combination(
-    fitted: np.ndarray, judging: np.ndarray, kept: np.ndarray, removed: np.ndarray, weights: np.ndarray, constant: bool
+    fitted: Known, judging: np.ndarray, kept: np.ndarray, removed: np.ndarray, weights: np.ndarray, constant: bool
 ) -> Combination:
     """The combination that leaves the least of what the removed channels gave, on other samples than it was fitted to.
 
-    Gram matrices are enough for it: with K the kept and R the removed channels, B = (G_KK + λ)⁻¹ G_KR (ridge regression), and
-    the second moments of what it leaves are G_RR − Bᵀ G_KR − G_RK B + Bᵀ G_KK B.
-
     Arguments:
-        fitted, judging: (channels + 1, channels + 1) sums of products, the constant 1 last.
+        fitted: what is known of the samples that it is fitted to.
+        judging: (rows, channels + 1) of others, the constant 1 last, each times the root of how often it counts.
         weights: (taps, channels, outputs) with which the channels are read: what they weigh little may be left.
         constant: whether a constant may be added.
     """
-    features = np.append(kept, len(fitted) - 1) if constant else kept
-    size = np.sqrt(np.diagonal(fitted)[features])
-    features, size = features[size > 0], size[size > 0]
+    one = len(fitted.sizes) - 1
+    features = np.append(kept, one) if constant else kept
+    features = features[fitted.sizes[features] > 0]
     weighing = weights[:, removed].swapaxes(0, 1).reshape(len(removed), -1)
-    importance = weighing @ weighing.T
-    before = float(np.sum(judging[np.ix_(removed, removed)] * importance))
+    importance = times(weighing, weighing.T)
+    wanted, seen = judging[:, removed], judging[:, features]
+    before = _energy(wanted, importance)
     if not len(features) or not before > 0:
         return none(kept, removed)
-    gram, across = (fitted[np.ix_(features, each)] / size[:, None] for each in (features, removed))
-    gram = gram / size
-    penalised = np.where(features == len(fitted) - 1, RIDGES[-1], 1.0)
+    solve = fitted.solving(features, removed, features == one)
     best, found = before, none(kept, removed)
     for ridge in RIDGES:
-        try:
-            solved = cho_solve(cho_factor(gram + np.diag(ridge * penalised)), across)
-        except LinAlgError:
+        solved = solve(ridge)
+        if solved is None:
             continue
-        solved = solved / size[:, None]
-        after = _left(judging, features, removed, solved, importance)
+        solved = solved / fitted.sizes[features][:, None]
+        after = _energy(wanted - times(seen, solved.astype(seen.dtype)), importance)
         if after >= best:               # from here on, it only follows the samples that it is fitted to
             break
         if after * _AS_GOOD < best - _NOTHING * before:
-            best, found = after, _combination(solved, features, kept, removed, len(fitted) - 1)
+            best, found = after, _combination(solved, features, kept, removed, one)
     return found
 
 
-def _left(judging: np.ndarray, features: np.ndarray, removed: np.ndarray, solved: np.ndarray, importance: np.ndarray) -> float:
-    across = judging[np.ix_(features, removed)]
-    moments = judging[np.ix_(removed, removed)] - solved.T @ across - across.T @ solved
-    moments = moments + solved.T @ judging[np.ix_(features, features)] @ solved
-    return float(np.sum(moments * importance))
+def _energy(left: np.ndarray, importance: np.ndarray) -> float:
+    """What is left of removed channels, (rows, removed), as it is weighed: the sum of squares of what layers make of it."""
+    return float(np.sum(times(left, left, across=True) * importance))
 
 
 def _combination(solved: np.ndarray, features: np.ndarray, kept: np.ndarray, removed: np.ndarray, one: int) -> Combination:
