@@ -120,13 +120,14 @@ def test_a_bias_rises_until_the_unit_is_above_0_at_a_share_of_the_probe(normalis
     assert changed == ["norm/beta" if normalised else "conv/bias", "hidden/bias"]
 
 
-def test_averages_of_weights_follow() -> None:
+def test_what_optimisers_remember_is_forgotten_and_averages_of_weights_follow() -> None:
     model = net(keras.optimizers.SGD(0.01, momentum=0.9, use_ema=True))
     model.fit(X, Y, epochs=1, verbose=0)
-    fw.prune.revive(model, {"hidden": [0]})
+    fw.prune.revive(model, {"hidden": [1]})           # not a dead one: of those there was no gradient to remember
     kernel, place = model.get_layer("hidden").kernel, [v.path for v in model.trainable_variables].index("hidden/kernel")
-    assert np.array_equal(model.optimizer._model_variables_moving_average[place].numpy()[:, 0], kernel.numpy()[:, 0])
-    assert model.optimizer.momentums[place].numpy()[:, 0].max() == 0 != model.optimizer.momentums[place].numpy()[:, 1].max()
+    assert np.array_equal(model.optimizer._model_variables_moving_average[place].numpy()[:, 1], kernel.numpy()[:, 1])
+    coming, leading = (model.optimizer.momentums[at].numpy() for at in (place, place + 2))
+    assert (coming[:, 1] == 0).all() and (coming[:, 2] != 0).any() and (leading[1] == 0).all() and (leading[2] != 0).any()
 
 
 def test_no_global_random_number_is_drawn_and_the_seed_tells_which() -> None:
