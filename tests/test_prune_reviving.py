@@ -177,4 +177,7 @@ def test_a_layer_may_begin_anew_as_a_whole_and_examples_run() -> None:
     model = net()
     fw.prune.revive(model, {"hidden": range(8)})
     assert (model.get_layer("scores").kernel.numpy() == 0).all()
+    fw.prune.revive(model, {"separable": [2], "hidden": [0]})           # one reads the other: from 0
+    kernel = model.get_layer("hidden").kernel.numpy().reshape(6, 6, 5, 8)
+    assert (kernel[:, :, 2, 0] == 0).all() and (kernel[:, :, 1, 0] != 0).all()
     assert doctest.testmod(reviving, extraglobs={"net": net()}).failed == 0
