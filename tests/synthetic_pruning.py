@@ -278,6 +278,8 @@ def hostile(text: str, epoch: int) -> Iterator[Record]:
         going=np.array([[9, -9, large, 1]] * 6, np.int32), parameters=np.array([nothing, math.inf, -1, 0, 1e308, 5]),
         multiply_adds=np.full(6, nothing), accuracy=np.array([nothing, 3e38, -3e38, math.inf, 2, 0.5], np.float32),
         change=np.full(6, math.inf, np.float32), turn=np.array([0.5, nothing], np.float32),
+        random_accuracy=np.array([nothing, 3e38, -3e38, math.inf, 2, -9], np.float32), random_change=np.full(6, -1, np.float32),
+        together=np.array([large, -9, 7, large], np.int32),
     )  # fmt: skip
 
 

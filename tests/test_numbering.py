@@ -70,7 +70,8 @@ def test_it_is_right_whatever_goes_and_comes_back() -> None:
     """Random steps with records lost here and there, against a list of who is there."""
     rng = np.random.default_rng(0)
     for _ in range(40):
-        who, history, told, sessions = list(range(12)), [list(range(12))], [], [(0, opened(0, 12))]
+        who, history, sessions = list(range(12)), [list(range(12))], [(0, opened(0, 12))]
+        told: list[Pruning] = []
         for epoch in range(12):
             before = history[-1]
             if told and told[-1].action == "pruned" and told[-1].epoch == epoch - 1 and rng.random() < 0.4:
@@ -84,8 +85,8 @@ def test_it_is_right_whatever_goes_and_comes_back() -> None:
                 sessions.append((epoch + 1, opened(epoch + 1, len(who))))
             history.append(who)
         found = numbering(LAYER, reversed(sessions), reversed(told))
-        for before, filters in enumerate(history):
-            got = found.found(np.arange(len(filters)), of=(before, len(filters)), at=(12, len(who)))
+        for epoch, filters in enumerate(history):
+            got = found.found(np.arange(len(filters)), of=(epoch, len(filters)), at=(12, len(who)))
             assert got.tolist() == [who.index(one) if one in who else -1 for one in filters]
 
 
@@ -126,13 +127,18 @@ def values(epoch: int) -> np.ndarray:
     return 100.0 * epoch + np.array(WHO[epoch])
 
 
-@pytest.fixture
-def records() -> list[Any]:
+def numbered_records() -> list[Any]:
+    """A log of the story above."""
     made: list[Any] = [opened(epoch, filters) for epoch, filters in SIZES.items()] + steps()
     for epoch, who in WHO.items():
         cause = np.array([f"filter {one}" for one in who])
         made.append(dataclasses.replace(of(epoch, filters=len(who)), energy=values(epoch), cause=cause))
     return made
+
+
+@pytest.fixture
+def records() -> list[Any]:
+    return numbered_records()
 
 
 @pytest.fixture

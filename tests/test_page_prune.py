@@ -18,6 +18,7 @@ from tests.browsers import Tab, chromium
 from tests.synthetic import Story, write_log
 from tests.synthetic_pruning import Net, Prunings, hostile, unreadable
 from tests.tensorboards import tensorboards
+from tests.test_numbering import LAYER, WHO, numbered_records, values
 
 pytestmark = pytest.mark.browser
 
@@ -37,11 +38,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("logs")
     write_log(logs / "whole", layers=5, epochs=EPOCHS, names=NAMES, prunings=TOLD, **SMALL)
     alone = ("outlook",)
-    write_log(logs / "unlabelled", layers=3, epochs=5, labelled=False, prunings=Prunings(labelled=False, recorded=alone), **SMALL)
+    unlabelled = Prunings(labelled=False, drawn=False, recorded=alone)
+    write_log(logs / "unlabelled", layers=3, epochs=5, labelled=False, prunings=unlabelled, **SMALL)
     write_log(logs / "frozen", layers=3, epochs=5, prunings=Prunings(frozen=REASON, recorded=alone), **SMALL)
     write_log(logs / "bare", layers=3, epochs=3, **SMALL)
     write_log(logs / "single", layers=3, epochs=3, prunings=Prunings(ratios=(0, 0.5), measured=False, recorded=alone), **SMALL)
     write_log(logs / "deep", layers=2, epochs=5, prunings=Prunings(deep=50, pruned=(2,), undone=(), refused=()), **SMALL)
+    resized = EventFileWriter(logs / "resized", 0)
+    for record in sorted(numbered_records(), key=lambda one: one.epoch):
+        resized.write(record)
+    resized.close()
     refused = Journal(epoch=0, entries=({"kind": "note", "epoch": 0, "recorder": "pruning_outlook", "text": REFUSAL},))
     for name, records in (("hostile", list(hostile(HOSTILE, 2))), ("empty", [unreadable(2)]), ("subclassed", [refused])):
         story = Story(layers=2, epochs=2, samples=20, filters=8)
@@ -119,6 +125,16 @@ def at_share(tab: Tab, steps: int) -> None:
     tab.page.wait_for_timeout(100)
 
 
+def go(tab: Tab, epoch: int) -> None:
+    """The playhead at an epoch."""
+    tab.frame.locator('[data-testid="timeline"]').focus()
+    tab.page.keyboard.press("Home")
+    for _ in range(epoch):
+        tab.page.keyboard.press("ArrowRight")
+    tab.until(lambda s: s["epoch"] == epoch)
+    tab.page.wait_for_timeout(300)
+
+
 def bars(tab: Tab, attribute: str) -> dict[str, int]:
     return dict(tab.at("skyline").evaluate(
         "(e, name) => [...e.querySelectorAll('[data-layer]')].map(g => [g.dataset.layer, Number(g.dataset[name])])", attribute
@@ -173,6 +189,66 @@ def test_the_share_is_chosen_by_keys_and_pointer_and_the_numbers_follow(tab: Tab
     tab.page.mouse.up()
     assert slider.get_attribute("aria-valuetext") == "70 %"
     tab.page.mouse.move(5, 5)
+
+
+def test_what_goes_at_random_is_drawn_beside_it_where_it_was_measured(tab: Tab, shared: Tab, outlook: PruningOutlook) -> None:
+    for at in (4, 12):
+        at_share(tab, at)
+        label = tab.at("line-random").locator("text").text_content()
+        assert label.startswith(f"at random {100 * outlook.random_accuracy[at]:.1f} %")
+    assert tab.at("no-better").count() == 0
+    # Both lines are drawn on one scale: where two values of both are known, two places of both are.
+    places = [
+        tab.at(f"line-{name}").locator(".here").evaluate("e => Number(e.getAttribute('cy'))") for name in ("accuracy", "random")
+    ]
+    values = outlook.accuracy[12], outlook.random_accuracy[12]
+    at_share(tab, 2)
+    other = tab.at("line-accuracy").locator(".here").evaluate("e => Number(e.getAttribute('cy'))")
+    pixels = (places[0] - other) / (values[0] - outlook.accuracy[2])
+    assert places[1] - places[0] == pytest.approx(pixels * (values[1] - values[0]), abs=0.1)
+    show(shared, "unlabelled")
+    assert shared.at("line-accuracy").count() == 1 and shared.at("line-random").count() == 0
+
+
+def test_layers_that_lose_units_together_are_joined_and_named(shared: Tab) -> None:
+    show(shared, "deep")
+    shared.at("skyline").locator('[data-layer="block2_3_conv"] .target').click(position={"x": 1, "y": 150})
+    shared.page.mouse.move(5, 5)
+    stage = [f"block{block}_3_conv" for block in range(1, 14)]
+    assert shared.at("joined").get_attribute("data-layers") == " ".join(stage)
+    said = shared.at("prune-layer").inner_text()
+    assert "together with block1_3_conv, block3_3_conv, block4_3_conv, block5_3_conv and 8 more" in said
+    assert "along with them: block1_3_bn, block2_3_bn" in said
+    shared.at("skyline").locator('[data-layer="block2_2_conv"] .target').click(position={"x": 1, "y": 150})
+    shared.page.mouse.move(5, 5)
+    assert shared.at("joined").count() == 0 and shared.at("prune-tied").count() == 0
+    assert "along with them: block2_2_bn" in shared.at("prune-layer").inner_text()
+
+
+def test_filters_are_followed_through_what_was_pruned(shared: Tab) -> None:
+    """The same filter, whatever its number; where it is not, nothing is said of it."""
+    show(shared, "resized")
+    shared.at("tab-filters").click()
+    shared.at("filters-development").click()
+    go(shared, 0)
+    shared.at("pruned-here").first.wait_for()
+    assert shared.at("pruned-here").count() == 5
+    shared.at("development-rows").click(position={"x": 20, "y": 5.5 * 20})     # number 5 of eight, in rows of 20 pixels
+    for epoch, who in WHO.items():
+        go(shared, epoch)
+        shared.page.mouse.move(5, 5)
+        if 5 not in who:
+            assert shared.at("filter-card").count() == 0
+            continue
+        card = shared.at("filter-card")
+        card.wait_for()
+        assert card.get_attribute("data-filter") == str(who.index(5))
+        energy = f"{values(epoch)[who.index(5)]:.0f}"
+        card.get_by_text(energy, exact=True).wait_for()
+        assert ("number 5 before pruning" in card.inner_text()) == (who.index(5) != 5)
+    go(shared, 2)
+    said = shared.at(f"layer-row-{LAYER}").inner_text()
+    assert "8×8×8" in said and "dead 4/8" in said
 
 
 def test_it_begins_with_what_hardly_costs_anything(tab: Tab, outlook: PruningOutlook) -> None:

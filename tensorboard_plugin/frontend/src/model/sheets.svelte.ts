@@ -50,7 +50,7 @@ export class Sheets {
       else if (sheets[0] && sheet.inAll !== sheets[0].inAll) break; // pruned since, and nothing tells which filters these are
       else {
         sheets.push(sheet);
-        for (const filter of sheet.filters) found.add(filter);
+        for (const filter of sheet.filters) if (filter >= 0) found.add(filter); // −1 = gone since
       }
       if (missing.length || this.further) continue;
       if (this.sought !== null ? found.has(this.sought) : sheets[0] && sheets[0].inAll > 0 && found.size >= sheets[0].inAll) break;
