@@ -1,4 +1,4 @@
-"""What every run of the tests shares: compiled code that is kept, and the order of the files."""
+"""What every run of the tests shares: compiled code that is kept, the order of the files, and what each test starts from."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Every test draws the same random numbers, before its fixtures too, whatever was run before it.
+
+    Otherwise a test that does not seed has the numbers that the last one that did has left: others in another order of files.
+    """
+    if (keras := sys.modules.get("keras")) is not None:
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True, scope="module")
