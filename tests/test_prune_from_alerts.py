@@ -85,6 +85,17 @@ def test_what_others_are_redundant_because_of_stays(plain: Any) -> None:
     assert removed(plain, unlisted, alert(NEARLY, "dense", 3, 5), alert(DEAD, "dense", 7)) == {"dense": [1, 6, 7]}
 
 
+def test_what_is_redundant_and_dead_needs_nobody(plain: Any) -> None:
+    redundant = alert(REDUNDANT, "dense", 1, groups=[{"stays": 0, "go": [1]}])
+    assert removed(plain, redundant, alert(NEARLY, "dense", 0)) == {"dense": [1]}
+    assert removed(plain, redundant, alert(DEAD, "dense", 1), alert(NEARLY, "dense", 0)) == {"dense": [0, 1]}
+
+
+def test_alerts_of_a_normalisation_say_nothing_of_its_filters(residual: Any) -> None:
+    plan = fw.prune.plan_from([alert(DEAD, "norm", 1)], residual)
+    assert not plan.removed and plan.notes[0] == "norm: its units are those of the layer before it, which no alert tells of"
+
+
 def test_layers_that_pruning_does_not_know_are_said(plain: Any) -> None:
     plan = fw.prune.plan_from([alert(DEAD, "dropout", 1)], plain)
     assert not plan.removed and "dropout" in plan.notes[0]

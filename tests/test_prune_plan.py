@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -236,3 +238,9 @@ def test_a_model_in_which_nothing_can_go() -> None:
     assert not plan.removed and "no unit of this model can go" in plan.notes[0]
     assert plan.frozen == {"only": "it is an output of the model"}
     assert "Nothing goes." in str(plan)
+
+
+@pytest.mark.parametrize("module", ["criteria.tally", "words", "table", "units", "command", "outlook"])
+def test_examples_give_what_they_say(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"featwatch.prune.{module}"))
+    assert found.attempted and not found.failed

@@ -78,10 +78,11 @@ def edited(path: Path, **changes: Any) -> Path:
 
 def test_a_unit_that_is_taken_out_by_hand_stays_everywhere(residual: Any, path: Path) -> None:
     fw.prune.plan(residual, units={"stem": [0, 2]}).save(path)
-    plan = Plan.load(edited(path, removed={"stem": [2]}))
+    plan = Plan.load(edited(path, removed={"stem": [2]}, frozen={"lost": "it was there"}))
     assert plan.removed == {"stem": [2]} and EDITED in plan.notes
     assert plan.savings == Savings()                    # of another plan
     whole = plan.fitted(residual)
+    assert list(whole.frozen) == ["scores"]
     assert whole.removed == {"stem": [2], "norm": [2], "block/inner": [2]} and EDITED not in whole.notes
     assert whole.savings == fw.prune.plan(residual, units={"stem": [2]}).savings
     assert plan.apply(residual).get_layer("norm").gamma.shape == (3,)
@@ -92,6 +93,7 @@ def test_what_a_file_says_once_it_says_once(residual: Any, path: Path) -> None:
     plan.save(path)
     removed = json.loads(path.read_text())["removed"]
     turned = Plan.load(edited(path, removed=dict(reversed(removed.items()))))       # layers in another order are no edit
+    assert Plan.load(edited(path, removed={"stem": [2, 0], "last": [1]})).along == plan.along        # nor are units
     assert turned.along == plan.along and EDITED not in turned.notes and turned.savings == plan.savings
     assert Plan.load(edited(path, removed={"stem": [2]}, notes=[EDITED])).notes == (EDITED,)
     assert Plan.load(edited(path, along=None, along_of=None, notes=[UNPROVEN])).notes == (UNPROVEN,)
@@ -200,7 +202,7 @@ def narrower() -> Any:
         (other_model, {}, "for another model .'residual'.: this one, 'small', has no layer with units called 'stem'"),
         (narrower, {}, "a model in which 'last' has 6 units; here it has 5 .was it pruned already..; make a plan"),
         (nets.functional, {"removed": {"lost": [1]}}, "no layer with units called 'lost' .did you mean 'last'"),
-        (nets.functional, {"removed": {"last": [6]}}, "there is no unit 6; the layer has 6"),
+        (nets.functional, {"removed": {"last": [6]}}, r"removed\['last'\]: there is no unit 6; the layer has 6"),
         (nets.functional, {"removed": {"last": [0, 1, 2, 3, 4, 5]}}, "would lose all of its 6 units"),
         (nets.functional, {"removed": {"scores": [0]}}, "cannot go: .*softmax"),
     ],
