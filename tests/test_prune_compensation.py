@@ -14,7 +14,7 @@ import featwatch as fw
 from featwatch.prune.anatomy import Anatomy
 from featwatch.prune.compensation import Compensation, compensated
 from featwatch.prune.compensation.consumers import consumers
-from featwatch.prune.compensation.regression import of_products
+from featwatch.prune.compensation.regression import of_products, of_rows
 from featwatch.prune.compensation.solving import combination
 from featwatch.prune.compensation.statistics import Moments
 from featwatch.prune.rebuild import rebuilt
@@ -181,6 +181,58 @@ def test_combination_is_least_squares() -> None:
         assert found.constant.any() == constant
     weights[:, removed] = 0
     assert not combination(of_products(gram), whole, kept, removed, weights, True).of_kept.any()
+
+
+@pytest.mark.parametrize("ridge", [1e-1, 1e-4])
+@pytest.mark.parametrize("constant", [True, False])
+def test_rows_that_are_fewer_than_channels(ridge: float, constant: bool) -> None:
+    """Ridge regression is least squares with a further row for each feature; against NumPy, and against sums of products."""
+    rng = np.random.default_rng(0)
+    often = np.sqrt(rng.integers(1, 9, 20))[:, None]
+    rows = np.concatenate([(rng.normal(size=(20, 35)) + rng.normal(size=35)) * often, often], axis=1)
+    features, targets = np.append(np.arange(30), 35) if constant else np.arange(30), np.arange(30, 35)
+    one = features == 35
+    scaled = rows[:, features] / np.linalg.norm(rows[:, features], axis=0)
+    further = np.sqrt(ridge) * np.diag(~one).astype(float)
+    wanted = np.concatenate([rows[:, targets], np.zeros((len(features), 5))])
+    expected = np.linalg.lstsq(np.concatenate([scaled, further]), wanted, rcond=None)[0]
+    for known in (of_rows(rows), of_products(rows.T @ rows)):
+        found = known.solving(features, targets, one)(ridge)
+        assert found is not None
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_channels_that_are_constant_are_found_as_they_come() -> None:
+    """A channel that is 0 in the first samples, and one that differs in the last one alone; whichever of both ways is taken."""
+    model = keras.Sequential([keras.Input((2, 2, 1)), L.Conv2D(6, 1, name="a"), L.Conv2D(3, 1, name="b")])
+    anatomy = Anatomy(model)
+    reader = consumers(anatomy, anatomy.groups({"a": [0]})).known[0]
+    value = np.random.default_rng(0).normal(size=(4, 2, 2, 6)).astype(np.float32)
+    value[..., 0], value[..., 1], value[..., 2] = 3, 0, 0
+    value[:, 0, 0, 3], value[:, 0, 1, 3], value[:, 1, :, 3] = 0, 5, 5       # zeros at the same place: as padding makes them
+    value[3, 1, 1, 2], value[:, :, :, 4] = 7, 2
+    value[3, 1, 1, 4] = 2.1
+    for fewer in (False, True):
+        moments = Moments(reader, 10**9, fewer)
+        for part in (value[:2], value[2:]):
+            moments.add(part, np.random.default_rng(0))
+        assert moments.constant(0).tolist() == [True, False, False, True, False, False]
+        assert moments.zeros[0, [0, 3]].tolist() == [False, True]
+        assert moments.alike(0, np.array([0, 3, 5]), 0).tolist() == [True, False, False]
+
+
+def test_it_takes_no_more_than_it_may() -> None:
+    model = planted(READERS["dense"])
+    anatomy = Anatomy(model)
+    groups, probe = anatomy.groups({"made": [0, 6]}), fw.Probe(pictures(model))
+    found = compensated(anatomy, groups, probe, multiply_adds=3e5)
+    said = " ".join(found.notes)
+    assert "40 samples would take more than 300,000 multiply-adds" in said and "of 40, judged on" in said
+    assert "fitted to 30" not in said and found.values and found.output_error < found.output_without
+    found = compensated(anatomy, groups, probe, multiply_adds=10)
+    said = " ".join(found.notes)
+    assert "'next' not compensated: all together would take more than 10 multiply-adds" in said and not found.values
+    assert "fitted to 6 samples of 40, judged on 2 others" in said and found.output_error == found.output_without > 0
 
 
 def test_the_error_that_is_said_is_the_error_that_comes() -> None:
