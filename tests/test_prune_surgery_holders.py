@@ -64,12 +64,15 @@ def test_the_best_weights_of_a_model_around_it_follow() -> None:
     stopping = keras.callbacks.EarlyStopping()
     stopping.set_model(outer)
     best = stopping.best_weights = [value + 1 for value in outer.get_weights()]
+    later = keras.callbacks.EarlyStopping()                     # has none so far
+    later.set_model(model)
     surgery = prune(model, {"before": [0, 3]})
     assert surgery.notes == ()
     wanted = [np.delete(best[0], [0, 3], 1), np.delete(best[1], [0, 3]), np.delete(best[2], [0, 3], 0), *best[3:]]
     assert all(np.array_equal(one, other) for one, other in zip(stopping.best_weights, wanted, strict=True))
+    later.best_weights = model.get_weights()
     surgery.undo()
-    assert stopping.best_weights is best
+    assert stopping.best_weights is best and later.best_weights is None
 
 
 def test_a_model_that_nobody_has_any_more_does_not_hinder() -> None:
@@ -124,10 +127,22 @@ def test_a_model_that_reads_units_as_its_inputs_follows() -> None:
     np.testing.assert_array_equal(np.asarray(decoder(numbers)), wanted)
 
 
+def test_units_of_its_own_that_are_tied_to_its_inputs_go_where_it_is_named() -> None:
+    model = plain()
+    codes, others = keras.Input((8,)), keras.Input((4,))
+    added = layers.Add()([codes, layers.Dense(8, name="own")(others)])
+    decoder = keras.Model([codes, others], model.get_layer("after")(added))
+    assert prune(model, {"before": [2]}, models=[decoder]).notes == ()
+    assert decoder.get_layer("own").units == 7
+    assert decoder([np.zeros((2, 7)), np.zeros((2, 4))]).shape == (2, 3)
+
+
 def test_what_was_compiled_before_holds_no_old_variable() -> None:
     model = plain()
     model.predict(np.zeros((2, 5)), verbose=0)
-    old = weakref.ref(model.get_layer("before").kernel.value)
+    value = model.get_layer("before").kernel.value
+    old = weakref.ref(value), weakref.ref(value.handle)         # a compiled function holds the second alone
+    del value
     prune(model, {"before": [0]})
     gc.collect()
-    assert old() is None
+    assert [each() for each in old] == [None, None]
