@@ -1,14 +1,16 @@
 """Pruning in the middle of fit (B6): what goes, what it saves, and what it does to accuracy, beside random, none and a peer.
 
     python -m benchmarks.pruning --full --torch PYTHON
-    python -m benchmarks.pruning --latency [--torch PYTHON]         # measured anew for the nets of the last full run
+    python -m benchmarks.pruning --way redundancy-overall           # on all tasks, put into the result of the last full run
+    python -m benchmarks.pruning --latency [--torch PYTHON]         # measured anew for the nets in it
 
 On three tasks (`benchmarks.pruning_tasks`), three seeds each: one `fit`, in which `AutoPrune` takes 20 % of the original
-units, the same share of each layer, after epochs 3, 6, 9 and 12 of 24, by the criterion named, and trains on; never pruned; and
-Torch-Pruning at the same epochs, the same share of each layer.  The learning rate falls along half a cosine in all of them.
-Accuracy is that of images which neither training nor pruning has seen.  Multiply-adds are counted from the final model.
-Latency is measured in the end, on nets of the final widths, one after the other.  PYTHON is an interpreter with torch and
-torch-pruning.  Without `--full`: one task, one seed.  Writes benchmarks/results/pruning.json, or …-short.json.
+units after epochs 3, 6, 9 and 12 of 24 and trains on, the same share of each layer, by the criterion named, or, "-overall", what
+the criterion says is needed least in the whole net; never pruned; and Torch-Pruning at the same epochs, the same share of each
+layer.  The learning rate falls along half a cosine in all of them.  Accuracy is that of images which neither training nor
+pruning has seen.  Multiply-adds are counted from the final model.  Latency is measured in the end, on nets of the final widths,
+one after the other.  PYTHON is an interpreter with torch and torch-pruning.  Without `--full`: one task, one seed.  Writes
+benchmarks/results/pruning.json, or …-short.json.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from benchmarks.pruning_tasks import TASKS, Task, narrowed, net, widths
 
 EPOCHS, AT, SHARE = 24, (3, 6, 9, 12), 0.2
 CRITERIA = ("redundancy", "l2", "random")
+OVERALL = "-overall"
+SEEDS = 3
 LEARNING_RATE, BATCH = 1e-3, 64
 
 
@@ -41,23 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Pruning in the middle of fit.")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--torch", default="", help="an interpreter in whose environment torch and torch-pruning are installed")
+    parser.add_argument("--way", choices=("none", *CRITERIA, *(each + OVERALL for each in CRITERIA)))
     parser.add_argument("--latency", action="store_true", help="measure only that, of the nets in the result of --full")
     parser.add_argument("--child", nargs=3, metavar=("TASK", "SEED", "WAY"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.child:
         print(json.dumps(_trained(TASKS[options.child[0]], int(options.child[1]), options.child[2])))
         return 0
-    path = RESULTS / f"pruning{'' if options.full or options.latency else '-short'}.json"
-    if options.latency:
+    path = RESULTS / f"pruning{'' if options.full or options.latency or options.way else '-short'}.json"
+    if options.latency or options.way:
         result = json.loads(path.read_text())
-        _time(result["runs"], options.torch)
+        if options.way:
+            result["runs"] = [run for run in result["runs"] if run["way"] != options.way]
+            result["runs"] += [_in_a_process(task, seed, options.way) for task in TASKS for seed in range(SEEDS)]
+        _time([run for run in result["runs"] if options.latency or run["way"] == options.way], options.torch)
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(_table(result["runs"]))
         return 0
     ways = ["none", *CRITERIA] if options.full else ["none", "l2", "random"]
     found: list[dict[str, Any]] = []
     for task in TASKS.values() if options.full else [TASKS["digits"]]:
-        for seed in range(3 if options.full else 1):
+        for seed in range(SEEDS if options.full else 1):
             found += [_in_a_process(task.name, seed, way) for way in ways]
             for way, share in (("torch", 0.0), ("torch-pruning", SHARE * len(AT))) if options.torch else ():
                 found.append(_by_peer(options.torch, task, seed, way, share))
@@ -95,7 +103,7 @@ def _trained(task: Task, seed: int, way: str) -> dict[str, Any]:
         if way != "none":
             callbacks.append(fw.AutoPrune(
                 watch, ratio_per_step=SHARE, max_ratio=SHARE * len(AT), cooldown=2, guard=("val_accuracy", 0.05), grace=1,
-                criterion=way, schedule=fw.at(*AT), per_layer=True,
+                criterion=way.removesuffix(OVERALL), schedule=fw.at(*AT), per_layer=not way.endswith(OVERALL),
             ))  # fmt: skip
         began = time.perf_counter()
         model.fit(
@@ -167,7 +175,8 @@ def _asked_of_peer(python: str, task: Task, asked: dict[str, Any], arrays: dict[
 def _table(found: Sequence[dict[str, Any]]) -> str:
     """Means over the seeds, with the spread of the accuracy."""
     rows = ["| task | way | accuracy % | filters gone | multiply-adds gone | latency |", "| --- | --- | --- | --- | --- | --- |"]
-    for task, way in dict.fromkeys((one["task"], one["way"]) for one in found):
+    known = dict.fromkeys((one["task"], one["way"]) for one in found)
+    for task, way in sorted(known, key=lambda each: list(TASKS).index(each[0])):
         runs = [one for one in found if (one["task"], one["way"]) == (task, way)]
         accuracies = [100 * run["accuracy"] for run in runs]
         spread = f" ± {statistics.stdev(accuracies):.2f}" if len(runs) > 1 else ""
