@@ -232,3 +232,21 @@ def test_applied_in_place_and_anew_it_gives_the_same(residual: Any) -> None:
         np.testing.assert_array_equal(model(x), residual(x))
     with pytest.raises(TypeError, match="probe is a ndarray; make one with"):
         plan.apply(residual, probe=x)
+
+
+def test_units_that_have_to_stay_for_others_are_said() -> None:
+    """Constant ones: where zeros are read around them, one carries all."""
+    layers = keras.layers
+    model = keras.Sequential([
+        keras.Input((5, 5, 1)), layers.Conv2D(4, 3, activation="relu", name="made"), layers.Conv2D(2, 3, padding="same"),
+        layers.Flatten(), layers.Dense(2),
+    ])  # fmt: skip
+    made = model.get_layer("made")
+    made.kernel.assign(made.kernel.numpy() * [1, 1, 0, 0])
+    made.bias.assign([0.1, 0.1, 0.7, 1.5])
+    plan = fw.prune.plan(model, units={"made": [2, 3]})
+    x = np.random.default_rng(0).normal(size=(20, 5, 5, 1)).astype(np.float32)
+    with pytest.warns(UserWarning, match="1 of the plan's units stays: unit 2 of 'made' stays: it is constant"):
+        small = plan.apply(model, fw.Probe(x))
+    np.testing.assert_allclose(small(x), model(x), atol=1e-4)
+    assert plan.apply(model, fw.Probe(x), compensate=False).get_layer("made").filters == 2

@@ -9,7 +9,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
+from featwatch.prune import plan
 from featwatch.prune.anatomy import AN_OUTPUT, Anatomy
 from featwatch.prune.rebuild import rebuilt
 from featwatch.prune.units import Units
@@ -60,6 +62,13 @@ class Wide(layers.Layer):
         return (inputs[0] + inputs[1]) / self.width
 
 
+class Trained(layers.Layer):
+    """A user's own layer that mixes channels in training alone."""
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        return x - ops.mean(x, axis=-1, keepdims=True) if training else x
+
+
 def _two(layer: Any) -> Any:
     return lambda x: layer([x, layers.Conv2D(8, 1, name="beside")(x)])
 
@@ -103,6 +112,7 @@ IMAGES = {
     "samples averaged": (lambda x: x - ops.mean(x, axis=0), "over samples"),
     "channels padded with others": (
         lambda x: ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 1)), mode="reflect"), "pads channels with others"),
+    "in training": (lambda x: Trained()(x), "(Trained) makes of it is not known"),
     "its own weights": (lambda x: Weighted()(x), "weights or a state of its own"),
     "another dense": (lambda x: Other(8)(x), "weights or a state of its own"),
     "normalised elsewhere": (lambda x: layers.BatchNormalization(axis=1)(x), "another axis"),
@@ -165,6 +175,13 @@ def test_asking_an_operation_moves_no_generator_and_changes_no_layer() -> None:
     assert dict(vars(function)) == attributes and not function.losses
     for variable, value in zip(model.variables, variables, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_asking_a_layer_takes_no_name() -> None:
+    model = image_net(_two(Pair(lambda a, b: a + b)))
+    counters = dict(global_state.get_global_attribute("object_name_uids"))
+    assert "before" not in Anatomy(model).frozen()
+    assert global_state.get_global_attribute("object_name_uids") == counters
 
 
 def test_the_first_reason_stands_and_everything_that_is_tied_has_one() -> None:
@@ -242,6 +259,8 @@ def test_what_would_be_left_without_a_channel_is_named() -> None:
     assert anatomy.emptied(()) == []
     assert anatomy.emptied(anatomy.groups({"before": range(4), "reader": [0, 2]})) == ["split"]
     assert anatomy.emptied(anatomy.groups({"before": range(8)})) == ["before", "split"]
+    with pytest.raises(ValueError, match=r"a tensor of shape \(None, 8, 8, 4\) within the model would have no channel left"):
+        plan(anatomy.model, units={"before": range(4)})
     assert anatomy.emptied(anatomy.groups({"before": range(1, 8), "reader": range(3)}))[:2] == ["split", "reader"]
 
 

@@ -122,7 +122,8 @@ class Plan:
             return anatomy, groups, (), ()
         found = _compensation(anatomy, groups, probe)
         if len(found.groups) < len(groups):
-            notify(f"{len(groups) - len(found.groups)} of the plan's units stay: " + "; ".join(found.notes))
+            left, why = len(groups) - len(found.groups), [note for note in found.notes if " stays: " in note]
+            notify(f"{left} of the plan's units stay{'s' * (left == 1)}: " + "; ".join(why or found.notes))
         return anatomy, found.groups, found.values, found.notes
 
     def save(self, path: str | os.PathLike[str]) -> None:
