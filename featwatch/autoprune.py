@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,14 +16,15 @@ from featwatch.metrics import numbers_of
 from featwatch.options import one_of, real, whole
 from featwatch.prune.auto.course import Course, Ways
 from featwatch.prune.auto.guard import checked_guard
-from featwatch.prune.auto.resuming import beside, lost, resume
+from featwatch.prune.auto.resuming import lost, put_last, resume
 from featwatch.prune.auto.steps import ALERTS, Wish
+from featwatch.prune.auto.telling import forget_best, in_a_line
 from featwatch.prune.candidates import candidates
 from featwatch.prune.criteria import CRITERIA
 from featwatch.prune.planning import MOST_PER_LAYER, anatomy_of
 from featwatch.reader import load
 from featwatch.records import Alert, Pruning, Record
-from featwatch.records.pruning import PROPOSED, PRUNED, REFUSED, UNDONE
+from featwatch.records.pruning import PRUNED, REFUSED, UNDONE
 from featwatch.schedule import Schedule, as_schedule
 from featwatch.watch import Watch
 
@@ -32,7 +34,11 @@ class AutoPrune(keras.callbacks.Callback):
 
     At the end of an epoch some units go for good, the same model object trains on with what is left, its optimiser's state
     carried over.  Where what the guard monitors then gets worse, the step is undone: shapes, weights and optimiser are what
-    they were right before it, and what was trained since is lost.  List it after the watch.
+    they were right before it, and what was trained since is lost.  Each step is printed in a line.
+
+    Wherever it stands in `callbacks`, it comes last: what a `ModelCheckpoint` saves at the end of an epoch is the model that the
+    metrics are of, before the step.  An `EarlyStopping` compares, and restores, only epochs since the last step, of a model as
+    small as it is now; its patience begins anew.
 
     A training that was interrupted goes on with `BackupAndRestore`: build the model as at the beginning and call `fit` with
     the same callbacks, in whatever order; what had gone from the model of the backup goes again before Keras loads it.
@@ -70,7 +76,7 @@ class AutoPrune(keras.callbacks.Callback):
 
     Raises:
         ValueError, TypeError: an argument cannot be used; or, at the start of `fit`, the model cannot be pruned, or the
-            watch does not come before this in `callbacks`.
+            watch is not in `callbacks`.
     """
 
     def __init__(
@@ -133,6 +139,7 @@ class AutoPrune(keras.callbacks.Callback):
         self._seen: float | None = None                 # when the fit before this one began
         self._begun = False                             # whether this fit has
         self._off = False                               # whether it is not pruned any more, for what went wrong
+        self._others: list[Any] = []                    # the callbacks of this fit
         self._repeated = 0                              # steps that were made again so that the model fits its backup
 
     @property
@@ -147,8 +154,10 @@ class AutoPrune(keras.callbacks.Callback):
     def set_params(self, params: Any) -> None:
         # The last that Keras tells all callbacks before it begins the first: BackupAndRestore may be that, and loads then.
         super().set_params(params)
-        if params and self.model is not None and self.model.built:
-            self._repeated = resume(self.model, beside(self, params))
+        if params and self.model is not None:
+            # What other callbacks save or remember at the end of an epoch has to be the model that its metrics are of.
+            self._others = put_last(self, params)
+            self._repeated = resume(self.model, self._others) if self.model.built else 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._begun = self._off = False
@@ -162,7 +171,7 @@ class AutoPrune(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if not self._begun and self.model.built:
             with self._guarded():
-                self._begin(self._now(epoch - 1))
+                self._begin(self._now(epoch - 1), self._left(epoch) + 1)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._off:
@@ -170,52 +179,67 @@ class AutoPrune(keras.callbacks.Callback):
         now = self._now(epoch)
         with self._guarded():
             if not self._begun:                 # the model was built by its first batch
-                self._begin(now - 1)
+                self._begin(now - 1, self._left(epoch) + 1)
             assert self._course is not None
             self._owed = self._schedule is None or self._schedule.due(self._asked, now, False) or self._owed
             self._asked = now
             due = self._owed and self.watch._recording is not None      # what cannot be recorded is not done
-            try:
-                record = self._course.epoch_over(self.model, now, numbers_of(logs), due=due, left=self._left(epoch))
-            except Exception as error:          # nothing was changed, or it was taken back
-                if self.watch._strict:
-                    raise
-                record = self._course.refuse(now, in_words(error))
-            if record is not None:
-                self._tell(record)
-            self._write(self._course.size(now))
+            self._step(self._course, now, numbers_of(logs), due, self._left(epoch))
+
+    def _step(self, course: Course, now: int, metrics: Mapping[str, float], due: bool, left: float) -> bool:
+        """Do what is to be done after an epoch; whether there was anything."""
+        try:
+            record = course.epoch_over(self.model, now, metrics, due=due, left=left)
+        except Exception as error:              # nothing was changed, or it was taken back
+            if self.watch._strict:
+                raise
+            record = course.refuse(now, in_words(error))
+        if record is not None:
+            self._tell(record)
+        self._write(course.size(now))
+        return record is not None
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._course is not None:
             self._course.let_go()
 
-    def _begin(self, now: int) -> None:
+    def _begin(self, now: int, left: float) -> None:
+        again: list[Pruning] = []
         if self._course is None or self._of() is not self.model or not self._course.serves(self.model):
             earlier = self._earlier(now)
             self._course = Course(self.model, self.watch.probe, self._ways, self._alerts, earlier)
             self._of = weakref.ref(self.model)
             self._owed = False
-            self._continue(self._course, earlier, now)
+            again = self._continue(self._course, earlier, now)
         self._begun, self._asked = True, now
-        self._course.begin(now)
-        self._write(self._course.size(now))
+        self._course.begin(now, bool(again))
+        if again and self.watch._recording is not None:     # as the earlier process did it, right after the backup
+            if not self._step(self._course, now, self.watch._earlier.metrics, True, left):
+                self._write(lost(again[-1]))
+        else:
+            self._write(self._course.size(now))
 
-    def _continue(self, course: Course, earlier: Sequence[Pruning], now: int) -> None:
-        """Have the log say what became of the steps of an earlier process."""
+    def _continue(self, course: Course, earlier: Sequence[Pruning], now: int) -> list[Pruning]:
+        """Have the log say what became of the steps of an earlier process; gives what it did that the model has not seen."""
         said = course.continued
-        for record in (each for each in earlier if each.epoch == now):      # the session that begins here supersedes them
-            self._write(record if record in said or record.action in (PROPOSED, REFUSED) else lost(record))
+        again = [each for each in earlier if each.epoch == now and each.action in (PRUNED, UNDONE) and each not in said]
+        for record in (each for each in earlier if each.epoch == now and each not in again):
+            self._write(record)                 # the session that begins here supersedes them
         if self._repeated:
             many = "step" if self._repeated == 1 else "steps"
             self._note(f"the model was made as small as its backup: {self._repeated} {many} of pruning repeated", now)
         guard, last = self._ways.guard, said[-1] if said else None
         if guard is not None and last is not None and last.action == PRUNED and now - last.epoch < self._ways.cooldown:
             self._note(f"the step at epoch {last.epoch} cannot be undone any more: the training was resumed after it", now)
+        return again
 
     def _tell(self, record: Pruning) -> None:
         self._write(record)
+        if record.action != REFUSED:
+            print(in_a_line(record), file=sys.stderr)
         if record.action == PRUNED:
             self._owed = False
+            forget_best(self._others)
             self.watch.resized("the layer was pruned")
         elif record.action == UNDONE:
             self.watch.resized("what was pruned of the layer came back")

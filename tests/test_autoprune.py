@@ -34,11 +34,18 @@ class State(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.of: dict[int, list[np.ndarray]] = {}
+        self.of: dict[int, list[np.ndarray]] = {}       # when other callbacks see it
+        self.then: dict[int, list[np.ndarray]] = {}     # when the next one begins
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.of[epoch + 1] = self._now()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.then[epoch] = self._now()
+
+    def _now(self) -> list[np.ndarray]:
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        self.of[epoch + 1] = [variable.numpy().copy() for variable in variables]
+        return [variable.numpy().copy() for variable in variables]
 
 
 def same(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
@@ -75,7 +82,7 @@ def test_steps_keep_every_limit_and_the_log_tells_each(tmp_path: Path) -> None:
 
 
 def test_what_does_no_good_is_undone_exactly_and_tried_later_and_smaller(tmp_path: Path) -> None:
-    model, before, after = net(), State(), State()
+    model, state = net(), State()
     watch = watched(tmp_path)
     prune = fw.AutoPrune(
         watch, ratio_per_step=0.5, cooldown=1, guard=("val_loss", 0.0), criterion=important_first, compensate=False,
@@ -86,13 +93,15 @@ def test_what_does_no_good_is_undone_exactly_and_tried_later_and_smaller(tmp_pat
     slow = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=0)
     stop = keras.callbacks.EarlyStopping("val_loss", patience=100, restore_best_weights=True)
     keep = keras.callbacks.ModelCheckpoint(str(tmp_path / "best.keras"), save_best_only=True)
-    fit(model, watch, before, prune, after, slow, stop, keep, epochs=5)
+    fit(model, watch, prune, state, slow, stop, keep, epochs=5)
     run = fw.load(tmp_path)
     step, undone = run.prunings[:2]
     assert (step.epoch, step.action, undone.epoch, undone.action) == (1, "pruned", 2, "undone")
     assert undone.origin == step.origin and undone.value_before == step.value_before < undone.value_after
     assert "what epoch 2 trained is lost" in undone.note and "at epoch 4 at the earliest" in undone.note
-    assert same(before.of[1], after.of[2])                  # weights, statistics, optimiser
+    assert same(state.of[1], state.then[2])                 # weights, statistics, optimiser
+    widths = [each[0].shape[-1] for each in (state.of[1], state.then[1], state.of[2], state.then[2])]
+    assert widths == [8, model_width(step), model_width(step), 8]       # what others see is what the epoch's metrics are of
     assert [run.size(epoch).units for epoch in (0, 1, 2)] == [14, 7, 14]
     assert [len(run.health("conv", epoch).dead) for epoch in (1, 2, 3)] == [8, model_width(step), 8]
     later = [each for each in run.prunings[2:] if each.action == "pruned"]
@@ -186,8 +195,8 @@ def test_mistakes_are_told_at_once(tmp_path: Path) -> None:
             fw.AutoPrune(watch, **options)
     with pytest.raises(TypeError, match="watch is a str"):
         fw.AutoPrune("logs")                                # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="stands before its watch"):
-        fit(model, fw.AutoPrune(watch), watch, epochs=1)
+    with pytest.raises(ValueError, match="stands before its watch"):      # a list that tells nobody of its parameters
+        model.fit(X, Y, callbacks=keras.callbacks.CallbackList([fw.AutoPrune(watch), watch], model=model), verbose=0)
     with pytest.raises(ValueError, match=r"put that into callbacks, \[watch, autoprune\]"):
         fit(net(), fw.AutoPrune(watch), epochs=1)
     with pytest.raises(ValueError, match="no layer with units is called 'conv9'"):

@@ -86,11 +86,11 @@ class Course:
         """Whether this is the course of a model as it is: nobody else has pruned it since."""
         return self._ledger.fits(units_of(Anatomy(model)))
 
-    def begin(self, epoch: int) -> None:
-        """A fit begins, `epoch` epochs of training were before."""
+    def begin(self, epoch: int, again: bool = False) -> None:
+        """A fit begins, `epoch` epochs of training were before; `again`: a step that was made then is to be made again."""
         self.let_go()
         self._refused = False
-        if not self._goes_on:               # as it would have gone on in the earlier process
+        if not (self._goes_on or again):    # as it would have gone on in the earlier process
             self._pace.begin(epoch)
         self._goes_on = False
 

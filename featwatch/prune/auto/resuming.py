@@ -16,14 +16,18 @@ from featwatch.records import Pruning
 from featwatch.records.pruning import REFUSED
 
 
-def beside(callback: Any, params: Mapping[str, Any]) -> list[Any]:
-    """All callbacks of the fit that has just told this one its parameters.
+def put_last(callback: Any, params: Mapping[str, Any]) -> list[Any]:
+    """Have a callback called after all others of the fit that has just told it its parameters; gives the others.
 
     Keras gives all callbacks of a fit the same dictionary before it begins any, and keeps it in the list of them.
     """
     for each in gc.get_objects():
-        if type(each) is keras.callbacks.CallbackList and each.params is params:
-            return list(each.callbacks) if any(one is callback for one in each.callbacks) else []
+        if type(each) is not keras.callbacks.CallbackList or each.params is not params:
+            continue
+        others = [one for one in each.callbacks if one is not callback]
+        if len(others) < len(each.callbacks):
+            each.callbacks = [*others, callback]        # another list: Keras is just going through that one
+            return others
     return []
 
 
