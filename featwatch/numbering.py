@@ -21,7 +21,7 @@ class Era:
     """A stretch of a training in which a layer has the same filters, by the same numbers."""
 
     begins: int                 # the epoch, or step, from which on
-    filters: np.ndarray         # (filters,) int64: who each of them is; equal in two eras = the same filter
+    filters: np.ndarray         # (filters,) int64, ascending: who each of them is; equal in two eras = the same filter
 
 
 class Numbering:
@@ -60,9 +60,8 @@ class Numbering:
         before, after = self.eras[one].filters, self.eras[other].filters
         if (len(before), len(after)) != (of[1], at[1]):
             return np.full(len(filters), -1)
-        order = np.argsort(after)
-        slot = np.minimum(np.searchsorted(after, before[filters], sorter=order), len(after) - 1)
-        return np.where(after[order[slot]] == before[filters], order[slot], -1) if len(after) else np.full(len(filters), -1)
+        slot = np.minimum(np.searchsorted(after, before[filters]), len(after) - 1)
+        return np.where(after[slot] == before[filters], slot, -1) if len(after) else np.full(len(filters), -1)
 
 
 def numbering(layer: str, sessions: Iterable[tuple[int, Session]], prunings: Iterable[Pruning]) -> Numbering:
