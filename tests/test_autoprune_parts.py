@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from featwatch.prune.auto.guard import Guard, checked_guard, direction
 from featwatch.prune.auto.ledger import Ledger, replayed
 from featwatch.prune.auto.limits import allowed, in_blocks, share_of
 from featwatch.prune.auto.pace import Pace
+from featwatch.prune.auto.telling import forget_best, in_a_line
 from featwatch.prune.candidates import Candidates, Member
 from featwatch.records import Pruning
 
@@ -166,3 +168,31 @@ def test_with_round_to_units_go_in_blocks_that_leave_multiples() -> None:
     assert first == 2 and places[:2].tolist() == [0, 1]         # 10 -> 8
     assert sorted(places[2:6].tolist()) == [10, 11, 12, 13]     # 8 -> 4, on average before 2 to 5
     assert sorted(places.tolist()) == [*range(10), *range(10, 18)]
+
+
+def test_no_wait_gets_shorter_by_a_second_fit() -> None:
+    pace = Pace(cooldown=2, tries=3)
+    pace.begin(0)
+    pace.undone(5)
+    assert pace.next == 9
+    pace.begin(5)
+    assert pace.next == 9
+    pace.begin(8)
+    assert pace.next == 10
+
+
+def test_what_was_best_of_a_larger_model_is_forgotten_where_weights_are_restored() -> None:
+    restores, stops = keras.callbacks.EarlyStopping(restore_best_weights=True), keras.callbacks.EarlyStopping()
+    for each in (restores, stops):
+        each.best, each.best_weights = 0.5, [np.ones(2)]
+    forget_best([keras.callbacks.TerminateOnNaN(), restores, stops])
+    assert restores.best is None and restores.best_weights is None and stops.best == 0.5
+    assert restores._is_improvement(7.0, restores.best)             # the next epoch is the best so far
+
+
+def test_each_step_is_said_in_a_line() -> None:
+    sizes = {"units_before": 20, "units_after": 15, "parameters_before": 4000, "parameters_after": 2000}
+    proposed = Pruning(epoch=3, action="proposed", criterion="l2", **sizes)
+    assert in_a_line(proposed).endswith("would prune after epoch 3: 5 of 20 units, by 'l2'; parameters 4,000 → 2,000 (−50.0 %)")
+    undone = Pruning(epoch=4, action="undone", units_before=15, units_after=20, reason="val_loss came to 3", note="what was lost")
+    assert in_a_line(undone) == "featwatch: undone after epoch 4: 5 units came back: val_loss came to 3; what was lost"

@@ -21,7 +21,7 @@ def in_a_line(record: Pruning) -> str:
     """
     if record.action == UNDONE:
         came = record.units_after - record.units_before
-        return f"featwatch: undone after epoch {record.epoch}: {came} units came back. {_sentence(record.reason)}; {record.note}"
+        return f"featwatch: undone after epoch {record.epoch}: {came} units came back: {record.reason}; {record.note}"
     what = "would prune" if record.action == PROPOSED else "pruned"
     count = f"{record.units_before - record.units_after} of {record.units_before} units, by {record.criterion!r}"
     return f"featwatch: {what} after epoch {record.epoch}: {count}; {_saved(record)}"
@@ -35,10 +35,6 @@ def forget_best(callbacks: Iterable[Any]) -> None:
     for each in callbacks:
         if isinstance(each, keras.callbacks.EarlyStopping) and each.restore_best_weights:
             each.best = each.best_weights = None
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _saved(record: Pruning) -> str:
