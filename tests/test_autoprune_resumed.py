@@ -174,6 +174,21 @@ def test_a_model_resumed_by_other_names_and_from_the_older_file(tmp_path: Path) 
     assert fw.prune.resumed(model, tmp_path) == 0           # it fits
 
 
+def test_each_surgery_is_written_once_and_the_optimiser_is_no_part_of_what_has_to_fit(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5, name="a"), keras.layers.Dense(2, name="b")])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    backup = keras.callbacks.BackupAndRestore(tmp_path)
+    backup.set_model(model)
+    for _ in range(2):                                      # undone, and made again
+        fw.prune.plan(model, units={"a": [1]}).apply_inplace(model).undo()
+    fw.prune.plan(model, units={"a": [1]}).apply_inplace(model)
+    fw.prune.plan(model, units={"a": [0, 2]}).apply_inplace(model)
+    assert backups._steps(tmp_path / backups.FILE) == [backups.Step((5, 2), {0: [1]}), backups.Step((4, 2), {0: [0, 2]})]
+    model.save_weights(tmp_path / "latest.weights.h5")
+    assert backups._held(tmp_path) == {(3, 2): 1, (2,): 2, (2, 2): 1}
+
+
 # -- what an earlier process did ---------------------------------------------------------------------------------------
 
 
