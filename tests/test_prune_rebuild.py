@@ -155,6 +155,8 @@ def test_compiled_alike_with_a_fresh_optimizer() -> None:
     assert set(history) == {"loss", "a_loss", "b_loss", "a_mae", "a_distance", "b_square", "own"}
     assert set(small.evaluate(fed(), y, return_dict=True, verbose=0)) == set(history) - {"own"}
     assert int(model.optimizer.iterations) == 1
+    own, given = ({id(metric) for metric in each._compile_config.config["metrics"]["b"]} for each in (small, model))
+    assert not own & given          # metrics keep a state
 
 
 def test_the_given_model_and_the_world_are_left_alone() -> None:
