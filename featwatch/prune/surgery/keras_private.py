@@ -20,7 +20,7 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from featwatch.prune.surgery.unsupported import Unsupported
 
-TESTED = (3, 14), (3, 16)               # from this one on, below that one
+TESTED = (3, 13), (3, 16)               # from this one on, below that one
 FUNCTIONS = ("train_function", "test_function", "predict_function")
 
 Stored = tuple[Any, Any, int]           # of a variable: TensorFlow's own, its shape, how many axes
