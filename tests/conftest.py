@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+# What is kept goes by the sources: numba itself would not see that a function in another file has changed.
+_SOURCES = sorted((Path(__file__).parent.parent / "featwatch" / "analysis").rglob("*.py"))
+_DIGEST = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:12]
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / f"numba-{_DIGEST}"))
 
 _COMPILED_ONCE = str(Path(__file__).parent / "compiled_once")
 if _COMPILED_ONCE not in os.environ.get("PYTHONPATH", "").split(os.pathsep):        # processes that are started have it from here

@@ -18,8 +18,8 @@ CURES = {
     "dead inputs": "Nothing comes in by any channel that they look at: see to the layers before.",
     "negative bias": "Their biases were pushed far below 0: lower the learning rate, use a leaky activation, or raise them again "
     "(fw.prune.revive).",
-    "negative weights": "Their inputs do not lift them: try another initialisation, a lower learning rate, a leaky activation, or "
-    "start them anew (fw.prune.revive).",
+    "negative weights": "Their inputs do not lift them: try another initialisation, a lower learning rate, a leaky activation, "
+    "or start them anew (fw.prune.revive).",
     "saturated": "No gradient passes where they stand: use smaller initial weights, a lower learning rate, or normalise before "
     "the activation.",
     "unexplained": "They take no part in what the model does; if more die, lower the learning rate.",
