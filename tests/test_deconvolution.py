@@ -216,6 +216,7 @@ def test_relus_that_a_rule_cannot_reach_are_said() -> None:
 
 
 def test_a_filter_that_is_nowhere_above_zero_sends_nothing_and_has_no_boxes() -> None:
+    keras.utils.set_random_seed(2)          # the other filters are above zero somewhere
     model = as_layers()
     model.get_layer("last").bias.assign(np.array([-1e3, 0.0, 0.0]))
     for mode in MODES:
