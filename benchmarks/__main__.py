@@ -16,6 +16,9 @@ SHORT: dict[str, list[str]] = {
     "feature_images": [],
     "maximising": [],
     "attributions": ["--repeats", "1", "--peer", "0"],
+    "pruning": [],
+    "pruning_exactness": ["--only", "VGG16", "MobileNetV2"],
+    "pruning_surgery": [],
 }
 
 
