@@ -163,10 +163,10 @@ def _by_peer(python: str, task: Task, seed: int, way: str, share: float) -> dict
     return {"task": task.name, "seed": seed, "way": way, **_asked_of_peer(python, task, asked, arrays), "steps": []}
 
 
-def _asked_of_peer(python: str, task: Task, asked: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _asked_of_peer(python: str, task: Task, asked: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
     stack = {"classes": task.classes, **dataclasses.asdict(task.stack)}
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder) / "parts.npz", **arrays)      # type: ignore[arg-type]
+        np.savez(Path(folder) / "parts.npz", **arrays)
         (Path(folder) / "asked.json").write_text(json.dumps({**stack, **asked}))
         subprocess.run([python, str(Path(__file__).with_name("pruning_peer.py")), folder], check=True)
         return dict(json.loads((Path(folder) / "found.json").read_text()))

@@ -174,7 +174,7 @@ class _Compensating:
         for rows, known in ((self._fitting, fitted), (self._judging, judged)):
             rng = np.random.default_rng(0)
             wanted = {
-                id(each.layer): lambda x, each=each, own=known[each.name]: own.add(each.read(x), rng)     # noqa: B023
+                id(each.layer): lambda x, each=each, own=known[each.name], rng=rng: own.add(each.read(x), rng)
                 for each in some
             }
             for _ in each_read(self._anatomy.model, parts(self._probe.x, rows, self._batch), wanted):

@@ -33,7 +33,7 @@ def redundancy(anatomy: Anatomy, candidates: Candidates, probe: Any) -> tuple[np
     responses = Responses(anatomy.model, [place.site for place in places], _moments)
     found: dict[str, np.ndarray] = {}
     for batch, count in probe.batches():
-        real = tf.nest.map_structure(lambda array: array[:count], batch)    # noqa: B023 - called at once
+        real = tf.nest.map_structure(lambda array, count=count: array[:count], batch)
         for name, response in responses.read(real).items():
             found[name] = found.get(name, 0.0) + response.values
     tally, few = Tally(len(candidates)), []
